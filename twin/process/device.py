@@ -1,0 +1,27 @@
+"""Warp, set up once for every engine: device choice, quiet start, kernel cache."""
+
+from __future__ import annotations
+
+import warp as wp
+
+from twin.core.errors import InputError
+
+# Before wp.init(): Warp prints its banner on stdout, which belongs to results; nothing here is differentiated,
+# and adjoints double the compile time.
+wp.config.quiet = True
+wp.config.enable_backward = False
+
+
+def resolve_device(name: str) -> wp.Device:
+    """The Warp device called ``name`` (``cpu``, ``cuda:0``).
+
+    Raises:
+        InputError: No such device on this machine.
+    """
+    wp.init()
+    try:
+        return wp.get_device(name)
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"no device {name!r} on this machine", attribute="--device", allowed=[str(d) for d in wp.get_devices()]
+        ) from error

@@ -1,0 +1,419 @@
+"""Control messages of the websocket ``/api/ws``, MessagePack, told apart by the field ``t``.
+
+Every binary websocket message begins either with the four bytes ``TWF1`` (a state frame, see frames.py) or with a
+MessagePack map (one of these). TypeScript types are generated from this file by ``twin.protocol.typescript``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+"""Raised whenever a message or the frame layout changes its meaning; an old tab is told to reload."""
+
+# ---- edits
+
+
+class Op(msgspec.Struct, omit_defaults=True):
+    """One change to the edit layer.
+
+    ``kind`` is one of ``set_field block clear add_prim remove_prim move_prim set_relationship set_variant apply_api
+    set_metadata``. ``path`` is the prim; ``field`` the property, variant set, API or metadata name; ``value`` is
+    ``[sdfType, value]`` for ``set_field`` (``["double3", [1, 2, 3]]``, quaternions wxyz), a list of target paths for
+    ``set_relationship``, ``{"type", "reference", "name"}`` for ``add_prim`` (``reference``: asset path relative to the
+    asset root, optional), the new path for ``move_prim``.
+    """
+
+    kind: str
+    path: str
+    field: str = ""
+    value: Any = None
+
+
+class Hello(msgspec.Struct, tag="hello", tag_field="t"):
+    """First message of a client. ``session`` resumes an earlier one; ``epoch`` and ``last_seq`` say what it has seen."""
+
+    protocol: int
+    name: str = ""
+    session: str = ""
+    epoch: str = ""
+    last_seq: int = 0
+
+
+class Edit(msgspec.Struct, tag="edit", tag_field="t"):
+    """An atomic transaction; idempotent by (session, opid). ``label`` is for the activity log."""
+
+    opid: int
+    base_seq: int
+    txn: list[Op]
+    label: str = ""
+
+
+class Undo(msgspec.Struct, tag="undo", tag_field="t"):
+    """Undo this user's own last transaction; answered like an edit."""
+
+    opid: int
+
+
+class Redo(msgspec.Struct, tag="redo", tag_field="t"):
+    opid: int
+
+
+class Preview(msgspec.Struct, tag="preview", tag_field="t"):
+    """Where a dragged prim would be, at most 30 Hz, never journaled. ``matrix`` is the local matrix, 16 row-major."""
+
+    path: str
+    matrix: list[float]
+    session: str = ""
+
+
+class Presence(msgspec.Struct, tag="presence", tag_field="t", omit_defaults=True):
+    """Where a user looks and what is selected. The server fills ``session``, ``name``, ``color``, ``role``, ``gone``."""
+
+    selection: list[str] = []
+    camera: list[float] = []
+    session: str = ""
+    name: str = ""
+    color: str = ""
+    role: str = ""
+    gone: bool = False
+
+
+class Control(msgspec.Struct, tag="control", tag_field="t"):
+    """Drive the shared clock (operator and up): ``play pause reset step``, or ``speed`` with ``value``."""
+
+    action: str
+    value: float = 0.0
+
+
+# ---- answers
+
+
+class Welcome(msgspec.Struct, tag="welcome", tag_field="t"):
+    protocol: int
+    session: str
+    name: str
+    role: str
+    color: str
+    epoch: str
+    seq: int
+    project: str
+    stage: str
+    resumed: bool
+    """True: the ops since ``last_seq`` follow. False: fetch ``/api/scene`` anew."""
+
+
+class Edited(msgspec.Struct, tag="edited", tag_field="t"):
+    """An accepted transaction, to everyone and in order of ``seq``; to its author it is the acknowledgement."""
+
+    seq: int
+    session: str
+    opid: int
+    user: str
+    label: str
+    time_ns: int
+    txn: list[Op]
+    kind: str = "edit"
+    """``edit``, ``undo`` or ``redo``."""
+    skipped: list[str] = []
+    """Properties that an undo left alone because someone else wrote them since."""
+
+
+class Refused(msgspec.Struct, tag="refused", tag_field="t"):
+    """An edit or command that was not applied, and why."""
+
+    opid: int
+    code: str
+    reason: str
+    path: str = ""
+
+
+class History(msgspec.Struct, tag="undo_state", tag_field="t"):
+    """What the receiver can undo and redo: the label of the next one, or empty."""
+
+    undo: str
+    redo: str
+
+
+class Notice(msgspec.Struct, tag="notice", tag_field="t"):
+    """Something a person should know: ``level`` is info, warning or error."""
+
+    level: str
+    text: str
+    path: str = ""
+
+
+# ---- the running twin
+
+
+class Clock(msgspec.Struct, tag="clock", tag_field="t"):
+    """State of the shared clock. ``state`` is running, paused or failed; ``rate`` is the wanted, ``achieved`` the real speed."""
+
+    state: str
+    sim_time: float
+    rate: float
+    achieved: float
+    run: str
+    wall_time_ns: int
+
+
+class BodyTable(msgspec.Struct, tag="bodies", tag_field="t"):
+    """What the ids of the state frames mean, sent before the first frame that needs ``version``."""
+
+    version: int
+    bodies: list[str]
+    """Prim path by body id."""
+    prototypes: list[str]
+    """Prototype prim path by prototype index of goods."""
+    slots: int
+
+
+class SignalValue(msgspec.Struct, array_like=True):
+    prim: str
+    name: str
+    value: Any
+    quality: int
+    time_ns: int
+    origin: str
+    """plant, emulated, simulated or replay."""
+
+
+class SignalBatch(msgspec.Struct, tag="signals", tag_field="t"):
+    """Newest values of the signals that changed."""
+
+    values: list[SignalValue]
+
+
+class NodeStates(msgspec.Struct, tag="nodes", tag_field="t"):
+    """State (NodeState) and level of every node, parallel to ``SceneDoc.nodes``."""
+
+    sim_time: float
+    state: list[int]
+    level: list[int]
+    entered: list[int]
+    left: list[int]
+
+
+class Kpi(msgspec.Struct, array_like=True):
+    name: str
+    value: float | None
+    unit: str
+
+
+class KpiBatch(msgspec.Struct, tag="kpis", tag_field="t"):
+    """Key figures of the current run, line-wide and per station (names of the contract)."""
+
+    sim_time: float
+    values: list[Kpi]
+
+
+class ConnectorStatus(msgspec.Struct):
+    name: str
+    driver: str
+    state: str
+    origin: str
+    signals: int
+    good: int
+    stale: int
+    rate: float
+    error: str = ""
+
+
+class Connectors(msgspec.Struct, tag="connectors", tag_field="t"):
+    connections: list[ConnectorStatus]
+
+
+# ---- the scene for drawing (HTTP, JSON)
+
+
+class Geometry(msgspec.Struct, omit_defaults=True):
+    """What to draw at a prim.
+
+    ``kind``: ``mesh`` (``mesh`` is the content hash of a buffer under ``/api/assets/<hash>``), or analytic ``cube``
+    (``size`` [x, y, z]), ``sphere`` (``radius``), ``cylinder``, ``cone``, ``capsule`` (``radius``, ``height``, ``axis``
+    X, Y or Z), ``plane`` (``size``, normal ``axis``), ``bounds`` (``size`` and ``center``: what cannot be drawn).
+    Lengths in the prim's local stage units. ``materials`` index ``SceneDoc.materials``, one per mesh subset.
+    """
+
+    kind: str
+    mesh: str = ""
+    size: list[float] = []
+    center: list[float] = []
+    radius: float = 0.0
+    height: float = 0.0
+    axis: str = "Z"
+    materials: list[int] = []
+    double_sided: bool = False
+
+
+class Light(msgspec.Struct, omit_defaults=True):
+    """A UsdLux light: ``kind`` distant, sphere, rect, disk or dome; colour linear RGB."""
+
+    kind: str
+    intensity: float
+    color: list[float]
+    size: list[float] = []
+
+
+class MaterialDoc(msgspec.Struct, omit_defaults=True):
+    """UsdPreviewSurface: colours linear RGB; textures are content hashes under ``/api/assets/<hash>``."""
+
+    path: str
+    color: list[float] = [0.6, 0.6, 0.6]
+    metallic: float = 0.0
+    roughness: float = 0.6
+    opacity: float = 1.0
+    emissive: list[float] = [0.0, 0.0, 0.0]
+    color_texture: str = ""
+    normal_texture: str = ""
+
+
+class PrimDoc(msgspec.Struct, omit_defaults=True):
+    """A prim of the composed stage.
+
+    ``matrix`` is the local-to-parent matrix, 16 numbers, row-major in USD's row-vector convention (translation in the
+    last row), stage units. ``body`` is its id in the state frames, -1 none. ``node`` its index in ``SceneDoc.nodes``.
+    """
+
+    path: str
+    type: str = ""
+    schemas: list[str] = []
+    kind: str = ""
+    matrix: list[float] = []
+    visible: bool = True
+    geometry: Geometry | None = None
+    light: Light | None = None
+    body: int = -1
+    node: int = -1
+    edited: bool = False
+    """True where the edit layer has an opinion on it."""
+
+
+class NodeDoc(msgspec.Struct):
+    path: str
+    kind: str
+    """source station buffer conveyor router sink fleet"""
+    next: list[int]
+
+
+class SignalDoc(msgspec.Struct):
+    prim: str
+    name: str
+    unit: str
+    role: str
+
+
+class FindingDoc(msgspec.Struct):
+    severity: str
+    path: str
+    code: str
+    message: str
+
+
+class PrototypeDoc(msgspec.Struct):
+    """How goods of one prototype look: prims relative to the body frame, depth first; matrices in metres."""
+
+    path: str
+    type: str
+    prims: list[PrimDoc]
+
+
+class LibraryPart(msgspec.Struct):
+    """A part that can be added: ``asset`` is its path relative to the asset root."""
+
+    asset: str
+    name: str
+    doc: str
+
+
+class SceneDoc(msgspec.Struct):
+    """Answer of ``GET /api/scene``. ``prims`` are depth first, parents before children."""
+
+    seq: int
+    epoch: str
+    stage: str
+    up_axis: str
+    meters_per_unit: float
+    prims: list[PrimDoc]
+    materials: list[MaterialDoc]
+    nodes: list[NodeDoc]
+    signals: list[SignalDoc]
+    prototypes: list[PrototypeDoc]
+    library: list[LibraryPart]
+    findings: list[FindingDoc]
+
+
+class ScenePatch(msgspec.Struct, tag="patch", tag_field="t"):
+    """What an edit changed in the drawing: prims added or changed (each whole), prims gone (with all below them).
+
+    ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``.
+    """
+
+    seq: int
+    prims: list[PrimDoc]
+    removed: list[str]
+    materials: list[MaterialDoc] = []
+    nodes: list[NodeDoc] = []
+
+
+class PropertyDoc(msgspec.Struct, omit_defaults=True):
+    """One property of ``GET /api/prim?path=...``."""
+
+    name: str
+    type: str
+    value: Any = None
+    doc: str = ""
+    unit: str = ""
+    allowed: list[str] = []
+    layer: str = ""
+    """Which layer the strongest opinion comes from; empty: the schema's fallback."""
+    authored: bool = False
+    edited: bool = False
+    relationship: bool = False
+    driven: bool = False
+    """True while a connector writes it: edits are refused."""
+
+
+class PrimDetail(msgspec.Struct):
+    path: str
+    type: str
+    schemas: list[str]
+    properties: list[PropertyDoc]
+    variants: dict[str, list[str]]
+    variant_selection: dict[str, str]
+
+
+class Series(msgspec.Struct):
+    """Answer of ``GET /api/history?prim=&name=&t0_ns=&t1_ns=&points=``: columns; value null where quality is bad."""
+
+    prim: str
+    name: str
+    unit: str
+    time_ns: list[int]
+    value: list[Any]
+    quality: list[int]
+
+
+ClientMessage = Hello | Edit | Undo | Redo | Preview | Presence | Control
+ServerMessage = (
+    Welcome
+    | Edited
+    | Refused
+    | History
+    | Notice
+    | Clock
+    | BodyTable
+    | SignalBatch
+    | NodeStates
+    | KpiBatch
+    | Connectors
+    | ScenePatch
+    | Presence
+    | Preview
+)
+
+encode = msgspec.msgpack.Encoder().encode
+decode_client = msgspec.msgpack.Decoder(ClientMessage).decode
+decode_server = msgspec.msgpack.Decoder(ServerMessage).decode

@@ -46,5 +46,5 @@ def test_a_cell_border_does_not_wrap():
 
 @pytest.mark.parametrize("data", [b"", b"TWF0" + b"\0" * 40, b"TWF1", b"TWF1" + b"\xff" * 28])
 def test_what_is_no_frame_is_refused(data):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"frame|buffer"):
         decode_frame(data)

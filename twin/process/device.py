@@ -8,7 +8,7 @@ from twin.core.errors import InputError
 
 # Before wp.init(): Warp prints its banner on stdout, which belongs to results; nothing here is differentiated,
 # and adjoints double the compile time.
-wp.config.quiet = True
+wp.config.log_level = wp.LOG_ERROR
 wp.config.enable_backward = False
 
 

@@ -43,7 +43,7 @@ BODIES, GOODS = 0, 1
 
 @dataclass(frozen=True)
 class Poses:
-    """Poses of one kind: ``id`` [n], ``position`` [n,3] m, ``rotation`` [n,4] xyzw; goods also ``prototype``, ``generation`` [n]."""
+    """Poses of one kind: ``id`` [n], ``position`` [n,3] m, ``rotation`` [n,4] xyzw; goods: ``prototype``, ``generation`` [n]."""
 
     kind: int
     id: np.ndarray

@@ -1,0 +1,280 @@
+"""Simulation: a factory model that runs, in one world or in many."""
+
+from __future__ import annotations
+
+import numpy as np
+import warp as wp
+
+from twin.core.findings import Finding
+from twin.model.factory import FactoryModel, NodeKind
+from twin.model.frame import Counts, StateFrame
+from twin.physics import World
+from twin.process.device import resolve_device
+from twin.process.tables import upload_distributions
+from twin.sim import kernels
+from twin.sim.sensors import simulated_signals
+from twin.sim.tables import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, allocate_state, state_arrays, upload_tables
+
+DEFAULT_ITEM_CAPACITY = 192
+"""Item slots of one world where nothing else is said; buffers add theirs."""
+
+
+def item_capacity(model: FactoryModel) -> int:
+    """Slots for goods: enough for every finite buffer and batch beside what rides the belts; 0 without a source."""
+    if not any(n.kind == NodeKind.SOURCE for n in model.nodes):
+        return 0
+    stored = sum(max(n.capacity, 0) for n in model.nodes if n.kind == NodeKind.BUFFER)
+    return min(DEFAULT_ITEM_CAPACITY + stored + sum(n.batch_size for n in model.nodes), 4096)
+
+
+class Simulation:
+    """Rigid bodies with the line's process logic, stepped at a fixed rate.
+
+    Args:
+        model: The compiled factory.
+        hz: Steps per second of simulated time. substeps: solver substeps of each.
+        device: Warp device. seed: Key of all random draws. worlds: Independent replications, numbered from
+            ``first_replication``.
+        capacity: Item slots of one world; default from the model.
+
+    Raises:
+        InputError: No such device.
+    """
+
+    def __init__(
+        self,
+        model: FactoryModel,
+        *,
+        hz: float = 60.0,
+        substeps: int = 4,
+        device: str = "cpu",
+        seed: int = 1,
+        worlds: int = 1,
+        first_replication: int = 0,
+        capacity: int | None = None,
+    ) -> None:
+        self.device = resolve_device(device)
+        self.hz, self.substeps, self.seed, self.worlds = hz, substeps, seed, worlds
+        self.first_replication = first_replication
+        self.capacity = item_capacity(model) if capacity is None else capacity
+        self.tick = 0
+        self._build(model)
+        if self.model.nodes:
+            wp.launch(kernels.start_line, worlds, [self._tables, self._random, self._state], device=self.device)
+
+    def _build(self, model: FactoryModel) -> None:
+        self.model = model
+        self.world = World(
+            model.rigid, worlds=self.worlds, item_capacity=self.capacity, device=str(self.device), hz=self.hz, substeps=self.substeps
+        )
+        self._state = allocate_state(self.worlds, len(model.nodes), self.capacity, self.device)
+        self._bind(model)
+
+    def _bind(self, model: FactoryModel) -> None:
+        """Tables and random streams of ``model`` on the device; the state stays."""
+        self.model = model
+        self._tables = upload_tables(model, self.device)
+        self._random = kernels.Random()
+        self._random.table = upload_distributions(model.distributions, self.device)
+        self._random.seed = self.seed
+        self._random.first_replication = self.first_replication
+        self._goods = kernels.Goods()
+        self._goods.first = len(model.rigid.bodies)
+        self._goods.slots = self.capacity
+        for name in ("position", "rotation", "linear_velocity", "angular_velocity", "alive", "held", "prototype", "generation"):
+            setattr(self._goods, name, getattr(self.world, name))
+
+    @property
+    def time(self) -> float:
+        """Simulated time [s]."""
+        return self.tick / self.hz
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What of the model is not simulated, from the compiler, the bodies and the line."""
+        out = [*self.model.findings, *self.world.findings]
+        for node in self.model.nodes:
+            for attribute, index in (("twin:station:crew", node.crew), ("twin:node:shift", node.shift)):
+                if index >= 0:
+                    out.append(Finding("warning", node.path, "not-simulated", f"{attribute} is not simulated in physics yet"))
+            if node.joins:
+                out.append(Finding("warning", node.path, "not-simulated", "twin:station:joins is not simulated in physics yet"))
+            if node.diverters:
+                text = "twin:router:diverter belts do not divert yet; goods are carried over to the successor"
+                out.append(Finding("info", node.path, "not-simulated", text))
+            if node.kind == NodeKind.FLEET:
+                out.append(Finding("warning", node.path, "not-simulated", "fleets are not simulated in physics yet"))
+        return out
+
+    def step(self, steps: int = 1) -> None:
+        """Advance every world by ``steps`` steps."""
+        for _ in range(steps):
+            self.tick += 1
+            if self.model.nodes:
+                now_us = round(self.tick * 1_000_000 / self.hz)
+                wp.launch(
+                    kernels.step_line,
+                    self.worlds,
+                    [self._tables, self._random, now_us, self._state, self._goods, self.world.surface_drive],
+                    device=self.device,
+                )
+            self.world.step(1)
+
+    def update(self, model: FactoryModel) -> bool:
+        """Take over an edited model while running.
+
+        Values (speeds, cycle times, distributions) change in place. Where bodies, shapes, nodes or prototypes were added,
+        removed or moved, the world is rebuilt and the goods on it carried over; goods whose node is gone are counted lost.
+
+        Returns:
+            True if the world was rebuilt.
+        """
+        if _same_layout(self.model, model):
+            self._bind(model)
+            return False
+        old_model, old_world, old = self.model, self.world, state_arrays(self._state)
+        before = {name: array.numpy() for name, array in old.items()}
+        bodies = [b.path for b in old_model.rigid.bodies]
+        kept = {n.path: i for i, n in enumerate(old_model.nodes)}
+        prototypes = {p.path: i for i, p in enumerate(model.rigid.prototypes)}
+        goods = {name: getattr(old_world, name).numpy()[:, len(bodies) :] for name in _GOODS_ARRAYS}
+        self._build(model)
+        wp.launch(kernels.start_line, self.worlds, [self._tables, self._random, self._state], device=self.device)
+        after = {name: array.numpy().copy() for name, array in state_arrays(self._state).items()}
+        new_index = np.full(len(old_model.nodes) + 1, -1, np.int32)
+        for i, node in enumerate(model.nodes):
+            j = kept.get(node.path)
+            if j is not None and old_model.nodes[j].kind == node.kind:
+                new_index[j] = i
+                for name in _NODE_ARRAYS:
+                    after[name][:, i] = before[name][:, j]
+        new_prototype = np.array([prototypes.get(p.path, -1) for p in old_model.rigid.prototypes] + [-1], np.int32)
+        for name in _ITEM_ARRAYS + _WORLD_ARRAYS:
+            after[name][...] = before[name]
+        after["node"][...] = new_index[before["node"]]
+        after["target"][...] = new_index[before["target"]]
+        after["waiting"][...] = new_prototype[after["waiting"]]
+        goods["prototype"][...] = new_prototype[goods["prototype"]]
+        homeless = (before["phase"] != 0) & ((after["node"] < 0) | (goods["prototype"] < 0))
+        after["lost"] += np.where(homeless, before["pieces"], 0).sum(axis=1)
+        for name in ("phase", "pieces"):
+            after[name][homeless] = 0
+        goods["alive"][homeless] = 0
+        for name, array in state_arrays(self._state).items():
+            array.assign(after[name])
+        first = len(model.rigid.bodies)
+        where = {path: i for i, path in enumerate(bodies)}
+        for name in _GOODS_ARRAYS:
+            array = getattr(self.world, name)
+            values, previous = array.numpy().copy(), getattr(old_world, name).numpy()
+            values[:, first:] = goods[name]
+            if name in ("position", "rotation", "linear_velocity", "angular_velocity"):
+                for i, body in enumerate(model.rigid.bodies):
+                    j = where.get(body.path)
+                    if j is not None and np.allclose(body.position, old_model.rigid.bodies[j].position):
+                        values[:, i] = previous[:, j]
+            array.assign(values)
+        return True
+
+    def frame(self, world: int = 0) -> StateFrame:
+        """The state of one world now."""
+        position, rotation = self.world.poses(world)
+        first = len(self.model.rigid.bodies)
+        s = {name: getattr(self._state, name).numpy()[world] for name in ("id", "pieces", "state", "level", "entered", "left")}
+        n = len(self.model.nodes)
+        alive = self.world.alive.numpy()[world, first:] != 0
+        frame = StateFrame(
+            sim_time=self.time,
+            tick=self.tick,
+            body_position=position[:first],
+            body_rotation=rotation[:first],
+            item_alive=alive,
+            item_id=s["id"][: len(alive)],
+            item_prototype=self.world.prototype.numpy()[world, first:].copy(),
+            item_position=position[first:],
+            item_rotation=rotation[first:],
+            item_pieces=s["pieces"][: len(alive)],
+            node_state=s["state"][:n].astype(np.int8),
+            node_level=s["level"][:n],
+            node_in=s["entered"][:n],
+            node_out=s["left"][:n],
+            counts=self.counts(world),
+        )
+        frame.signals = simulated_signals(self.model, frame)
+        return frame
+
+    def counts(self, world: int = 0) -> Counts:
+        """Pieces since the run's begin."""
+        c = {name: int(getattr(self._state, name).numpy()[world]) for name in ("spawned", "sunk", "scrapped", "lost")}
+        return Counts(inside=c["spawned"] - c["sunk"] - c["scrapped"] - c["lost"], **c)
+
+    def refused(self, world: int = 0) -> int:
+        """Steps in which a source had an item and no slot was free for it."""
+        return int(self._state.full.numpy()[world])
+
+    def statistics(self, world: int = 0) -> dict[str, np.ndarray]:
+        """Integrals since the run's begin, to be subtracted from one another for any window.
+
+        ``time_us`` [], ``state_us`` [N,7], ``level_us`` [N], ``entered``, ``left`` [N], ``pieces_us``, ``lead_us``, ``sunk``,
+        ``spawned``, ``scrapped`` [], ``lead_hist`` [bins] pieces by logarithmic lead time (edges: ``lead_edges_s``).
+        """
+        n = len(self.model.nodes)
+        out = {name: getattr(self._state, name).numpy()[world].copy() for name in _STATISTICS}
+        return {k: v[:n] if k in ("state_us", "level_us", "entered", "left") else v for k, v in out.items()}
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Everything needed to continue bit for bit."""
+        out = {f"line.{name}": array.numpy().copy() for name, array in state_arrays(self._state).items()}
+        out |= {f"world.{name}": array for name, array in self.world.snapshot().items()}
+        return out | {"tick": np.array(self.tick)}
+
+    def restore(self, snapshot: dict[str, np.ndarray]) -> None:
+        """Go back to a snapshot of the same model."""
+        self.tick = int(snapshot["tick"])
+        for name, array in state_arrays(self._state).items():
+            array.assign(snapshot[f"line.{name}"])
+        self.world.restore({k.removeprefix("world."): v for k, v in snapshot.items() if k.startswith("world.")})
+
+
+def lead_edges_s() -> np.ndarray:
+    """Edges of the lead-time histogram [s], [bins + 1]."""
+    return np.geomspace(LEAD_MIN_S, LEAD_MAX_S, LEAD_BINS + 1)
+
+
+_GOODS_ARRAYS = ("position", "rotation", "linear_velocity", "angular_velocity", "alive", "held", "prototype", "generation")
+_NODE_ARRAYS = (
+    "fail_us", "repair_us", "arrival_us", "waiting", "made", "last_type", "round_robin", "level", "state", "busy", "done",
+    "working", "setting", "stuck", "entered", "left", "state_us", "level_us", "ordinal",
+)  # fmt: skip
+_ITEM_ARRAYS = ("phase", "work_us", "setup_us", "since_us", "born_us", "pieces", "defective", "id", "glide_to", "glide_speed")
+_WORLD_ARRAYS = ("time_us", "next_id", "spawned", "sunk", "scrapped", "lost", "full", "pieces_us", "lead_us", "lead_hist")
+_STATISTICS = (
+    "time_us", "state_us", "level_us", "entered", "left", "pieces_us", "lead_us", "lead_hist", "sunk", "spawned", "scrapped",
+)  # fmt: skip
+
+
+def _same_layout(a: FactoryModel, b: FactoryModel) -> bool:
+    """Whether ``b`` differs from ``a`` only in values that tables hold."""
+    if [(n.path, n.kind, n.next) for n in a.nodes] != [(n.path, n.kind, n.next) for n in b.nodes]:
+        return False
+    ra, rb = a.rigid, b.rigid
+    if len(ra.bodies) != len(rb.bodies) or len(ra.shapes) != len(rb.shapes) or len(ra.prototypes) != len(rb.prototypes):
+        return False
+    if any(p.path != q.path or p.body.mass != q.body.mass or not np.array_equal(p.half_extents, q.half_extents)
+           for p, q in zip(ra.prototypes, rb.prototypes, strict=True)):  # fmt: skip
+        return False
+    if ra.materials != rb.materials or not np.array_equal(ra.gravity, rb.gravity):
+        return False
+    for p, q in zip(ra.bodies, rb.bodies, strict=True):
+        if p.path != q.path or p.mass != q.mass or not np.array_equal(p.position, q.position) or not np.array_equal(p.rotation, q.rotation):
+            return False
+    conveyor_shapes = {s for n in b.nodes for s in n.belt_shapes}
+    for i, (p, q) in enumerate(zip(ra.shapes, rb.shapes, strict=True)):
+        same = (
+            (p.path, p.kind, p.body, p.material, p.mesh, p.trigger, p.group) == (q.path, q.kind, q.body, q.material, q.mesh, q.trigger, q.group)
+            and all(np.array_equal(getattr(p, f), getattr(q, f)) for f in ("position", "rotation", "size", "surface_linear", "surface_angular"))
+            and (i in conveyor_shapes or p.surface_drive == q.surface_drive)
+        )
+        if not same:
+            return False
+    return all(np.array_equal(p, q) for p, q in zip(ra.paths, rb.paths, strict=False)) and len(ra.paths) == len(rb.paths)

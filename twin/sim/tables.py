@@ -1,0 +1,333 @@
+"""The line as tables on the device, and the state of the line in W worlds.
+
+One row of a table is one node, one row of ``ItemState`` is one item slot (the same slot as in ``twin.physics.World``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import warp as wp
+
+from twin.model.distributions import NEVER
+from twin.model.factory import FactoryModel, Node, NodeKind
+from twin.model.rigid import RigidModel, Shape, ShapeKind
+from twin.process import device as _device  # noqa: F401  (sets Warp up)
+
+NODE_STATES = 7
+LEAD_BINS = 256
+LEAD_MIN_S = 0.1
+LEAD_MAX_S = 1.0e7
+"""Lead times go into a histogram of logarithmic bins between these."""
+
+PURPOSES = 8
+"""Random purposes per node; each has its own ordinal."""
+
+
+@wp.struct
+class LineTables:
+    """The line; N nodes, E edges, T item types, P prototypes."""
+
+    nodes: int
+    types: int
+    kind: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # NodeKind [N]
+    stream: wp.array(dtype=wp.uint64)  # type: ignore[valid-type]  # random stream [N]
+    next_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
+    next: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # successor [E]
+    predecessors: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # how many nodes lead here [N]
+    zone_center: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [N]
+    zone_rotation: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [N]
+    zone_half: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [N]; negative: no zone
+    entry: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] where goods are set down, lowest point [N]
+    entry_rotation: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [N]
+    direction: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # direction of travel at the entry [N]
+    exit_direction: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # direction of travel at the end [N]
+    carried: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # a belt of its own takes goods on [N]
+    interarrival: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # distribution row [N]
+    saturated: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    limit: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
+    item_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
+    item_prototype: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    item_cumulative: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
+    servers: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    cycle: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # distribution row [N*T]
+    setup: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    time_to_failure: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    time_to_repair: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    failure_while_working: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    scrap_rate: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
+    rework: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    batch: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    output: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    blocking_before: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    capacity: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    lifo: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    speed: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m/s]
+    accumulating: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    belt_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
+    belt_shape: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    rule: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    route_weight: wp.array(dtype=wp.float64)  # type: ignore[valid-type]  # cumulative per successor [E]
+    route_type: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # item type per successor, -1 any [E]
+    reject: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    power: wp.array(dtype=wp.float64)  # type: ignore[valid-type]  # [W] by NodeState [N*7]
+    prototype_type: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [P]
+    prototype_half: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
+    prototype_center: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # bound centre in the frame [m] [P]
+    prototype_com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
+    up: wp.vec3
+    floor: float  # goods below this height along up are lost [m]
+
+
+@wp.struct
+class LineState:
+    """State of every world's line; W worlds, N nodes, S item slots. Times are int64 microseconds."""
+
+    # nodes [W,N]
+    fail_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # until the next failure; -1 never
+    repair_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left of the repair; 0 up
+    arrival_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # until the source's next item; -1 never
+    waiting: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # prototype waiting in the source, -1 none
+    made: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
+    last_type: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    round_robin: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    level: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    state: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # NodeState
+    busy: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # items in service
+    done: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # items finished, still in their server
+    working: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # of those in service: being worked
+    setting: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # of those in service: being set up for
+    stuck: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # items waiting at the end
+    entered: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
+    left: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
+    state_us: wp.array3d(dtype=wp.int64)  # type: ignore[valid-type]  # [W,N,7]
+    level_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # integral of level
+    ordinal: wp.array3d(dtype=wp.int64)  # type: ignore[valid-type]  # draws made [W,N,PURPOSES]
+    # items [W,S]
+    phase: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    node: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # where it counts as being
+    target: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # granted or gliding to; -1 none
+    work_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left of set-up and cycle
+    setup_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # of which set-up
+    since_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # when it began to wait or was stored
+    born_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # sum over its pieces of when each left its source
+    pieces: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    defective: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    id: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
+    glide_to: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]
+    glide_speed: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
+    # worlds [W]
+    time_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
+    next_id: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
+    spawned: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
+    sunk: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
+    scrapped: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
+    lost: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
+    full: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # spawns refused because no slot was free
+    pieces_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # integral of pieces inside
+    lead_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # sum of lead times of pieces sunk
+    lead_hist: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # [W,LEAD_BINS] pieces
+
+
+_STATE_DTYPES: dict[str, tuple[str, Any]] = {
+    **dict.fromkeys(("fail_us", "repair_us", "arrival_us", "made", "entered", "left", "level_us"), ("WN", wp.int64)),
+    **dict.fromkeys(("waiting", "last_type", "round_robin", "level", "state", "busy", "done", "working", "setting", "stuck"), ("WN", wp.int32)),
+    "state_us": ("WN7", wp.int64),
+    "ordinal": ("WNP", wp.int64),
+    **dict.fromkeys(("phase", "node", "target", "pieces", "defective"), ("WS", wp.int32)),
+    **dict.fromkeys(("work_us", "setup_us", "since_us", "born_us", "id"), ("WS", wp.int64)),
+    "glide_to": ("WS", wp.vec3),
+    "glide_speed": ("WS", wp.float32),
+    **dict.fromkeys(("time_us", "next_id", "spawned", "sunk", "scrapped", "lost", "full", "pieces_us", "lead_us"), ("W", wp.int64)),
+    "lead_hist": ("WL", wp.int64),
+}
+
+
+def allocate_state(worlds: int, nodes: int, slots: int, device: wp.Device) -> LineState:
+    """A line in which nothing has happened yet; ``start`` in kernels.py makes the first draws."""
+    sizes = {"W": worlds, "N": max(nodes, 1), "S": max(slots, 1), "7": NODE_STATES, "P": PURPOSES, "L": LEAD_BINS}
+    state = LineState()
+    for name, (shape, dtype) in _STATE_DTYPES.items():
+        setattr(state, name, wp.zeros(tuple(sizes[c] for c in shape), dtype=dtype, device=device))
+    state.waiting.fill_(-1)
+    state.last_type.fill_(-1)
+    state.node.fill_(-1)
+    state.target.fill_(-1)
+    return state
+
+
+def state_arrays(state: LineState) -> dict[str, wp.array]:
+    """Every array of a state by name."""
+    return {name: getattr(state, name) for name in _STATE_DTYPES}
+
+
+def rotate(q: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """``v`` [3] turned by the unit quaternion ``q`` [4] xyzw."""
+    u, w = q[:3], q[3]
+    return v + 2.0 * np.cross(u, np.cross(u, v) + w * v)
+
+
+def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Quaternion product, xyzw: first ``b``, then ``a``."""
+    x = a[3] * b[:3] + b[3] * a[:3] + np.cross(a[:3], b[:3])
+    return np.append(x, a[3] * b[3] - a[:3] @ b[:3])
+
+
+def shape_pose(rigid: RigidModel, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """World pose of a shape at the start: [3] m and [4] xyzw."""
+    position, rotation = np.asarray(shape.position, float), np.asarray(shape.rotation, float)
+    if shape.body < 0:
+        return position, rotation
+    body = rigid.bodies[shape.body]
+    return body.position + rotate(np.asarray(body.rotation), position), multiply(np.asarray(body.rotation), rotation)
+
+
+def _heading(direction: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Rotation [4] xyzw that stands upright and turns local +X to ``direction``."""
+    x = direction - up * (direction @ up)
+    x = x / np.linalg.norm(x) if np.linalg.norm(x) > 1e-9 else np.array([1.0, 0.0, 0.0])
+    angle = float(np.arctan2(np.cross([1.0, 0.0, 0.0], x) @ up, x[0]))
+    return np.append(up * np.sin(angle / 2.0), np.cos(angle / 2.0))
+
+
+def _belt_line(rigid: RigidModel, node: Node, up: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Where a conveyor begins [3] m (on the belt's top), its direction there and at its end; None without a belt."""
+    for index in node.belt_shapes:
+        shape = rigid.shapes[index]
+        position, rotation = shape_pose(rigid, shape)
+        if shape.surface_path >= 0:
+            path = np.asarray(rigid.paths[shape.surface_path], float)
+            first, last = path[1] - path[0], path[-1] - path[-2]
+            return path[0], first / np.linalg.norm(first), last / np.linalg.norm(last)
+        along = np.asarray(shape.surface_linear, float)
+        if not shape.surface_world:
+            along = rotate(rotation, along)
+        if np.linalg.norm(along) < 1e-9 or shape.kind != ShapeKind.BOX:
+            continue
+        along = along / np.linalg.norm(along)
+        axes = np.array([rotate(rotation, axis) for axis in np.eye(3)])
+        half = np.asarray(shape.size, float)
+        reach = float(np.abs(axes @ along) @ half)
+        top = float(np.abs(axes @ up) @ half)
+        return position - along * reach + up * top, along, along
+    return None
+
+
+def entry_poses(model: FactoryModel) -> dict[str, np.ndarray]:
+    """Where goods are set down when they are moved to a node, per node: ``entry`` [N,3] m (lowest point), ``entry_rotation``
+    [N,4], ``direction`` and ``exit_direction`` [N,3]: the start of a conveyor's belt, else the zone's floor centre."""
+    up = np.eye(3)[model.rigid.up_axis]
+    n = len(model.nodes)
+    out = {"entry": np.zeros((n, 3)), "entry_rotation": np.tile([0.0, 0.0, 0.0, 1.0], (n, 1))}
+    out |= {"direction": np.zeros((n, 3)), "exit_direction": np.zeros((n, 3))}
+    for i, node in enumerate(model.nodes):
+        belt = _belt_line(model.rigid, node, up) if node.kind == NodeKind.CONVEYOR else None
+        if belt is not None:
+            out["entry"][i], out["direction"][i], out["exit_direction"][i] = belt
+        elif node.zone is not None:
+            out["entry"][i] = node.zone.floor
+            out["direction"][i] = out["exit_direction"][i] = rotate(np.asarray(node.zone.rotation), np.array([1.0, 0.0, 0.0]))
+        if out["direction"][i].any():
+            out["entry_rotation"][i] = _heading(out["direction"][i], up)
+    return out
+
+
+def _has_own_belt(model: FactoryModel, node: Node) -> bool:
+    if node.kind == NodeKind.CONVEYOR:
+        return True
+    if node.belt_shapes:
+        return True
+    below = node.path + "/"
+    return any(
+        s.path.startswith(below) and s.surface_drive != 0.0 and (np.any(s.surface_linear) or s.surface_path >= 0)
+        for s in model.rigid.shapes
+    )
+
+
+def _csr(rows: list[list[Any]]) -> tuple[list[int], list[Any]]:
+    begin, flat = [0], []
+    for row in rows:
+        flat.extend(row)
+        begin.append(len(flat))
+    return begin, flat
+
+
+def upload_tables(model: FactoryModel, device: wp.Device) -> LineTables:
+    """The model's nodes as device tables."""
+    nodes, rigid = model.nodes, model.rigid
+    t = LineTables()
+    t.nodes, t.types = len(nodes), max(len(model.item_types), 1)
+    up = np.eye(3)[rigid.up_axis]
+    t.up = wp.vec3(*up)
+    lowest = [float(np.asarray(n.zone.floor) @ up) for n in nodes if n.zone is not None]
+    t.floor = (min(lowest) if lowest else 0.0) - 5.0
+
+    def put(name: str, values: Any, dtype: Any) -> None:
+        array = np.asarray(values)
+        if dtype is wp.vec3 or dtype is wp.quat:
+            array = array.reshape(-1, 3 if dtype is wp.vec3 else 4).astype(np.float32)
+        if len(array) == 0:
+            setattr(t, name, wp.zeros(1, dtype=dtype, device=device))
+        else:
+            setattr(t, name, wp.array(array, dtype=dtype, device=device))
+
+    def column(name: str, attribute: str, dtype: Any) -> None:
+        put(name, [getattr(n, attribute) for n in nodes], dtype)
+
+    for name in (
+        "kind", "interarrival", "saturated", "servers", "setup", "time_to_failure", "time_to_repair", "failure_while_working",
+        "rework", "output", "blocking_before", "capacity", "lifo", "accumulating", "rule", "reject",
+    ):  # fmt: skip
+        put(name, [int(getattr(n, name)) for n in nodes], wp.int32)
+    put("batch", [max(n.batch_size, 1) for n in nodes], wp.int32)
+    put("stream", np.array([n.stream for n in nodes], np.uint64), wp.uint64)
+    column("limit", "limit", wp.int64)
+    column("scrap_rate", "scrap_rate", wp.float64)
+    column("speed", "speed", wp.float32)
+    put("cycle", [r for n in nodes for r in (n.cycle or [0] * t.types)], wp.int32)
+
+    begin, flat = _csr([n.next for n in nodes])
+    put("next_begin", begin, wp.int32)
+    put("next", flat, wp.int32)
+    counts = np.bincount(np.asarray(flat, int), minlength=len(nodes)) if flat else np.zeros(len(nodes), int)
+    put("predecessors", counts, wp.int32)
+    begin, flat = _csr([n.belt_shapes for n in nodes])
+    put("belt_begin", begin, wp.int32)
+    put("belt_shape", flat, wp.int32)
+    begin, flat = _csr([n.items for n in nodes])
+    put("item_begin", begin, wp.int32)
+    put("item_prototype", flat, wp.int32)
+    put("item_cumulative", [c for n in nodes for c in _cumulative(n.weights, len(n.items))], wp.float64)
+    put("route_weight", [c for n in nodes for c in _cumulative(n.router_weights, len(n.next))], wp.float64)
+    put("route_type", [x for n in nodes for x in (list(n.router_types) + [-1] * len(n.next))[: len(n.next)]], wp.int32)
+
+    has = [n.zone is not None for n in nodes]
+    put("zone_center", [n.zone.center if n.zone else np.zeros(3) for n in nodes], wp.vec3)
+    put("zone_rotation", [n.zone.rotation if n.zone else [0, 0, 0, 1] for n in nodes], wp.quat)
+    put("zone_half", [n.zone.half_extents if n.zone else -np.ones(3) for n in nodes], wp.vec3)
+    poses = entry_poses(model)
+    put("entry", poses["entry"], wp.vec3)
+    put("entry_rotation", poses["entry_rotation"], wp.quat)
+    put("direction", poses["direction"], wp.vec3)
+    put("exit_direction", poses["exit_direction"], wp.vec3)
+    put("carried", [int(_has_own_belt(model, n) and h) for n, h in zip(nodes, has, strict=True)], wp.int32)
+
+    # NodeState order: working, setup, blocked, starved, waitingCrew, down, off
+    put("power", [p for n in nodes for idle, busy, blocked, setup, down in [n.power]
+                  for p in (busy, setup, blocked, idle, idle, down, 0.0)], wp.float64)  # fmt: skip
+    put("prototype_type", model.prototype_type, wp.int32)
+    put("prototype_half", [p.half_extents for p in rigid.prototypes], wp.vec3)
+    put("prototype_center", [p.bound_center for p in rigid.prototypes], wp.vec3)
+    put("prototype_com", [p.body.com for p in rigid.prototypes], wp.vec3)
+    return t
+
+
+def _cumulative(weights: list[float], n: int) -> list[float]:
+    shares = np.asarray(weights if len(weights) == n and sum(weights) > 0 else [1.0] * n, float)
+    return list(np.cumsum(shares) / shares.sum()) if n else []
+
+
+def never_fails(node: Node) -> bool:
+    """True where no failure is authored."""
+    return node.time_to_failure == NEVER

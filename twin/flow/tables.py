@@ -15,12 +15,12 @@ ENGINE_VERSION = 1
 """Raised whenever the same tables and seed would give other numbers; part of every result's identity."""
 
 NODE_STATES = 7
-LEAD_BINS = 256
+LEAD_BINS = 512
 LEAD_MIN_S = 0.01
 LEAD_MAX_S = 1.0e7
 PURPOSES = 8
-UNLIMITED_ITEMS = 4096
-"""Item slots granted to the unlimited buffers of one replication together."""
+UNLIMITED_ITEMS = 256
+"""Item slots granted to an unlimited buffer at first; the engine quadruples them for blocks that need more."""
 
 _I32 = wp.int32
 _I64 = wp.int64
@@ -43,16 +43,17 @@ STATE_COLUMNS: dict[str, tuple[str, Any]] = {
     **dict.fromkeys(("slot_ready", "slot_due", "slot_left"), ("RK", _I64)),
     **dict.fromkeys(("slot_state", "slot_head", "slot_tail", "slot_count", "slot_goal"), ("RK", _I32)),
     # nodes
-    **dict.fromkeys(("node_due", "fail_left", "made", "entered", "left", "level_us", "since"), ("RN", _I64)),
+    **dict.fromkeys(("node_due", "fail_left", "made", "entered", "left", "level_us", "since", "moved"), ("RN", _I64)),
     **dict.fromkeys(("down", "level", "last_type", "round_robin", "working"), ("RN", _I32)),
     "state_us": ("RNS", _I64),
     "ordinal": ("RNP", _I64),
     # items
     **dict.fromkeys(("item_next", "item_child", "item_prototype", "item_pieces", "item_defective"), ("RI", _I32)),
-    **dict.fromkeys(("item_born", "item_at", "item_moved"), ("RI", _I64)),
+    **dict.fromkeys(("item_born", "item_at"), ("RI", _I64)),
     # replications
     **dict.fromkeys(
-        ("now", "spawned", "sunk", "scrapped", "sunk_measured", "pieces_us", "lead_us", "events", "flags", "measure_from"), ("R", _I64)
+        ("now", "spawned", "sunk", "scrapped", "sunk_measured", "pieces_us", "pieces_since", "lead_us", "events", "flags"),
+        ("R", _I64),
     ),
     "free_item": ("R", _I32),
     "lead_hist": ("RL", wp.int32),
@@ -90,7 +91,7 @@ def node_columns(model: FactoryModel) -> dict[str, np.ndarray]:
         out["stream"].append(node.stream)
         out["limit"].append(node.limit)
         out["scrap_rate"].append(node.scrap_rate)
-        out["cycle"] += (list(node.cycle) or [0]) * (1 if len(node.cycle) == types else types) if len(node.cycle) != types else node.cycle
+        out["cycle"] += node.cycle if len(node.cycle) == types else (node.cycle or [0])[:1] * types
         per_metre = 1e6 / node.speed if node.speed > 0.0 else 1e15
         out["us_per_m"].append(per_metre)
         out["transit_us"].append(min(round(node.length * per_metre), 1 << 60) if node.kind == NodeKind.CONVEYOR else 0)
@@ -119,7 +120,7 @@ def shares(weights: list[float], n: int) -> list[float]:
     return list(np.cumsum(w) / w.sum())
 
 
-def item_slots(model: FactoryModel) -> int:
+def item_slots(model: FactoryModel, unlimited: int = UNLIMITED_ITEMS) -> int:
     """Upper bound of items alive in one replication, children of batches included."""
     total, contained = 0, 1
     shortest = min([p.length for p in model.rigid.prototypes if p.length > 0.0] or [0.1])
@@ -129,7 +130,7 @@ def item_slots(model: FactoryModel) -> int:
         if node.kind == NodeKind.STATION:
             total += node.servers * max(node.batch_size, 1)
         elif node.kind == NodeKind.BUFFER:
-            total += UNLIMITED_ITEMS if node.capacity < 0 else node.capacity
+            total += unlimited if node.capacity < 0 else node.capacity
         elif node.kind == NodeKind.CONVEYOR:
             total += int(node.length / max(node.pitch or shortest, 1e-3)) + 2
         elif node.kind == NodeKind.SOURCE:
@@ -149,16 +150,17 @@ def tables_hash(model: FactoryModel) -> str:
     return digest.hexdigest()
 
 
-def upload_tables(model: FactoryModel, *, intervals: int, interval_us: int, device: wp.Device) -> Any:
+def upload_tables(model: FactoryModel, *, intervals: int, interval_us: int, unlimited: int, device: wp.Device) -> Any:
     """Device tables of a model."""
     tables = FlowTables()
-    for name, column in node_columns(model).items():
+    columns = node_columns(model)
+    for name, column in columns.items():
         values = column if len(column) else np.zeros(1, column.dtype)
         setattr(tables, name, wp.array(values, dtype=TABLE_COLUMNS[name], device=device))
     tables.nodes = len(model.nodes)
-    tables.slots = len(node_columns(model)["slot_node"])
+    tables.slots = len(columns["slot_node"])
     tables.types = max(len(model.item_types), 1)
-    tables.items = item_slots(model)
+    tables.items = item_slots(model, unlimited)
     tables.intervals, tables.interval_us = intervals, interval_us
     return tables
 

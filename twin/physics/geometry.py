@@ -1,0 +1,39 @@
+"""Rotations and meshes on the host. Quaternions are xyzw."""
+
+from __future__ import annotations
+
+import numpy as np
+import trimesh
+
+from twin.model.rigid import Mesh
+
+
+def rotate(q: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """``v`` [3] turned by the unit quaternion ``q`` [4]."""
+    u, w = q[:3], q[3]
+    return v + 2.0 * np.cross(u, np.cross(u, v) + w * v)
+
+
+def rotation_matrix(q: np.ndarray) -> np.ndarray:
+    """[3,3] matrix of the unit quaternion ``q`` [4]."""
+    return np.stack([rotate(q, axis) for axis in np.eye(3)], axis=1)
+
+
+def mesh_bound(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Centre [3] and half extents [3] of a mesh's bound [m]."""
+    lower, upper = mesh.vertices.min(axis=0).astype(float), mesh.vertices.max(axis=0).astype(float)
+    return (lower + upper) / 2.0, (upper - lower) / 2.0
+
+
+def cylinder_mesh(radius: float, half_height: float) -> Mesh:
+    """A closed cylinder along +Z [m]."""
+    made = trimesh.creation.cylinder(radius=radius, height=2.0 * half_height, sections=48)
+    return Mesh(np.asarray(made.vertices, np.float32), np.asarray(made.faces, np.int32))
+
+
+def capsule_mesh(radius: float, half_height: float) -> Mesh:
+    """A capsule along +Z, ``half_height`` of its straight part [m]."""
+    made = trimesh.creation.capsule(radius=radius, height=2.0 * half_height, count=[24, 24])
+    vertices = np.asarray(made.vertices, np.float32)
+    vertices = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2.0
+    return Mesh(vertices, np.asarray(made.faces, np.int32))

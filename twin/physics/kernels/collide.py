@@ -1,0 +1,386 @@
+"""Collision: bounds, near bodies, contact points with what the last step knew about them."""
+
+# ruff: noqa: SIM102  (Warp has no short-circuit evaluation: nested ifs keep array reads in range)
+
+from __future__ import annotations
+
+import warp as wp
+
+from twin.physics.kernels.data import (
+    BOX,
+    MAX_CANDIDATES,
+    MAX_POINTS,
+    MESH,
+    PLANE,
+    SPHERE,
+    Bodies,
+    Contacts,
+    RigidTables,
+    Work,
+    kind_of,
+    reacts,
+)
+from twin.physics.kernels.narrow import (
+    box_box,
+    box_plane,
+    box_triangle,
+    closest_on_triangle,
+    gather_normals,
+    reduce,
+    sphere_box,
+    sphere_point,
+)
+
+MARGIN_M = wp.constant(0.01)
+"""Contacts are made this much before surfaces touch, plus what the bodies move in a step [m]."""
+MATCH_M2 = wp.constant(0.0004)
+"""A point within 2 cm of one of the last step, in the owner's frame, is the same point [m2]."""
+DEEP_M = wp.constant(0.05)
+
+
+@wp.func
+def bound(t: RigidTables, b: Bodies, k: Work, w: int, i: int, slots: int, dt: float):
+    """Axis-aligned bound of the body and of what it sweeps in the next step."""
+    p = b.position[w, i]
+    half = wp.vec3(0.0, 0.0, 0.0)
+    if b.alive[w, i] != 0:
+        kind = kind_of(t, b, w, i)
+        lower = p
+        upper = p
+        for c in range(t.shape_begin[kind], t.shape_begin[kind + 1]):
+            q = b.rotation[w, i] * t.rotation[c]
+            center = p + wp.quat_rotate(b.rotation[w, i], t.position[c])
+            e = t.size[c]
+            if t.shape[c] == SPHERE:
+                e = wp.vec3(e[0], e[0], e[0])
+            else:
+                x = wp.quat_rotate(q, wp.vec3(e[0], 0.0, 0.0))
+                y = wp.quat_rotate(q, wp.vec3(0.0, e[1], 0.0))
+                z = wp.quat_rotate(q, wp.vec3(0.0, 0.0, e[2]))
+                e = wp.vec3(
+                    wp.abs(x[0]) + wp.abs(y[0]) + wp.abs(z[0]),
+                    wp.abs(x[1]) + wp.abs(y[1]) + wp.abs(z[1]),
+                    wp.abs(x[2]) + wp.abs(y[2]) + wp.abs(z[2]),
+                )
+            lower = wp.min(lower, center - e)
+            upper = wp.max(upper, center + e)
+        sweep = b.linear_velocity[w, i] * dt
+        reach = MARGIN_M + wp.length(b.angular_velocity[w, i]) * t.radius[kind] * dt
+        half = wp.vec3(reach, reach, reach)
+        k.lower[w * slots + i] = wp.min(lower, lower + sweep) - half
+        k.upper[w * slots + i] = wp.max(upper, upper + sweep) + half
+    else:
+        k.lower[w * slots + i] = p
+        k.upper[w * slots + i] = p
+
+
+@wp.func
+def insert(k: Work, w: int, i: int, count: int, value: int) -> int:
+    """Keep the candidates in ascending order: what follows must not depend on how the tree was built."""
+    if count >= MAX_CANDIDATES:
+        wp.atomic_add(k.overflow, w, 1)
+        return count
+    j = count
+    while j > 0:
+        if k.candidate[w, i, j - 1] <= value:
+            break
+        k.candidate[w, i, j] = k.candidate[w, i, j - 1]
+        j -= 1
+    k.candidate[w, i, j] = value
+    return count + 1
+
+
+@wp.func
+def ignores(t: RigidTables, a: int, b: int) -> bool:
+    """Whether colliders ``a`` and ``b`` are filtered."""
+    if t.groups > 1:
+        if t.group_ignores[t.group[a], t.group[b]] != 0:
+            return True
+    x = t.source[a]
+    y = t.source[b]
+    for f in range(t.pair_count):
+        if (t.pairs[f, 0] == x and t.pairs[f, 1] == y) or (t.pairs[f, 0] == y and t.pairs[f, 1] == x):
+            return True
+    return False
+
+
+@wp.func
+def combine(mode: int, x: float, y: float) -> float:
+    if mode == 0:
+        return 0.5 * (x + y)
+    if mode == 1:
+        return wp.min(x, y)
+    if mode == 2:
+        return x * y
+    return wp.max(x, y)
+
+
+@wp.func
+def along_path(t: RigidTables, path: int, p: wp.vec3) -> wp.vec3:
+    """Direction of the curve at the point nearest to ``p``."""
+    best = float(1.0e30)
+    direction = wp.vec3(0.0, 0.0, 0.0)
+    for j in range(t.path_begin[path], t.path_begin[path + 1] - 1):
+        a = t.path_point[j]
+        e = t.path_point[j + 1] - a
+        length2 = wp.length_sq(e)
+        if length2 > 1.0e-12:
+            s = wp.clamp(wp.dot(p - a, e) / length2, 0.0, 1.0)
+            d = wp.length_sq(a + e * s - p)
+            if d < best - 1.0e-9:
+                best = d
+                direction = e / wp.sqrt(length2)
+    return direction
+
+
+@wp.func
+def surface_velocity(t: RigidTables, b: Bodies, w: int, c: int, p: wp.vec3, center: wp.vec3, q: wp.quat) -> wp.vec3:
+    """Velocity of the surface of collider ``c`` at the point ``p``, beside that of its material [m/s]."""
+    source = t.source[c]
+    if source < 0:
+        return wp.vec3(0.0, 0.0, 0.0)
+    drive = b.surface_drive[w, source]
+    if drive == 0.0:
+        return wp.vec3(0.0, 0.0, 0.0)
+    if t.surface_path[c] >= 0:
+        return along_path(t, t.surface_path[c], p) * drive
+    linear = t.surface_linear[c]
+    angular = t.surface_angular[c]
+    if t.surface_world[c] == 0:
+        linear = wp.quat_rotate(q, linear)
+        angular = wp.quat_rotate(q, angular)
+    return (linear + wp.cross(angular, p - center)) * drive
+
+
+@wp.func
+def touch(
+    t: RigidTables,
+    k: Work,
+    w: int,
+    i: int,
+    a: int,
+    pa: wp.vec3,
+    qa: wp.quat,
+    c: int,
+    pb: wp.vec3,
+    qb: wp.quat,
+    step: wp.vec3,
+    margin: float,
+) -> int:
+    """Points between collider ``a`` of body ``i`` and collider ``c``, normals towards ``a``."""
+    sa = t.shape[a]
+    sb = t.shape[c]
+    ha = t.size[a]
+    hb = t.size[c]
+    if sb == PLANE:
+        n = wp.quat_rotate(qb, wp.vec3(0.0, 0.0, 1.0))
+        if sa == SPHERE:
+            return sphere_point(k, w, i, 0, pa, ha[0], pa - n * wp.max(wp.dot(pa - pb, n), 1.0e-6), n, margin)
+        return box_plane(k, w, i, pa, qa, ha, pb, n, margin)
+    if sb == MESH:
+        e = ha + wp.vec3(margin, margin, margin)
+        if sa == SPHERE:
+            e = wp.vec3(ha[0] + margin, ha[0] + margin, ha[0] + margin)
+        x = wp.quat_rotate(qa, wp.vec3(e[0], 0.0, 0.0))
+        y = wp.quat_rotate(qa, wp.vec3(0.0, e[1], 0.0))
+        z = wp.quat_rotate(qa, wp.vec3(0.0, 0.0, e[2]))
+        r = wp.vec3(
+            wp.abs(x[0]) + wp.abs(y[0]) + wp.abs(z[0]),
+            wp.abs(x[1]) + wp.abs(y[1]) + wp.abs(z[1]),
+            wp.abs(x[2]) + wp.abs(y[2]) + wp.abs(z[2]),
+        )
+        found = int(0)
+        query = wp.mesh_query_aabb(t.mesh[c], pa - r, pa + r)
+        face = int(0)
+        while wp.mesh_query_aabb_next(query, face):
+            v0 = wp.mesh_get_point(t.mesh[c], face * 3)
+            v1 = wp.mesh_get_point(t.mesh[c], face * 3 + 1)
+            v2 = wp.mesh_get_point(t.mesh[c], face * 3 + 2)
+            if sa == SPHERE:
+                q = closest_on_triangle(pa, v0, v1, v2)
+                found = sphere_point(k, w, i, found, pa, ha[0], q, wp.normalize(wp.cross(v1 - v0, v2 - v0)), margin)
+            else:
+                found = box_triangle(k, w, i, found, pa, qa, ha, v0, v1, v2, margin, DEEP_M + wp.length(step))
+        return found
+    if sa == SPHERE:
+        if sb == SPHERE:
+            way = pa - pb
+            distance = wp.length(way)
+            n = wp.vec3(0.0, 0.0, 1.0)
+            if distance > 1.0e-7:
+                n = way / distance
+            return sphere_point(k, w, i, 0, pa, ha[0], pb + n * wp.min(hb[0], wp.max(distance - 1.0e-6, 0.0)), n, margin)
+        return sphere_box(k, w, i, pa, ha[0], pb, qb, hb, margin)
+    if sb == SPHERE:
+        found = sphere_box(k, w, i, pb, hb[0], pa, qa, ha, margin)
+        for j in range(found):
+            k.found_normal[w, i, j] = -k.found_normal[w, i, j]
+        return found
+    return box_box(k, w, i, pa, qa, ha, pb, qb, hb, step, margin)
+
+
+@wp.func
+def keep(
+    t: RigidTables,
+    b: Bodies,
+    k: Work,
+    old: Contacts,
+    fresh: Contacts,
+    w: int,
+    i: int,
+    found: int,
+    a: int,
+    qa: wp.quat,
+    pa: wp.vec3,
+    c: int,
+    pb: wp.vec3,
+    qb: wp.quat,
+    other: int,
+):
+    """Store the points found, with friction, surface velocity and the impulses of the same points in the last step.
+
+    ``other`` is the partner body, or -1 for a fixed collider.
+    """
+    mode = wp.max(t.friction_combine[a], t.friction_combine[c])
+    static = combine(mode, t.static_friction[a], t.static_friction[c])
+    dynamic = combine(mode, t.dynamic_friction[a], t.dynamic_friction[c])
+    mode = wp.max(t.restitution_combine[a], t.restitution_combine[c])
+    restitution = combine(mode, t.restitution[a], t.restitution[c])
+    key = -2 - c
+    generation = int(0)
+    partner_body = int(-1)
+    if other >= 0:
+        key = other
+        generation = b.generation[w, other]
+        if reacts(t, b, w, other):
+            partner_body = other
+    for j in range(found):
+        n = fresh.count[w, i]
+        if n >= MAX_POINTS:
+            wp.atomic_add(k.overflow, w, 1)
+            return
+        fresh.count[w, i] = n + 1
+        p = k.found[w, i, j]
+        normal = k.found_normal[w, i, j]
+        anchor = wp.quat_rotate_inv(b.rotation[w, i], p - b.position[w, i])
+        fresh.partner[w, i, n] = key
+        fresh.partner_body[w, i, n] = partner_body
+        fresh.partner_generation[w, i, n] = generation
+        fresh.normal[w, i, n] = normal
+        fresh.anchor[w, i, n] = anchor
+        velocity = wp.vec3(0.0, 0.0, 0.0)
+        if partner_body >= 0:
+            fresh.partner_anchor[w, i, n] = wp.quat_rotate_inv(b.rotation[w, other], p - b.position[w, other])
+        else:
+            fresh.partner_anchor[w, i, n] = p
+            if other >= 0:
+                velocity = b.linear_velocity[w, other] + wp.cross(b.angular_velocity[w, other], p - b.position[w, other])
+        fresh.partner_velocity[w, i, n] = velocity
+        fresh.separation[w, i, n] = k.found_depth[w, i, j]
+        fresh.surface[w, i, n] = surface_velocity(t, b, w, c, p, pb, qb) - surface_velocity(t, b, w, a, p, pa, qa)
+        fresh.static_friction[w, i, n] = static
+        fresh.dynamic_friction[w, i, n] = dynamic
+        fresh.restitution[w, i, n] = restitution
+        normal_impulse = float(0.0)
+        tangent_impulse = wp.vec3(0.0, 0.0, 0.0)
+        if old.owner_generation[w, i] == b.generation[w, i]:
+            nearest = MATCH_M2
+            for m in range(old.count[w, i]):
+                if old.partner[w, i, m] == key and old.partner_generation[w, i, m] == generation:
+                    distance = wp.length_sq(old.anchor[w, i, m] - anchor)
+                    if distance < nearest and wp.dot(old.normal[w, i, m], normal) > 0.9:
+                        nearest = distance
+                        normal_impulse = old.normal_impulse[w, i, m]
+                        tangent_impulse = old.tangent_impulse[w, i, m]
+        fresh.normal_impulse[w, i, n] = normal_impulse
+        fresh.tangent_impulse[w, i, n] = tangent_impulse
+        wp.atomic_max(k.penetration, w, -k.found_depth[w, i, j])
+
+
+@wp.func
+def against(
+    t: RigidTables,
+    b: Bodies,
+    k: Work,
+    old: Contacts,
+    fresh: Contacts,
+    w: int,
+    i: int,
+    c: int,
+    pb: wp.vec3,
+    qb: wp.quat,
+    other: int,
+    dt: float,
+):
+    """Body ``i`` against one collider ``c`` with pose (pb, qb), of body ``other`` or fixed."""
+    kind = kind_of(t, b, w, i)
+    p = b.position[w, i]
+    q = b.rotation[w, i]
+    step = b.linear_velocity[w, i] * dt
+    speed = wp.length(b.angular_velocity[w, i]) * t.radius[kind]
+    if other >= 0:
+        step = step - b.linear_velocity[w, other] * dt
+        speed = speed + wp.length(b.angular_velocity[w, other]) * t.radius[kind_of(t, b, w, other)]
+    margin = MARGIN_M + wp.length(step) + speed * dt
+    for a in range(t.shape_begin[kind], t.shape_begin[kind + 1]):
+        if not ignores(t, a, c):
+            pa = p + wp.quat_rotate(q, t.position[a])
+            qa = q * t.rotation[a]
+            found = touch(t, k, w, i, a, pa, qa, c, pb, qb, step, margin)
+            if found > 0:
+                if t.shape[c] == MESH and t.shape[a] == BOX:
+                    # one manifold for each of the directions that the faces under the box look to
+                    begin = int(0)
+                    kept = int(0)
+                    for _ in range(3):
+                        if begin < found:
+                            same = gather_normals(k, w, i, begin, found)
+                            end = reduce(k, w, i, begin, same)
+                            for j in range(begin, end):
+                                k.found[w, i, kept] = k.found[w, i, j]
+                                k.found_normal[w, i, kept] = k.found_normal[w, i, j]
+                                k.found_depth[w, i, kept] = k.found_depth[w, i, j]
+                                kept += 1
+                            begin = same
+                    found = kept
+                keep(t, b, k, old, fresh, w, i, found, a, qa, pa, c, pb, qb, other)
+
+
+@wp.func
+def collide_body(
+    t: RigidTables, b: Bodies, k: Work, old: Contacts, fresh: Contacts, bvh: wp.uint64, w: int, i: int, slots: int, dt: float
+):
+    """All contact points that body ``i`` owns: with fixed colliders, with bodies that do not react, and with later bodies."""
+    fresh.count[w, i] = 0
+    fresh.owner_generation[w, i] = b.generation[w, i]
+    if not reacts(t, b, w, i):
+        return
+    lower = k.lower[w * slots + i]
+    upper = k.upper[w * slots + i]
+    for n in range(t.plane_count):
+        c = t.planes[n]
+        against(t, b, k, old, fresh, w, i, c, t.position[c], t.rotation[c], -1, dt)
+    if t.fixed_count > 0:
+        count = int(0)
+        query = wp.bvh_query_aabb(t.fixed_bvh, lower, upper)
+        hit = int(0)
+        while wp.bvh_query_next(query, hit):
+            count = insert(k, w, i, count, t.fixed[hit])
+        for n in range(count):
+            c = k.candidate[w, i, n]
+            against(t, b, k, old, fresh, w, i, c, t.position[c], t.rotation[c], -1, dt)
+    count = int(0)
+    query = wp.bvh_query_aabb(bvh, lower, upper, wp.bvh_get_group_root(bvh, w))
+    hit = int(0)
+    while wp.bvh_query_next(query, hit):
+        j = hit - w * slots
+        if j != i:
+            if b.alive[w, j] != 0:
+                if j > i or not reacts(t, b, w, j):
+                    count = insert(k, w, i, count, j)
+    for n in range(count):
+        j = k.candidate[w, i, n]
+        kind = kind_of(t, b, w, j)
+        for c in range(t.shape_begin[kind], t.shape_begin[kind + 1]):
+            pb = b.position[w, j] + wp.quat_rotate(b.rotation[w, j], t.position[c])
+            against(t, b, k, old, fresh, w, i, c, pb, b.rotation[w, j] * t.rotation[c], j, dt)

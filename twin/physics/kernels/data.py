@@ -1,0 +1,161 @@
+"""What the kernels read and write. W worlds, M bodies of a world (the stage's own, then the slots of goods), S shapes."""
+
+from __future__ import annotations
+
+import warp as wp
+
+from twin.process import device as _device  # noqa: F401  (sets Warp up)
+
+POINTS = 32
+"""Contact points that one body can own."""
+CANDIDATES = 64
+"""Bodies and colliders near one body that are looked at."""
+SCRATCH = 24
+
+MAX_POINTS = wp.constant(POINTS)
+MAX_CANDIDATES = wp.constant(CANDIDATES)
+
+BOX = wp.constant(0)
+SPHERE = wp.constant(1)
+PLANE = wp.constant(4)
+MESH = wp.constant(6)
+
+FIXED = wp.constant(0)
+DYNAMIC = wp.constant(1)
+KINEMATIC = wp.constant(2)
+
+
+@wp.struct
+class RigidTables:
+    """The model, the same for all worlds. K kinds of body: one for each body of the stage, then one for each prototype."""
+
+    bodies: int  # bodies of the stage
+    gravity: wp.vec3  # [m/s2]
+    # kinds of body [K]
+    kind: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # DYNAMIC or KINEMATIC
+    inv_mass: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [1/kg]
+    inertia: wp.array(dtype=wp.mat33)  # type: ignore[valid-type]  # [kg m2] about the centre of mass, body axes
+    inv_inertia: wp.array(dtype=wp.mat33)  # type: ignore[valid-type]
+    gyroscopic: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # principal moments differ
+    com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] in the prim's frame
+    gravity_scale: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
+    linear_damping: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [1/s]
+    angular_damping: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [1/s]
+    radius: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m] bound about the centre of mass
+    shape_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first of its body shapes [K+1]
+    # colliders, of bodies (pose about the centre of mass) and fixed ones (pose in the world) alike [C]
+    shape: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # ShapeKind: BOX, SPHERE, PLANE or MESH
+    position: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m]
+    rotation: wp.array(dtype=wp.quat)  # type: ignore[valid-type]
+    size: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] half extents, or (radius, 0, 0)
+    mesh: wp.array(dtype=wp.uint64)  # type: ignore[valid-type]  # wp.Mesh id of fixed meshes
+    static_friction: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
+    dynamic_friction: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
+    restitution: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
+    friction_combine: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    restitution_combine: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    group: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    source: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # index into RigidModel.shapes, -1 for goods
+    surface_linear: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m/s] at drive 1, collider's frame (or world)
+    surface_angular: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [rad/s] at drive 1
+    surface_world: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    surface_path: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # curve, -1 none
+    path_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    path_point: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] world
+    # fixed colliders
+    fixed: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # collider of each box in the static BVH
+    fixed_count: int
+    fixed_bvh: wp.uint64
+    planes: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    plane_count: int
+    # filters
+    groups: int
+    group_ignores: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [groups, groups]
+    pairs: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # RigidModel.shapes pairs that ignore each other [F,2]
+    pair_count: int
+
+
+@wp.struct
+class Bodies:
+    """State of the bodies [W,M]; positions are those of the centre of mass."""
+
+    position: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m]
+    rotation: wp.array2d(dtype=wp.quat)  # type: ignore[valid-type]
+    linear_velocity: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m/s]
+    angular_velocity: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [rad/s]
+    alive: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    held: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # moved by somebody else
+    prototype: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    generation: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # raised whenever the slot holds another body, or it was put elsewhere
+    surface_drive: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,S] multiplier of the surface velocity
+
+
+@wp.struct
+class Contacts:
+    """Contact points by the body that owns them [W,M,POINTS]; impulses carry over to the next step."""
+
+    count: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M]
+    owner_generation: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M]
+    partner: wp.array3d(dtype=wp.int32)  # type: ignore[valid-type]  # body index, or -2 - collider of a fixed one or of a held body
+    partner_body: wp.array3d(dtype=wp.int32)  # type: ignore[valid-type]  # index where the partner is dynamic, else -1
+    partner_generation: wp.array3d(dtype=wp.int32)  # type: ignore[valid-type]
+    normal: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # towards the owner
+    anchor: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] in the owner's frame, from its centre of mass
+    partner_anchor: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] in the partner's frame; world point where it is fixed
+    separation: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [m]
+    partner_velocity: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m/s] of a fixed partner's material there
+    surface: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m/s] that friction drives the owner to, beside the partner's own
+    static_friction: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]
+    dynamic_friction: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]
+    restitution: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]
+    normal_impulse: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [N s]
+    tangent_impulse: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [N s] world
+    # of one step only
+    arm: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] world
+    partner_arm: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]
+    normal_mass: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [kg]
+    tangent: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]
+    tangent_mass: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # inverse of the 2x2 matrix: 11, 12, 22
+    approach: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [m/s] normal velocity before the step
+    highest: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [N s] highest normal impulse of the step
+
+
+@wp.struct
+class Work:
+    """Memory of one step [W,M,...]."""
+
+    lower: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [W*M] bounds for the BVH
+    upper: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
+    candidate: wp.array3d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M,CANDIDATES]
+    polygon: wp.array4d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W,M,2,SCRATCH] while clipping
+    found: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W,M,SCRATCH] points of one manifold, world
+    found_depth: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # separation of each
+    found_normal: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]
+    root: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # island of a body [W,M]
+    next: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # next body of the same island
+    tail: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    inv_inertia: wp.array2d(dtype=wp.mat33)  # type: ignore[valid-type]  # [1/(kg m2)] world axes; zero: does not react
+    inv_mass: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
+    start_position: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]
+    start_rotation: wp.array2d(dtype=wp.quat)  # type: ignore[valid-type]
+    # counters [W,...]
+    overflow: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # contact points or candidates that found no place
+    invalid: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # bodies taken off the world because their state was not finite
+    points: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # contact points of the last step
+    penetration: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # deepest of the last step [m]
+
+
+@wp.func
+def kind_of(t: RigidTables, b: Bodies, w: int, i: int) -> int:
+    """Row of the body's kind in the tables."""
+    if i < t.bodies:
+        return i
+    return t.bodies + b.prototype[w, i]
+
+
+@wp.func
+def reacts(t: RigidTables, b: Bodies, w: int, i: int) -> bool:
+    """Whether forces move the body."""
+    if b.alive[w, i] == 0 or b.held[w, i] != 0:
+        return False
+    return t.kind[kind_of(t, b, w, i)] == DYNAMIC

@@ -1,0 +1,79 @@
+"""The kernels that the host launches, once a step each, in this order."""
+
+from __future__ import annotations
+
+import warp as wp
+
+from twin.physics.kernels.collide import bound, collide_body
+from twin.physics.kernels.data import Bodies, Contacts, RigidTables, Work
+from twin.physics.kernels.solve import build_islands, carry_kinematic, is_head, solve_island
+
+
+@wp.kernel
+def bounds(
+    # model
+    t: RigidTables,
+    # state in
+    b: Bodies,
+    slots: int,
+    dt: float,
+    # out
+    k: Work,
+):
+    """Bounds of every body for the broad phase; one thread a body."""
+    w, i = wp.tid()
+    bound(t, b, k, w, i, slots, dt)
+
+
+@wp.kernel
+def collide(
+    # model
+    t: RigidTables,
+    # state in
+    b: Bodies,
+    old: Contacts,
+    bvh: wp.uint64,
+    slots: int,
+    dt: float,
+    # out
+    k: Work,
+    fresh: Contacts,
+):
+    """Contact points of every body; one thread a body."""
+    w, i = wp.tid()
+    collide_body(t, b, k, old, fresh, bvh, w, i, slots, dt)
+
+
+@wp.kernel
+def islands(
+    # model
+    t: RigidTables,
+    # state in
+    b: Bodies,
+    contacts: Contacts,
+    slots: int,
+    # out
+    k: Work,
+):
+    """Islands of touching bodies; one thread a world."""
+    w = wp.tid()
+    build_islands(t, b, k, contacts, w, slots)
+
+
+@wp.kernel
+def solve(
+    # model
+    t: RigidTables,
+    dt: float,
+    substeps: int,
+    # state in/out
+    b: Bodies,
+    k: Work,
+    contacts: Contacts,
+):
+    """Velocities and positions; one thread an island."""
+    w, i = wp.tid()
+    if is_head(t, b, k, w, i):
+        solve_island(t, b, k, contacts, w, i, dt, substeps)
+    else:
+        carry_kinematic(t, b, w, i, dt)

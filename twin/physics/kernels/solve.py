@@ -1,0 +1,361 @@
+"""The solver: soft contacts with warm starting, in substeps (E. Catto, "Solver2D", 2024), one island after another.
+
+Signs: the normal points towards the owner A; impulses act on A, their opposites on the partner B.
+"""
+
+# ruff: noqa: SIM102  (Warp has no short-circuit evaluation: nested ifs keep array reads in range)
+
+from __future__ import annotations
+
+import warp as wp
+
+from twin.physics.kernels.data import KINEMATIC, Bodies, Contacts, RigidTables, Work, kind_of, reacts
+
+CONTACT_HERTZ = wp.constant(60.0)
+DAMPING_RATIO = wp.constant(10.0)
+PUSH_MAX = wp.constant(3.0)
+"""Overlaps are pushed out at most this fast [m/s]."""
+SLOP_M = wp.constant(0.0005)
+"""Overlap that is left alone, so that a resting contact stays a contact [m]."""
+BOUNCE_MIN = wp.constant(0.2)
+"""Slower impacts do not bounce [m/s]."""
+TWO_PI = wp.constant(6.283185307179586)
+
+
+@wp.func
+def find(k: Work, w: int, i: int) -> int:
+    r = i
+    while k.root[w, r] != r:
+        k.root[w, r] = k.root[w, k.root[w, r]]
+        r = k.root[w, r]
+    return r
+
+
+@wp.func
+def build_islands(t: RigidTables, b: Bodies, k: Work, fresh: Contacts, w: int, slots: int):
+    """Bodies that touch one another directly or through others form an island, headed by the lowest index."""
+    points = int(0)
+    for i in range(slots):
+        k.root[w, i] = i
+        k.next[w, i] = -1
+        k.tail[w, i] = i
+    for i in range(slots):
+        points += fresh.count[w, i]
+        for c in range(fresh.count[w, i]):
+            j = fresh.partner_body[w, i, c]
+            if j >= 0:
+                x = find(k, w, i)
+                y = find(k, w, j)
+                if x < y:
+                    k.root[w, y] = x
+                elif y < x:
+                    k.root[w, x] = y
+    for i in range(slots):
+        r = find(k, w, i)
+        k.root[w, i] = r
+        if r != i:
+            k.next[w, k.tail[w, r]] = i
+            k.tail[w, r] = i
+    k.points[w] = points
+
+
+@wp.func
+def tangent_to(n: wp.vec3) -> wp.vec3:
+    """A unit vector perpendicular to ``n``."""
+    if wp.abs(n[0]) < 0.57735:
+        return wp.normalize(wp.cross(n, wp.vec3(1.0, 0.0, 0.0)))
+    return wp.normalize(wp.cross(n, wp.vec3(0.0, 1.0, 0.0)))
+
+
+@wp.func
+def prepare(t: RigidTables, b: Bodies, k: Work, s: Contacts, w: int, i: int):
+    """Arms, effective masses and approach velocity of the body's points."""
+    mi = k.inv_mass[w, i]
+    inertia = k.inv_inertia[w, i]
+    for c in range(s.count[w, i]):
+        n = s.normal[w, i, c]
+        ra = wp.quat_rotate(b.rotation[w, i], s.anchor[w, i, c])
+        s.arm[w, i, c] = ra
+        j = s.partner_body[w, i, c]
+        t1 = tangent_to(n)
+        t2 = wp.cross(n, t1)
+        a0 = wp.cross(ra, n)
+        a1 = wp.cross(ra, t1)
+        a2 = wp.cross(ra, t2)
+        i1 = inertia * a1
+        normal = mi + wp.dot(a0, inertia * a0)
+        k11 = mi + wp.dot(a1, i1)
+        k12 = wp.dot(a2, i1)
+        k22 = mi + wp.dot(a2, inertia * a2)
+        velocity = b.linear_velocity[w, i] + wp.cross(b.angular_velocity[w, i], ra)
+        if j >= 0:
+            rb = wp.quat_rotate(b.rotation[w, j], s.partner_anchor[w, i, c])
+            s.partner_arm[w, i, c] = rb
+            mj = k.inv_mass[w, j]
+            other = k.inv_inertia[w, j]
+            b0 = wp.cross(rb, n)
+            b1 = wp.cross(rb, t1)
+            b2 = wp.cross(rb, t2)
+            j1 = other * b1
+            normal = normal + mj + wp.dot(b0, other * b0)
+            k11 = k11 + mj + wp.dot(b1, j1)
+            k12 = k12 + wp.dot(b2, j1)
+            k22 = k22 + mj + wp.dot(b2, other * b2)
+            velocity = velocity - b.linear_velocity[w, j] - wp.cross(b.angular_velocity[w, j], rb)
+        else:
+            velocity = velocity - s.partner_velocity[w, i, c]
+        s.normal_mass[w, i, c] = 1.0 / normal
+        det = k11 * k22 - k12 * k12
+        s.tangent[w, i, c] = t1
+        s.tangent_mass[w, i, c] = wp.vec3(k22 / det, -k12 / det, k11 / det)
+        approach = wp.dot(velocity, n)
+        if s.restitution[w, i, c] > 0.0 and approach < 0.0:
+            # the speed it will have when it arrives, not the one at the start of the step: keeps the height of a bounce
+            fall = wp.max(-wp.dot(t.gravity, n), 0.0) * wp.max(s.separation[w, i, c], 0.0)
+            approach = -wp.sqrt(approach * approach + 2.0 * fall)
+        s.approach[w, i, c] = approach
+        s.highest[w, i, c] = 0.0
+        old = s.tangent_impulse[w, i, c]
+        s.tangent_impulse[w, i, c] = old - n * wp.dot(old, n)
+
+
+@wp.func
+def push(b: Bodies, k: Work, s: Contacts, w: int, i: int, c: int, impulse: wp.vec3):
+    """Apply an impulse at contact point ``c`` of body ``i`` [N s]."""
+    b.linear_velocity[w, i] = b.linear_velocity[w, i] + impulse * k.inv_mass[w, i]
+    b.angular_velocity[w, i] = b.angular_velocity[w, i] + k.inv_inertia[w, i] * wp.cross(s.arm[w, i, c], impulse)
+    j = s.partner_body[w, i, c]
+    if j >= 0:
+        b.linear_velocity[w, j] = b.linear_velocity[w, j] - impulse * k.inv_mass[w, j]
+        b.angular_velocity[w, j] = b.angular_velocity[w, j] - k.inv_inertia[w, j] * wp.cross(s.partner_arm[w, i, c], impulse)
+
+
+@wp.func
+def solve_body(b: Bodies, k: Work, s: Contacts, w: int, i: int, h: float, elapsed: float, biased: bool):
+    """One pass over the points that body ``i`` owns: the normal, then friction, whose limit is the normal impulse just found."""
+    count = s.count[w, i]
+    if count == 0:
+        return
+    v = b.linear_velocity[w, i]
+    o = b.angular_velocity[w, i]
+    mi = k.inv_mass[w, i]
+    inertia = k.inv_inertia[w, i]
+    p = b.position[w, i]
+    q = b.rotation[w, i]
+    for c in range(count):
+        n = s.normal[w, i, c]
+        ra = s.arm[w, i, c]
+        j = s.partner_body[w, i, c]
+        vj = s.partner_velocity[w, i, c]
+        oj = wp.vec3(0.0, 0.0, 0.0)
+        rb = wp.vec3(0.0, 0.0, 0.0)
+        mj = float(0.0)
+        tip = s.partner_anchor[w, i, c]
+        hertz = CONTACT_HERTZ * 2.0
+        if j >= 0:
+            vj = b.linear_velocity[w, j]
+            oj = b.angular_velocity[w, j]
+            rb = s.partner_arm[w, i, c]
+            mj = k.inv_mass[w, j]
+            tip = b.position[w, j] + wp.quat_rotate(b.rotation[w, j], tip)
+            hertz = CONTACT_HERTZ
+        else:
+            tip = tip + vj * elapsed
+        impulse = s.normal_impulse[w, i, c]
+
+        # normal
+        separation = s.separation[w, i, c] + wp.dot(p + wp.quat_rotate(q, s.anchor[w, i, c]) - tip, n)
+        bias = float(0.0)
+        mass_scale = float(1.0)
+        impulse_scale = float(0.0)
+        if separation > 0.0:
+            bias = separation / h
+        elif biased:
+            omega = TWO_PI * wp.min(hertz, 0.25 / h)
+            a1 = 2.0 * DAMPING_RATIO + h * omega
+            a2 = h * omega * a1
+            a3 = 1.0 / (1.0 + a2)
+            bias = wp.max(wp.min(separation + SLOP_M, 0.0) * omega / a1, -PUSH_MAX)
+            mass_scale = a2 * a3
+            impulse_scale = a3
+        dv = v + wp.cross(o, ra) - vj - wp.cross(oj, rb)
+        gain = -s.normal_mass[w, i, c] * mass_scale * (wp.dot(dv, n) + bias) - impulse_scale * impulse
+        total = wp.max(impulse + gain, 0.0)
+        gain = total - impulse
+        s.normal_impulse[w, i, c] = total
+        s.highest[w, i, c] = wp.max(s.highest[w, i, c], total)
+        change = n * gain
+        v = v + change * mi
+        o = o + inertia * wp.cross(ra, change)
+        if j >= 0:
+            vj = vj - change * mj
+            oj = oj - k.inv_inertia[w, j] * wp.cross(rb, change)
+
+        # friction: an elliptic cone, driven to the velocity of the surface
+        dv = v + wp.cross(o, ra) - vj - wp.cross(oj, rb) - s.surface[w, i, c]
+        t1 = s.tangent[w, i, c]
+        t2 = wp.cross(n, t1)
+        x = wp.dot(dv, t1)
+        y = wp.dot(dv, t2)
+        m = s.tangent_mass[w, i, c]
+        old = s.tangent_impulse[w, i, c]
+        wanted = old - t1 * (m[0] * x + m[1] * y) - t2 * (m[1] * x + m[2] * y)
+        size = wp.length(wanted)
+        if size > s.static_friction[w, i, c] * total:
+            # it slides: a step along the sliding velocity, since the 2x2 mass would turn the impulse away from it
+            wanted = old - (t1 * x + t2 * y) * ((m[0] * m[2] - m[1] * m[1]) / (m[0] + m[2]))
+            size = wp.length(wanted)
+            if size > 0.0:
+                wanted = wanted * (wp.min(s.dynamic_friction[w, i, c] * total, size) / size)
+        s.tangent_impulse[w, i, c] = wanted
+        change = wanted - old
+        v = v + change * mi
+        o = o + inertia * wp.cross(ra, change)
+        if j >= 0:
+            b.linear_velocity[w, j] = vj - change * mj
+            b.angular_velocity[w, j] = oj - k.inv_inertia[w, j] * wp.cross(rb, change)
+    b.linear_velocity[w, i] = v
+    b.angular_velocity[w, i] = o
+
+
+@wp.func
+def bounce(b: Bodies, k: Work, s: Contacts, w: int, i: int):
+    """Restitution, last: give back what the impact brought."""
+    for c in range(s.count[w, i]):
+        e = s.restitution[w, i, c]
+        if e > 0.0 and s.approach[w, i, c] < -BOUNCE_MIN and s.highest[w, i, c] > 0.0:
+            n = s.normal[w, i, c]
+            velocity = b.linear_velocity[w, i] + wp.cross(b.angular_velocity[w, i], s.arm[w, i, c])
+            j = s.partner_body[w, i, c]
+            if j >= 0:
+                velocity = velocity - b.linear_velocity[w, j] - wp.cross(b.angular_velocity[w, j], s.partner_arm[w, i, c])
+            else:
+                velocity = velocity - s.partner_velocity[w, i, c]
+            impulse = s.normal_impulse[w, i, c]
+            total = wp.max(impulse - s.normal_mass[w, i, c] * (wp.dot(velocity, n) + e * s.approach[w, i, c]), 0.0)
+            s.normal_impulse[w, i, c] = total
+            push(b, k, s, w, i, c, n * (total - impulse))
+
+
+@wp.func
+def turned(q: wp.quat, o: wp.vec3, h: float) -> wp.quat:
+    """The rotation after turning with angular velocity ``o`` for ``h`` (exact for a constant one)."""
+    angle = wp.length(o) * h
+    if angle < 1.0e-9:
+        return q
+    return wp.normalize(wp.quat_from_axis_angle(wp.normalize(o), angle) * q)
+
+
+@wp.func
+def move(t: RigidTables, b: Bodies, k: Work, w: int, i: int, h: float):
+    """Positions from velocities. A free body keeps its angular momentum: its angular velocity follows its turning inertia."""
+    b.position[w, i] = b.position[w, i] + b.linear_velocity[w, i] * h
+    q = b.rotation[w, i]
+    o = b.angular_velocity[w, i]
+    kind = kind_of(t, b, w, i)
+    if t.gyroscopic[kind] != 0 and wp.length_sq(o) > 0.01:
+        momentum = wp.quat_rotate(q, t.inertia[kind] * wp.quat_rotate_inv(q, o))
+        middle = turned(q, o, 0.5 * h)
+        o_middle = wp.quat_rotate(middle, t.inv_inertia[kind] * wp.quat_rotate_inv(middle, momentum))
+        q = turned(q, o_middle, h)
+        o = wp.quat_rotate(q, t.inv_inertia[kind] * wp.quat_rotate_inv(q, momentum))
+        b.angular_velocity[w, i] = o
+    else:
+        q = turned(q, o, h)
+    b.rotation[w, i] = q
+
+
+@wp.func
+def accelerate(t: RigidTables, b: Bodies, w: int, i: int, h: float):
+    kind = kind_of(t, b, w, i)
+    b.linear_velocity[w, i] = (b.linear_velocity[w, i] + t.gravity * (t.gravity_scale[kind] * h)) / (
+        1.0 + h * t.linear_damping[kind]
+    )
+    b.angular_velocity[w, i] = b.angular_velocity[w, i] / (1.0 + h * t.angular_damping[kind])
+
+
+@wp.func
+def settle_or_drop(b: Bodies, k: Work, w: int, i: int):
+    """A body whose state is no longer finite leaves the world, where it was last seen, and is counted."""
+    p = b.position[w, i]
+    v = b.linear_velocity[w, i]
+    o = b.angular_velocity[w, i]
+    total = wp.length(p) + wp.length(v) + wp.length(o)
+    if not wp.isfinite(total):
+        b.alive[w, i] = 0
+        b.position[w, i] = k.start_position[w, i]
+        b.rotation[w, i] = k.start_rotation[w, i]
+        b.linear_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
+        b.angular_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
+        b.generation[w, i] = b.generation[w, i] + 1
+        wp.atomic_add(k.invalid, w, 1)
+
+
+@wp.func
+def begin_body(t: RigidTables, b: Bodies, k: Work, w: int, i: int):
+    """World inertia at the start of the step."""
+    k.start_position[w, i] = b.position[w, i]
+    k.start_rotation[w, i] = b.rotation[w, i]
+    kind = kind_of(t, b, w, i)
+    m = wp.quat_to_matrix(b.rotation[w, i])
+    k.inv_mass[w, i] = t.inv_mass[kind]
+    k.inv_inertia[w, i] = m * t.inv_inertia[kind] * wp.transpose(m)
+
+
+@wp.func
+def solve_island(t: RigidTables, b: Bodies, k: Work, s: Contacts, w: int, head: int, dt: float, substeps: int):
+    """Advance the island that ``head`` leads by one step."""
+    h = dt / float(substeps)
+    i = head
+    while i >= 0:
+        begin_body(t, b, k, w, i)
+        i = k.next[w, i]
+    i = head
+    while i >= 0:
+        prepare(t, b, k, s, w, i)
+        i = k.next[w, i]
+    for n in range(substeps):
+        elapsed = float(n) * h
+        i = head
+        while i >= 0:
+            accelerate(t, b, w, i, h)
+            i = k.next[w, i]
+        i = head
+        while i >= 0:
+            for c in range(s.count[w, i]):
+                push(b, k, s, w, i, c, s.normal[w, i, c] * s.normal_impulse[w, i, c] + s.tangent_impulse[w, i, c])
+            i = k.next[w, i]
+        i = head
+        while i >= 0:
+            solve_body(b, k, s, w, i, h, elapsed, True)
+            i = k.next[w, i]
+        i = head
+        while i >= 0:
+            move(t, b, k, w, i, h)
+            i = k.next[w, i]
+        i = head
+        while i >= 0:
+            solve_body(b, k, s, w, i, h, elapsed + h, False)
+            i = k.next[w, i]
+    i = head
+    while i >= 0:
+        bounce(b, k, s, w, i)
+        i = k.next[w, i]
+    i = head
+    while i >= 0:
+        settle_or_drop(b, k, w, i)
+        i = k.next[w, i]
+
+
+@wp.func
+def carry_kinematic(t: RigidTables, b: Bodies, w: int, i: int, dt: float):
+    """A kinematic body goes on with the velocity it has."""
+    if b.alive[w, i] != 0 and b.held[w, i] == 0:
+        if t.kind[kind_of(t, b, w, i)] == KINEMATIC:
+            b.position[w, i] = b.position[w, i] + b.linear_velocity[w, i] * dt
+            b.rotation[w, i] = turned(b.rotation[w, i], b.angular_velocity[w, i], dt)
+
+
+@wp.func
+def is_head(t: RigidTables, b: Bodies, k: Work, w: int, i: int) -> bool:
+    return k.root[w, i] == i and reacts(t, b, w, i)

@@ -1,0 +1,281 @@
+"""World: rigid bodies and the goods that come and go among them, in W independent worlds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+
+from twin.core.errors import InputError
+from twin.core.findings import Finding
+from twin.model.rigid import RigidModel
+from twin.physics.kernels import launch
+from twin.physics.kernels.data import CANDIDATES, POINTS, SCRATCH, Bodies, Contacts, Work
+from twin.physics.tables import upload
+from twin.process.device import resolve_device
+
+REBUILD_STEPS = 8
+"""The tree of moving bodies is built anew every so many steps, and refitted between."""
+
+_BODY_ARRAYS = ("position", "rotation", "linear_velocity", "angular_velocity", "alive", "held", "prototype", "generation")
+_CARRIED = (
+    "count", "owner_generation", "partner", "partner_generation", "normal", "anchor", "normal_impulse", "tangent_impulse",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What happened in one world: contact points of the last step, deepest overlap of it [m], and since the start: contact
+    points or neighbours that found no place, bodies dropped because their state was not finite."""
+
+    contacts: int
+    penetration: float
+    overflow: int
+    invalid: int
+
+
+class World:
+    """Rigid bodies stepped at a fixed rate. SI units; every array is [worlds, slots, ...].
+
+    Args:
+        model: Bodies, shapes, materials and prototypes.
+        worlds: Independent worlds in the same arrays; they never meet.
+        item_capacity: Slots for goods, beside the model's own bodies.
+        device: Warp device. hz: steps per second. substeps: solver substeps of each.
+
+    Attributes:
+        position: [W,M,3] m, centre of mass. rotation: [W,M,4] xyzw of the prim's frame.
+        linear_velocity: [W,M,3] m/s. angular_velocity: [W,M,3] rad/s, world axes.
+        alive: [W,M]. held: [W,M] moved by somebody else. prototype: [W,M] of goods. generation: [W,M], raised by whoever puts
+            another body into a slot or puts it elsewhere.
+        surface_drive: [W,S] multiplier of each shape's surface velocity.
+
+    Raises:
+        InputError: No such device, or a rate or capacity that makes no sense.
+    """
+
+    def __init__(
+        self,
+        model: RigidModel,
+        *,
+        worlds: int = 1,
+        item_capacity: int = 0,
+        device: str = "cpu",
+        hz: float = 60.0,
+        substeps: int = 4,
+    ) -> None:
+        for name, value in (("worlds", worlds), ("hz", hz), ("substeps", substeps)):
+            if value <= 0:
+                raise InputError(f"{name} must be above 0, is {value}", attribute=name)
+        self.device = resolve_device(device)
+        self.model, self.worlds, self.hz, self.substeps = model, worlds, hz, substeps
+        self.slots = len(model.bodies) + item_capacity
+        self._uploaded = upload(model, self.device)
+        self._tables = self._uploaded.tables
+        self._steps = 0
+        self._bodies = self._allocate_bodies()
+        for name in (*_BODY_ARRAYS, "surface_drive"):
+            setattr(self, name, getattr(self._bodies, name))
+        self._contacts = [self._allocate(Contacts) for _ in range(2)]
+        self._work = self._allocate(Work)
+        self._work.lower = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
+        self._work.upper = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
+        groups = wp.array(np.repeat(np.arange(worlds, dtype=np.int32), max(self.slots, 1)), dtype=wp.int32, device=self.device)
+        if self.slots:
+            self._launch_bounds()
+        self._bvh = wp.Bvh(self._work.lower, self._work.upper, groups=groups)
+
+    position: wp.array
+    rotation: wp.array
+    linear_velocity: wp.array
+    angular_velocity: wp.array
+    alive: wp.array
+    held: wp.array
+    prototype: wp.array
+    generation: wp.array
+    surface_drive: wp.array
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What of the model is not simulated, or only approximately."""
+        return list(self._uploaded.findings)
+
+    def _allocate_bodies(self) -> Bodies:
+        model, w, m = self.model, self.worlds, max(self.slots, 1)
+        position = np.zeros((w, m, 3), np.float32)
+        rotation = np.tile(np.array([0, 0, 0, 1], np.float32), (w, m, 1))
+        linear = np.zeros((w, m, 3), np.float32)
+        angular = np.zeros((w, m, 3), np.float32)
+        alive = np.zeros((w, m), np.int32)
+        for i, body in enumerate(model.bodies):
+            q = np.asarray(body.rotation, float)
+            position[:, i] = np.asarray(body.position, float) + _turn(q[None], np.asarray(body.com, float)[None])[0]
+            rotation[:, i] = q
+            linear[:, i] = body.linear_velocity
+            angular[:, i] = body.angular_velocity
+            alive[:, i] = 1
+        b = Bodies()
+        for name, values, dtype in (
+            ("position", position, wp.vec3),
+            ("rotation", rotation, wp.quat),
+            ("linear_velocity", linear, wp.vec3),
+            ("angular_velocity", angular, wp.vec3),
+            ("alive", alive, wp.int32),
+        ):
+            setattr(b, name, wp.array(values, dtype=dtype, device=self.device))
+        for name in ("held", "prototype", "generation"):
+            setattr(b, name, wp.zeros((w, m), dtype=wp.int32, device=self.device))
+        drive = np.tile(np.array([s.surface_drive for s in model.shapes] or [0.0], np.float32), (w, 1))
+        b.surface_drive = wp.array(drive, dtype=wp.float32, device=self.device)
+        return b
+
+    def _allocate(self, struct: type) -> Contacts | Work:
+        """Arrays for every field of a struct whose shape follows from its number of dimensions."""
+        w, m = self.worlds, max(self.slots, 1)
+        last = {
+            "candidate": (CANDIDATES,),
+            "polygon": (2, SCRATCH),
+            "found": (SCRATCH,),
+            "found_depth": (SCRATCH,),
+            "found_normal": (SCRATCH,),
+        }
+        out = struct()
+        for name, var in struct.vars.items():  # type: ignore[attr-defined]
+            kind = var.type
+            shape = {1: (w,), 2: (w, m)}.get(kind.ndim) or (w, m, *last.get(name, (POINTS,)))
+            setattr(out, name, wp.zeros(shape, dtype=kind.dtype, device=self.device))
+        return out
+
+    def _launch_bounds(self) -> None:
+        wp.launch(
+            launch.bounds,
+            (self.worlds, self.slots),
+            [self._tables, self._bodies, self.slots, 1.0 / self.hz, self._work],
+            device=self.device,
+        )
+
+    def step(self, steps: int = 1) -> None:
+        """Advance every world by ``steps`` steps of 1 / hz seconds."""
+        if self.slots == 0:
+            self._steps += steps
+            return
+        dt = 1.0 / self.hz
+        every = (self.worlds, self.slots)
+        for _ in range(steps):
+            old, new = self._contacts
+            self._launch_bounds()
+            if self._steps % REBUILD_STEPS == 0:
+                self._bvh.rebuild()
+            else:
+                self._bvh.refit()
+            self._work.penetration.zero_()
+            args = [self._tables, self._bodies, old, self._bvh.id, self.slots, dt, self._work, new]
+            wp.launch(launch.collide, every, args, device=self.device)
+            wp.launch(launch.islands, self.worlds, [self._tables, self._bodies, new, self.slots, self._work], device=self.device)
+            wp.launch(launch.solve, every, [self._tables, dt, self.substeps, self._bodies, self._work, new], device=self.device)
+            self._contacts = [new, old]
+            self._steps += 1
+
+    # ---- goods
+
+    def spawn(
+        self,
+        prototype: int,
+        position: np.ndarray,
+        rotation: np.ndarray | None = None,
+        linear_velocity: np.ndarray | None = None,
+        angular_velocity: np.ndarray | None = None,
+        *,
+        world: int = 0,
+    ) -> int:
+        """Put a body of ``prototype`` into a free slot; ``position`` and ``rotation`` are those of its frame.
+
+        Returns:
+            The slot, -1 when none is free.
+        """
+        first = len(self.model.bodies)
+        free = np.flatnonzero(self.alive.numpy()[world, first:] == 0)
+        if len(free) == 0:
+            return -1
+        i = first + int(free[0])
+        q = np.array([0.0, 0.0, 0.0, 1.0]) if rotation is None else np.asarray(rotation, float)
+        com = np.asarray(self.model.prototypes[prototype].body.com, float)
+        values = {
+            "position": np.asarray(position, float) + _turn(q[None], com[None])[0],
+            "rotation": q,
+            "linear_velocity": np.zeros(3) if linear_velocity is None else linear_velocity,
+            "angular_velocity": np.zeros(3) if angular_velocity is None else angular_velocity,
+            "prototype": prototype,
+            "held": 0,
+            "alive": 1,
+        }
+        for name, value in values.items():
+            self._write(name, world, i, value)
+        self._write("generation", world, i, int(self.generation.numpy()[world, i]) + 1)
+        return i - first
+
+    def despawn(self, slot: int, *, world: int = 0) -> None:
+        """Take the goods in ``slot`` off the world."""
+        i = len(self.model.bodies) + slot
+        self._write("alive", world, i, 0)
+        self._write("generation", world, i, int(self.generation.numpy()[world, i]) + 1)
+
+    def set_surface_drive(self, shape: int, drive: float, *, world: int = 0) -> None:
+        """Multiplier of a shape's surface velocity from the next step on; 0 stops the belt."""
+        self._write("surface_drive", world, shape, drive)
+
+    def _write(self, name: str, world: int, i: int, value: object) -> None:
+        array = getattr(self, name)
+        values = array.numpy()
+        values[world, i] = value
+        if not array.device.is_cpu:
+            array.assign(values)
+
+    # ---- looking at it
+
+    def poses(self, world: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Position [M,3] m of each prim's origin, and rotation [M,4] xyzw, float32 copies."""
+        rotation = self.rotation.numpy()[world].copy()
+        position = self.position.numpy()[world].copy()
+        com = np.zeros_like(position)
+        first = len(self.model.bodies)
+        if first:
+            com[:first] = [b.com for b in self.model.bodies]
+        if self.model.prototypes and self.slots > first:
+            table = np.array([p.body.com for p in self.model.prototypes], np.float32)
+            com[first:] = table[self.prototype.numpy()[world, first:]]
+        return (position - _turn(rotation, com)).astype(np.float32)[: self.slots], rotation[: self.slots]
+
+    def stats(self, world: int = 0) -> Stats:
+        """Counters of one world."""
+        work = self._work
+        return Stats(
+            int(work.points.numpy()[world]),
+            max(float(work.penetration.numpy()[world]), 0.0),
+            int(work.overflow.numpy()[world]),
+            int(work.invalid.numpy()[world]),
+        )
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Everything needed to continue bit for bit, contact impulses included."""
+        out = {name: getattr(self, name).numpy().copy() for name in (*_BODY_ARRAYS, "surface_drive")}
+        out |= {f"contact.{name}": getattr(self._contacts[0], name).numpy().copy() for name in _CARRIED}
+        return out | {"steps": np.array(self._steps)}
+
+    def restore(self, snapshot: dict[str, np.ndarray]) -> None:
+        """Go back to a snapshot of a world of the same model and capacity."""
+        for name in (*_BODY_ARRAYS, "surface_drive"):
+            getattr(self, name).assign(snapshot[name])
+        for name in _CARRIED:
+            getattr(self._contacts[0], name).assign(snapshot[f"contact.{name}"])
+        self._steps = int(snapshot["steps"])
+        if self.slots:
+            self._launch_bounds()
+            self._bvh.rebuild()
+
+
+def _turn(q: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Rows of ``v`` [n,3] turned by rows of ``q`` [n,4] xyzw."""
+    u, w = q[:, :3], q[:, 3:]
+    return v + 2.0 * np.cross(u, np.cross(u, v) + w * v)

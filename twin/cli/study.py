@@ -1,0 +1,189 @@
+"""``twin study plan|run|show|compare STUDY.yaml``: what-if studies."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_module
+import re
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twin.core.errors import InputError, WorkError
+
+if TYPE_CHECKING:
+    from twin.studies.results import Results
+    from twin.studies.spec import Study
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Plan, run, show and compare what-if studies.")
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Results folder; default STUDY.results beside the file.")]
+Count = Annotated[int | None, typer.Option("--replications", metavar="N", min=1, help="Run N replications of every point.")]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="K", min=0, max=2**31 - 1, help="Use this seed.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command()
+def plan(file: StudyFile, out: Out = None, replications: Count = None, seed: Seed = None, json: Json = False) -> None:
+    """List the points, which replications are finished already, and which overrides dangle."""
+    from twin.studies.plan import plan_study
+    from twin.studies.run import stored_warmup
+    from twin.studies.store import Store
+
+    study, folder = _study(file, replications, seed), _folder(file, out)
+    made = plan_study(study)
+    warmup = stored_warmup(made, folder) if made.baseline.model is not None else None
+    store = Store(folder / "parts")
+    points = []
+    for point in made.points:
+        cached = 0
+        if point.model is not None and warmup is not None:
+            finished = store.finished(made.key(point, warmup.seconds))
+            cached = int((finished < study.replications.high).sum())
+        points.append(
+            {
+                "scenario": point.scenario,
+                "parameters": point.parameters,
+                "replications": study.replications.low,
+                "most": study.replications.high,
+                "cached": cached,
+                "error": point.error,
+            }
+        )
+    document = {
+        "study": study.name,
+        "stage": str(study.stage),
+        "fidelity": study.fidelity,
+        "horizon_s": study.run.horizon_s,
+        "warmup_s": None if warmup is None else warmup.seconds,
+        "points": points,
+        "warnings": made.warnings,
+    }
+    if json:
+        print(json_module.dumps(document, indent=1))
+    else:
+        from twin.studies.text import print_plan
+
+        print_plan(document)
+    made.require_runnable()
+
+
+@app.command()
+def run(
+    file: StudyFile,
+    out: Out = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", metavar="N", min=1, help="CPU threads; default all cores.")] = None,
+    shard: Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Run one of N disjoint shares.")] = None,
+    backend: Annotated[str, typer.Option("--backend", metavar="local|ray", help="Where to run.")] = "local",
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda:0", help="Warp device.")] = "cpu",
+    replications: Count = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """Run what is missing; finished work is found by its content and kept."""
+    from twin.studies.run import Options, run_study
+    from twin.studies.text import Bar
+
+    study, folder = _study(file, replications, seed), _folder(file, out)
+    stop = threading.Event()
+
+    def ask_to_stop(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask_to_stop)
+    options = Options(jobs=jobs, shard=_shard(shard), backend=backend, device=device, stop=stop)
+    with Bar(study.name) as bar:
+        results = run_study(study, folder, options=options, progress=bar)
+    document = _write(results, folder)
+    _print(document, folder, json)
+    if results.interrupted:
+        raise WorkError("interrupted; what is finished is kept, and the same command goes on from there", file=file)
+    if results.failed:
+        texts = [f"{p.point.label}: {p.error}" for p in results.failed]
+        raise WorkError(f"{len(texts)} of {len(results.points)} points failed: {'; '.join(texts)}", file=file)
+
+
+@app.command()
+def show(file: StudyFile, out: Out = None, replications: Count = None, seed: Seed = None, json: Json = False) -> None:
+    """Show what is finished, from all shards together, and write the summary and the report anew."""
+    study, folder = _study(file, replications, seed), _folder(file, out)
+    results = _stored(study, folder)
+    _print(_write(results, folder), folder, json)
+
+
+@app.command()
+def compare(file: StudyFile, out: Out = None, replications: Count = None, seed: Seed = None, json: Json = False) -> None:
+    """Compare every point with the baseline on the same random numbers."""
+    from twin.studies.summary import summarise
+    from twin.studies.text import print_comparisons
+
+    study, folder = _study(file, replications, seed), _folder(file, out)
+    document = summarise(_stored(study, folder))
+    if json:
+        keep = ("study", "baseline", "crn", "kpis", "comparisons")
+        print(json_module.dumps({name: document[name] for name in keep}, indent=1, allow_nan=False))
+    else:
+        print_comparisons(document)
+
+
+def _study(file: Path, replications: int | None, seed: int | None) -> Study:
+    from twin.studies.spec import Replications, load_study
+
+    study = load_study(file)
+    if replications is not None:
+        study = dataclasses.replace(study, replications=Replications(replications, replications))
+    if seed is not None:
+        study = dataclasses.replace(study, run=dataclasses.replace(study.run, seed=seed))
+    return study
+
+
+def _folder(file: Path, out: Path | None) -> Path:
+    folder = file.with_suffix(".results") if out is None else out
+    if folder.exists() and not folder.is_dir():
+        raise InputError("is not a folder", file=folder, attribute="--out")
+    return folder
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if match is None or int(match[2]) < 1 or int(match[1]) > int(match[2]):
+        raise InputError(f"{text!r} is not a shard", attribute="--shard", allowed=["I/N with I from 0 to N-1, or from 1 to N"])
+    return int(match[1]), int(match[2])
+
+
+def _stored(study: Study, folder: Path) -> Results:
+    from twin.studies.run import read_study
+
+    results = read_study(study, folder)
+    if not any(len(p.replication) for p in results.points):
+        raise InputError("nothing of this study is finished yet: use twin study run", file=folder)
+    return results
+
+
+def _write(results: Results, folder: Path) -> dict[str, Any]:
+    from twin.studies.report import write_report
+    from twin.studies.summary import write_summary
+
+    document = write_summary(results, folder)
+    write_report(results, folder)
+    return document
+
+
+def _print(document: dict[str, Any], folder: Path, json: bool) -> None:
+    if json:
+        print(json_module.dumps(document, indent=1, allow_nan=False))
+        return
+    from twin.studies.text import print_summary
+
+    print_summary(document)
+    print(f"report: {folder / 'report.html'}")
+    sys.stdout.flush()

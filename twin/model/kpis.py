@@ -1,0 +1,204 @@
+"""Key figures of a line from what was observed of it: one table for simulated and for live machine states.
+
+Names are those of the contract. Those of ISO 22400-2 keep its times (per node, averaged over servers):
+planned busy time PBT = on shift, actual production time APT = working, set-up time ASUT = set-up, and its formulas:
+availability = APT / PBT, effectiveness = PRU * PQ / APT, quality ratio = GQ / PQ, OEE = the product of the three.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from twin.model.distributions import Distribution, DistributionRow
+from twin.model.factory import FactoryModel, Node, NodeKind, NodeState
+
+LINE_KPIS = {"throughput": "1/h", "wip": "1", "lead_time": "s", "lead_time_p95": "s", "energy_per_item": "J"}
+"""Figures of the whole line and their units."""
+STATE_SHARES = {
+    "utilisation": NodeState.WORKING,
+    "blocked": NodeState.BLOCKED,
+    "starved": NodeState.STARVED,
+    "down": NodeState.DOWN,
+    "setup": NodeState.SETUP,
+}
+"""Figures of a station that are the share of time in one state."""
+STATION_KPIS = (*STATE_SHARES, "availability", "effectiveness", "quality", "oee", "oee_standalone")
+"""Figures of a station, all in [1]. ``oee_standalone`` is not ISO's: blocked and starved time is taken out of PBT, so that
+a machine does not answer for its neighbours."""
+PLACE_KPIS = ("mean_level",)
+"""Figures of a buffer or conveyor [1]."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen of a line with N nodes, in R windows or replications of one length.
+
+    Attributes:
+        span_s: Length of each [s].
+        sunk: [R] pieces that reached a sink which does not reject. wip: [R] mean pieces inside.
+        lead_mean_s, lead_p95_s: [R] NaN where nothing was sunk. energy_j: [R] NaN where nobody knows it.
+        state_time_s: [R,N,7] time in each ``NodeState``, averaged over servers.
+        node_out: [R,N] items that left. level_mean: [R,N] mean items inside.
+    """
+
+    span_s: float
+    sunk: np.ndarray
+    wip: np.ndarray
+    lead_mean_s: np.ndarray
+    lead_p95_s: np.ndarray
+    energy_j: np.ndarray
+    state_time_s: np.ndarray
+    node_out: np.ndarray
+    level_mean: np.ndarray
+
+
+def kpi_unit(name: str) -> str:
+    """UCUM unit of a figure."""
+    return LINE_KPIS.get(name, "1")
+
+
+def kpi_names(model: FactoryModel) -> list[str]:
+    """All figures of a line, in the order in which they are reported."""
+    return list(LINE_KPIS) + [f"{node.path}:{figure}" for node in model.nodes for figure in _figures(node)]
+
+
+def line_kpis(model: FactoryModel, seen: Observation) -> dict[str, np.ndarray]:
+    """Every figure of ``kpi_names``, float64 [R]; NaN where it is undefined (nothing sunk, never on shift, ...)."""
+    powered = any(any(node.power) for node in model.nodes)
+    out = {
+        "throughput": seen.sunk / seen.span_s * 3600.0,
+        "wip": np.asarray(seen.wip, float),
+        "lead_time": np.asarray(seen.lead_mean_s, float),
+        "lead_time_p95": np.asarray(seen.lead_p95_s, float),
+        "energy_per_item": _ratio(seen.energy_j, seen.sunk) if powered else np.full(len(seen.sunk), np.nan),
+    }
+    for i, node in enumerate(model.nodes):
+        if node.kind == NodeKind.STATION:
+            figures = station_kpis(model, node, seen.state_time_s[:, i], seen.node_out[:, i])
+            out |= {f"{node.path}:{name}": values for name, values in figures.items()}
+        elif _figures(node):
+            out[f"{node.path}:mean_level"] = np.asarray(seen.level_mean[:, i], float)
+    return out
+
+
+def station_kpis(model: FactoryModel, node: Node, state_time_s: np.ndarray, items_out: np.ndarray) -> dict[str, np.ndarray]:
+    """The figures ``STATION_KPIS`` of one station.
+
+    Args:
+        state_time_s: [R,7] time in each state, averaged over servers [s].
+        items_out: [R] items that left.
+
+    Returns:
+        Name to float64 [R].
+    """
+    t = np.asarray(state_time_s, float)
+    total = t.sum(axis=1)
+    out = {name: _ratio(t[:, state], total) for name, state in STATE_SHARES.items()}
+    apt = t[:, NodeState.WORKING]
+    pbt = total - t[:, NodeState.OFF]
+    # a cycle works a whole batch; a batch that leaves as one item leaves once a cycle
+    cycles = np.asarray(items_out, float) / (1 if node.output >= 0 else max(node.batch_size, 1))
+    out["availability"] = _ratio(apt, pbt)
+    out["effectiveness"] = _ratio(planned_cycle_s(model, node) * cycles, apt * max(node.servers, 1))
+    # the engines count the pieces scrapped, not at which station: the authored rate is the expected GQ / PQ
+    out["quality"] = np.where(cycles > 0, 1.0 - node.scrap_rate, np.nan)
+    out["oee"] = out["availability"] * out["effectiveness"] * out["quality"]
+    standalone = _ratio(apt, pbt - t[:, NodeState.BLOCKED] - t[:, NodeState.STARVED])
+    out["oee_standalone"] = standalone * out["effectiveness"] * out["quality"]
+    return out
+
+
+def planned_cycle_s(model: FactoryModel, node: Node) -> float:
+    """Planned run time of one cycle [s]: the mean of its distribution, over the item types that can come."""
+    if not node.cycle:
+        return 0.0
+    index = model.nodes.index(node)
+    weight = _types_reaching(model, index) if len(node.cycle) > 1 else np.ones(1)
+    means = np.array([mean_of(model.distributions.rows[row]) for row in node.cycle])
+    weight = weight[: len(means)]
+    return float(means @ weight / weight.sum()) if weight.sum() > 0 else float(means.mean())
+
+
+def mean_of(row: DistributionRow) -> float:
+    """Expected value of a row as the engines draw it: truncated where it says so, never below 0."""
+    low = max(row.low, 0.0)
+    kind = row.kind
+    if kind == Distribution.EMPIRICAL:
+        values = np.maximum(np.asarray(row.values, float), 0.0)
+        return float(np.average(values, weights=row.weights or None))
+    if kind == Distribution.CONSTANT:
+        return max(row.mean, 0.0)
+    if kind == Distribution.UNIFORM and row.low >= 0.0:
+        return (row.low + row.high) / 2.0
+    if kind == Distribution.TRIANGULAR and row.low >= 0.0:
+        return (row.low + row.mode + row.high) / 3.0
+    positive = kind not in (Distribution.UNIFORM, Distribution.TRIANGULAR, Distribution.NORMAL)
+    if (positive and low <= 0.0 and not np.isfinite(row.high)) or row.mean <= 0.0:
+        return max(row.mean, 0.0)
+    return _numeric_mean(row)
+
+
+def _numeric_mean(row: DistributionRow) -> float:
+    """Mean of the quantile function at 4,000 midpoints of the part that is kept."""
+    from scipy import special, stats  # loads for most of a second; only truncated kinds need it
+
+    d: object
+    if row.kind == Distribution.UNIFORM:
+        d = stats.uniform(row.low, row.high - row.low)
+    elif row.kind == Distribution.TRIANGULAR:
+        d = stats.triang((row.mode - row.low) / (row.high - row.low), row.low, row.high - row.low)
+    elif row.kind == Distribution.NORMAL:
+        if row.cv <= 0.0:
+            return max(row.mean, 0.0)
+        d = stats.norm(row.mean, row.mean * row.cv)
+    elif row.kind == Distribution.EXPONENTIAL:
+        d = stats.expon(scale=row.mean)
+    elif row.kind == Distribution.ERLANG:
+        d = stats.gamma(row.k, scale=row.mean / row.k)
+    elif row.kind == Distribution.WEIBULL:
+        d = stats.weibull_min(row.shape, scale=row.mean / special.gamma(1.0 + 1.0 / row.shape))
+    elif row.cv <= 0.0:
+        return float(np.clip(row.mean, max(row.low, 0.0), row.high))
+    elif row.kind == Distribution.LOGNORMAL:
+        sigma2 = np.log1p(row.cv**2)
+        d = stats.lognorm(np.sqrt(sigma2), scale=row.mean * np.exp(-sigma2 / 2.0))
+    else:
+        d = stats.gamma(1.0 / row.cv**2, scale=row.mean * row.cv**2)
+    if row.kind in (Distribution.UNIFORM, Distribution.TRIANGULAR):
+        begin, end = 0.0, 1.0  # their ends are parameters, not a truncation
+    else:
+        begin, end = float(d.cdf(max(row.low, 0.0))), float(d.cdf(row.high))  # type: ignore[attr-defined]
+    u = begin + (np.arange(4000) + 0.5) / 4000.0 * (end - begin)
+    return float(np.maximum(d.ppf(u), 0.0).mean())  # type: ignore[attr-defined]
+
+
+def _types_reaching(model: FactoryModel, index: int) -> np.ndarray:
+    """Shares in which the sources upstream of a node send item types, [T]; every source counts alike."""
+    upstream, frontier = {index}, [index]
+    while frontier:
+        at = frontier.pop()
+        for i, node in enumerate(model.nodes):
+            if at in node.next and i not in upstream:
+                upstream.add(i)
+                frontier.append(i)
+    out = np.zeros(max(len(model.item_types), 1))
+    for i in upstream:
+        node = model.nodes[i]
+        if node.kind == NodeKind.SOURCE and node.items:
+            weights = np.asarray(node.weights if sum(node.weights) > 0 else [1.0] * len(node.items), float)
+            for prototype, share in zip(node.items, weights / weights.sum(), strict=True):
+                out[model.prototype_type[prototype]] += share
+    return out
+
+
+def _figures(node: Node) -> tuple[str, ...]:
+    if node.kind == NodeKind.STATION:
+        return STATION_KPIS
+    return PLACE_KPIS if node.kind in (NodeKind.BUFFER, NodeKind.CONVEYOR) else ()
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    a, b = np.broadcast_arrays(np.asarray(above, float), np.asarray(below, float))
+    return np.divide(a, b, out=np.full(a.shape, np.nan), where=b > 0.0)

@@ -1,0 +1,235 @@
+"""What a study will run: its points, who they are by content, and which overrides dangle."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import hashlib
+import json
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+
+import numpy as np
+
+from twin import __version__, flow
+from twin.core.errors import InputError, StudyError
+from twin.model.factory import FactoryModel
+from twin.model.kpis import LINE_KPIS, kpi_names
+from twin.studies.design import design_points
+from twin.studies.spec import Scenario, Study
+
+INTERVALS = 60
+"""Bins of the time series that every replication keeps."""
+
+Compile = Callable[[Study, Scenario, Mapping[str, object]], FactoryModel]
+"""Compiles one point: study, scenario, swept values."""
+
+
+def compile_stage(study: Study, scenario: Scenario, parameters: Mapping[str, object]) -> FactoryModel:
+    """The study's stage under a scenario's layers, variants and values, with the swept values on top."""
+    from twin.scene import compile_scenario  # loads USD
+
+    return compile_scenario(
+        study.stage,
+        layers=list(scenario.layers),
+        variants={prim: dict(selection) for prim, selection in scenario.variants.items()},
+        values={**scenario.values, **parameters},
+    )
+
+
+@dataclass
+class Point:
+    """One scenario at one combination of swept values.
+
+    Attributes:
+        model: None where it cannot be compiled; ``error`` says why. content: hash of all that its engine reads.
+    """
+
+    index: int
+    scenario: str
+    parameters: dict[str, object]
+    seed: int
+    model: FactoryModel | None = None
+    error: str | None = None
+    content: str = ""
+
+    @property
+    def label(self) -> str:
+        """Scenario and swept values, for people."""
+        if not self.parameters:
+            return self.scenario
+        return f"{self.scenario} [{', '.join(f'{short_name(k)} = {show_value(v)}' for k, v in self.parameters.items())}]"
+
+    @property
+    def runnable(self) -> FactoryModel:
+        """The model. Raises StudyError where there is none."""
+        if self.model is None:
+            raise StudyError(self.error or "not compiled")
+        return self.model
+
+
+@dataclass
+class Plan:
+    """All points of a study, in the order in which they are run and reported."""
+
+    study: Study
+    points: list[Point]
+
+    @property
+    def baseline(self) -> Point:
+        """The first point of the baseline scenario."""
+        return next(p for p in self.points if p.scenario == self.study.baseline)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a planner should know before running."""
+        out = []
+        for scenario in self.study.scenarios.values():
+            for name in sorted(set(scenario.values) & set(self.study.sweep)):
+                out.append(f"scenario {scenario.name!r} sets {name}, which the sweep sets again: the swept value counts")
+        return out
+
+    def require_runnable(self) -> None:
+        """Raise StudyError where a point cannot be compiled: a long run must not end with a spelling mistake."""
+        broken: dict[str, list[str]] = {}
+        for point in self.points:
+            if point.error is not None:
+                broken.setdefault(point.error, []).append(point.label)
+        if broken:
+            texts = [
+                f"{labels[0]}{f' and {len(labels) - 1} more' if len(labels) > 1 else ''}: {e}" for e, labels in broken.items()
+            ]
+            raise StudyError("; ".join(texts), file=self.study.file)
+
+    def key(self, point: Point, warmup_s: float) -> str:
+        """Identity of a point's replications: the same key and number always give the same result.
+
+        The device is not part of it: a replication from another one is another sample of the same line at worst.
+        """
+        run = self.study.run
+        identity = {
+            "content": point.content,
+            "fidelity": self.study.fidelity,
+            "engine": _engine(self.study.fidelity),
+            "horizon_s": run.horizon_s,
+            "warmup_s": warmup_s,
+            "begin": run.begin,
+            "seed": point.seed,
+            "intervals": INTERVALS,
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+    def warmup_key(self) -> str:
+        """Identity of an automatic warm-up: what the baseline's pilot runs depend on."""
+        run = self.study.run
+        identity = [self.baseline.content, self.study.fidelity, _engine(self.study.fidelity), run.horizon_s, run.begin, run.seed]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+
+def plan_study(study: Study, compile: Compile = compile_stage) -> Plan:
+    """Compile every point; what cannot be compiled is noted at its point.
+
+    Raises:
+        StudyError: A design that cannot be laid out, or a figure that this line does not have.
+    """
+    combinations = design_points(study.sweep, study.design, seed=study.run.seed, file=study.file)
+    points: list[Point] = []
+    for scenario in study.scenarios.values():
+        for parameters in combinations:
+            point = Point(len(points), scenario.name, dict(parameters), _seed(study, scenario.name, parameters))
+            try:
+                point.model = compile(study, scenario, parameters)
+                _require_simulable(study, point.model)
+                point.content = content_hash(point.model, study.fidelity)
+            except InputError as error:
+                point.model, point.error = None, str(error)
+            points.append(point)
+    plan = Plan(study, points)
+    models = [p.model for p in points if p.model is not None]
+    if models:
+        _require_kpis(study, models)
+    return plan
+
+
+def content_hash(model: FactoryModel, fidelity: str) -> str:
+    """Hash of what the engine reads: the flow tables, or everything that rigid bodies depend on."""
+    if fidelity == "flow":
+        return flow.tables_hash(model)
+    digest = hashlib.sha256(b"physics")
+    _feed(digest.update, {f.name: getattr(model, f.name) for f in fields(model) if f.name not in ("name", "findings", "signals")})
+    return digest.hexdigest()
+
+
+def short_name(attribute: str) -> str:
+    """``/Line/B1.twin:buffer:capacity`` -> ``B1 capacity``, for labels; a KPI ``/Line/M1:blocked`` -> ``M1 blocked``."""
+    prim, dot, name = attribute.rpartition(".")
+    if not dot:
+        prim, _, name = attribute.rpartition(":")
+    last = prim.rsplit("/", 1)[-1]
+    return f"{last} {name.rsplit(':', 1)[-1]}".strip()
+
+
+def show_value(value: object) -> str:
+    """A swept value for people."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _engine(fidelity: str) -> str:
+    return f"flow {flow.ENGINE_VERSION}" if fidelity == "flow" else f"physics {__version__}"
+
+
+def _seed(study: Study, scenario: str, parameters: Mapping[str, object]) -> int:
+    if study.run.crn:
+        return study.run.seed
+    text = json.dumps([study.run.seed, scenario, parameters], sort_keys=True, default=str)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") >> 1
+
+
+def _require_simulable(study: Study, model: FactoryModel) -> None:
+    """A finding that is an error in the chosen engine stops a study while it is planned."""
+    if study.fidelity == "flow":
+        errors = [f for f in flow.flow_findings(model) if f.severity == "error"]
+        if errors:
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            raise StudyError(errors[0].message + more, prim=errors[0].path)
+    elif not model.nodes:
+        raise StudyError("the stage has no line: nothing in it is a source, station or sink", file=study.stage)
+
+
+def _require_kpis(study: Study, models: Iterable[FactoryModel]) -> None:
+    known = dict.fromkeys(name for model in models for name in kpi_names(model))
+    for key, names in (("kpis", study.kpis), ("replications.until", tuple(study.replications.until))):
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=3)
+                allowed = near or [*LINE_KPIS, "<station>:utilisation", "<buffer>:mean_level"]
+                raise StudyError(f"the line has no figure {name!r}", file=study.file, attribute=key, allowed=allowed)
+
+
+def _feed(update: Callable[[bytes], None], value: object) -> None:
+    """Feed a value of plain data into a hash, with its type and size so that neighbours cannot run together."""
+    if isinstance(value, np.ndarray):
+        update(f"a{value.dtype}{value.shape}".encode())
+        update(np.ascontiguousarray(value).tobytes())
+    elif is_dataclass(value) and not isinstance(value, type):
+        update(type(value).__name__.encode())
+        for f in fields(value):
+            _feed(update, getattr(value, f.name))
+    elif isinstance(value, Mapping):
+        update(f"m{len(value)}".encode())
+        for k in value:
+            _feed(update, k)
+            _feed(update, value[k])
+    elif isinstance(value, (list, tuple)):
+        update(f"l{len(value)}".encode())
+        for item in value:
+            _feed(update, item)
+    elif isinstance(value, enum.Enum):
+        _feed(update, value.value)
+    elif isinstance(value, float):
+        update(struct.pack("<cd", b"f", value))
+    else:
+        text = repr(value).encode()
+        update(f"r{len(text)}".encode())
+        update(text)

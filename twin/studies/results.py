@@ -1,0 +1,100 @@
+"""What is known of a study: its warm-up, and of each point the figures and the pictures' data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from twin.model.kpis import Observation, line_kpis
+from twin.studies.outcome import Outcome
+from twin.studies.plan import Plan, Point
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """The time before measuring [s]; ``how`` is ``given``, ``none`` or ``auto``; ``too_short``: the pilot never settled."""
+
+    seconds: float
+    how: str
+    too_short: bool = False
+
+
+@dataclass
+class PointResult:
+    """What is known of one point.
+
+    Attributes:
+        kpis: Figure to float64 [R]. state_share: [N,7] mean share of the horizon. wip, sunk: [T] mean over replications of
+            the pieces inside and of the pieces sunk per interval. lead_hist: int64 [L], edges ``lead_edges_s`` [L+1].
+        deadlocked: Numbers of the replications that came to a standstill.
+        precise: Every figure of ``until`` has its precision (always true without). error: why the point is unfinished.
+    """
+
+    point: Point
+    replication: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    kpis: dict[str, np.ndarray] = field(default_factory=dict)
+    nodes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    state_share: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))
+    wip: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    sunk: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    interval_s: float = 0.0
+    lead_hist: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    lead_edges_s: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    deadlocked: list[int] = field(default_factory=list)
+    pieces: dict[str, int] = field(default_factory=dict)
+    precise: bool = True
+    error: str | None = None
+
+
+@dataclass
+class Results:
+    """A study with all that is known of it. ``computed`` and ``cached`` count replications of this call."""
+
+    plan: Plan
+    warmup: WarmUp | None
+    points: list[PointResult]
+    computed: int = 0
+    cached: int = 0
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> list[PointResult]:
+        return [p for p in self.points if p.error is not None]
+
+
+def digest(point: Point, outcome: Outcome | None, error: str | None) -> PointResult:
+    """Figures of a point from its replications; ``error`` says why there are no more of them."""
+    if outcome is None:
+        return PointResult(point, error=error, precise=False)
+    kpis = line_kpis(
+        point.runnable,
+        Observation(
+            span_s=outcome.horizon_s,
+            sunk=outcome.sunk_measured,
+            wip=outcome.wip_mean,
+            lead_mean_s=outcome.lead_mean_s,
+            lead_p95_s=outcome.lead_p95_s,
+            energy_j=outcome.energy_j,
+            state_time_s=outcome.state_time_s,
+            node_out=outcome.node_out,
+            level_mean=outcome.level_mean,
+        ),
+    )
+    return PointResult(
+        point=point,
+        replication=outcome.replication,
+        kpis=kpis,
+        nodes=outcome.nodes,
+        notes=outcome.notes,
+        state_share=outcome.state_time_s.mean(axis=0) / outcome.horizon_s,
+        wip=outcome.wip_per_interval.mean(axis=0),
+        sunk=outcome.sunk_per_interval.mean(axis=0),
+        interval_s=outcome.interval_s,
+        lead_hist=outcome.lead_hist.sum(axis=0, dtype=np.int64),
+        lead_edges_s=outcome.lead_edges_s,
+        deadlocked=outcome.replication[outcome.deadlocked].tolist(),
+        pieces={name: int(getattr(outcome, name).sum()) for name in ("spawned", "inside", "sunk", "scrapped", "lost")},
+        error=error,
+    )

@@ -1,0 +1,90 @@
+"""``summary.json``: every figure of every point with its interval, and what differs from the baseline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from twin import __version__
+from twin.model.kpis import kpi_unit
+from twin.studies.compare import Comparison, compare_points, rank_bottlenecks
+from twin.studies.results import PointResult, Results
+from twin.studies.statistics import estimate
+from twin.studies.store import write_atomically
+
+
+def summarise(results: Results) -> dict[str, Any]:
+    """The document of ``summary.json``; what is undefined is None."""
+    study, warmup = results.plan.study, results.warmup
+    return {
+        "study": study.name,
+        "stage": str(study.stage),
+        "fidelity": study.fidelity,
+        "baseline": study.baseline,
+        "design": str(study.design),
+        "begin": study.run.begin,
+        "horizon_s": study.run.horizon_s,
+        "warmup_s": None if warmup is None else warmup.seconds,
+        "warmup": None if warmup is None else {"how": warmup.how, "too_short": warmup.too_short},
+        "seed": study.run.seed,
+        "crn": study.run.crn,
+        "kpis": list(study.kpis),
+        "computed": results.computed,
+        "cached": results.cached,
+        "interrupted": results.interrupted,
+        "twin": __version__,
+        "points": [_point(p) for p in results.points],
+        "comparisons": [_comparison(c) for c in compare_points(results)],
+        "warnings": results.plan.warnings,
+    }
+
+
+def write_summary(results: Results, folder: Path) -> dict[str, Any]:
+    """Write ``folder/summary.json`` and return it."""
+    document = summarise(results)
+    write_atomically(folder / "summary.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    return document
+
+
+def _point(result: PointResult) -> dict[str, Any]:
+    kpis = {}
+    for name, values in result.kpis.items():
+        e = estimate(values)
+        kpis[name] = {"mean": e.mean, "half_width": e.half_width, "std": e.std, "unit": kpi_unit(name), "defined": e.n}
+    return {
+        "scenario": result.point.scenario,
+        "parameters": result.point.parameters,
+        "replications": len(result.replication),
+        "kpis": kpis,
+        "precise": result.precise,
+        "deadlocked": result.deadlocked,
+        "pieces": result.pieces,
+        "bottlenecks": [
+            {"path": b.path, "active": b.active, "blocked": b.blocked, "starved": b.starved, "arrows_end_here": b.points_to_it}
+            for b in rank_bottlenecks(result)
+        ],
+        "notes": result.notes,
+        "error": result.error,
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    reference = comparison.reference.point
+    return {
+        "scenario": comparison.point.point.scenario,
+        "parameters": comparison.point.point.parameters,
+        "reference": {"scenario": reference.scenario, "parameters": reference.parameters},
+        "kpis": {
+            name: {
+                "difference": d.mean,
+                "half_width": d.half_width,
+                "half_width_family": d.half_width_family,
+                "p_value": d.p_value,
+                "significant": d.significant,
+                "replications": d.n,
+                "unit": kpi_unit(name),
+            }
+            for name, d in comparison.differences.items()
+        },
+    }

@@ -1,0 +1,61 @@
+"""How figures are worded for people, on the terminal and in the report."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from twin.model.kpis import kpi_unit
+from twin.studies.plan import short_name
+from twin.studies.results import PointResult
+from twin.studies.statistics import Estimate, estimate
+
+LESS_IS_BETTER = ("wip", "lead_time", "lead_time_p95", "energy_per_item", "blocked", "starved", "down", "setup")
+UNIT_NAMES = {"1/h": "pieces per hour", "s": "seconds", "J": "joule", "1": ""}
+
+
+def interval(mean: float | None, half_width: float | None) -> str:
+    """``251.3 ± 1.2`` with the digits that the interval supports; a dash where undefined."""
+    if mean is None:
+        return "–"
+    if half_width is None:
+        return f"{mean:.4g}".replace("-", "−")
+    scale = half_width if half_width > 0.0 else abs(mean) * 1e-3
+    digits = 0 if scale <= 0.0 else min(max(1 - math.floor(math.log10(scale)), 0), 6)
+    return f"{mean:,.{digits}f} ± {half_width:,.{digits}f}".replace("-", "−")
+
+
+def signed(mean: float | None, half_width: float | None) -> str:
+    """An interval of a difference, with its sign."""
+    text = interval(mean, half_width)
+    return f"+{text}" if mean is not None and mean > 0.0 else text
+
+
+def estimate_of(result: PointResult, kpi: str) -> Estimate:
+    """Estimate of a figure; empty where the point does not have it."""
+    return estimate(result.kpis.get(kpi, np.zeros(0)))
+
+
+def name_of(kpi: str) -> str:
+    """Name of a figure in a sentence."""
+    special = {"wip": "work in process", "lead_time_p95": "lead time, 95th percentile", "energy_per_item": "energy per item"}
+    return special.get(kpi, short_name(kpi) if "/" in kpi else kpi.replace("_", " "))
+
+
+def unit_of(kpi: str) -> str:
+    """Unit of a figure in words."""
+    return "pieces" if kpi == "wip" else UNIT_NAMES[kpi_unit(kpi)]
+
+
+def goodness(kpi: str) -> int:
+    """1 where more is better, -1 where less is."""
+    return -1 if kpi.rsplit(":", 1)[-1] in LESS_IS_BETTER else 1
+
+
+def duration(seconds: float) -> str:
+    """A duration in the unit that suits it."""
+    for size, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size or (seconds >= size and name != "days"):
+            return f"{seconds / size:.4g} {name}"
+    return f"{seconds:g} s"

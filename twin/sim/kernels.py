@@ -60,6 +60,10 @@ GAP_M = wp.constant(0.03)
 """Least clearance between goods that are set down one behind the other [m]."""
 LOOK_AHEAD_M = wp.constant(0.03)
 GLIDE_MIN_SPEED = wp.constant(0.4)
+FALLEN_M = wp.constant(0.4)
+"""Goods this far below the place they should be at have fallen off the line [m] ..."""
+FALLEN_US = wp.constant(wp.int64(5000000))
+"""... and are taken away, and counted lost, after this time [us]."""
 ROUTER_DEPTH = wp.constant(8)
 
 _LOG_MIN = wp.constant(float(__import__("math").log(LEAD_MIN_S)))
@@ -395,12 +399,26 @@ def rides(t: LineTables, g: Goods, w: int, i: int, n: int, c: int) -> bool:
     """Whether the belt under the item at ``n`` itself takes it straight on to conveyor ``c``."""
     if t.carried[n] == 0 or t.kind[c] != CONVEYOR:
         return False
+    if wp.dot(t.exit_direction[n], t.direction[c]) < 0.5:
+        return False  # round a corner goods are transferred, turning with the line
     way = t.entry[c] - middle(t, g, w, i)
     way = way - t.up * wp.dot(way, t.up)
-    distance = wp.length(way)
-    if distance < 1.0e-3:
-        return True
-    return distance < 2.0 and wp.dot(way, t.exit_direction[n]) > 0.85 * distance
+    ahead = wp.dot(way, t.exit_direction[n])
+    aside = wp.length(way - t.exit_direction[n] * ahead)
+    return ahead > -1.5 and ahead < 2.0 and aside < wp.max(0.2, 0.6 * ahead)
+
+
+@wp.func
+def landing(t: LineTables, g: Goods, w: int, i: int, c: int) -> wp.vec3:
+    """Where a transferred item is set down at node ``c``: on a straight belt level with where it comes from, else at the entry."""
+    p = g.prototype[w, g.first + i]
+    place = set_down(t, c, p)
+    if t.kind[c] == CONVEYOR and wp.dot(t.direction[c], t.exit_direction[c]) > 0.999:
+        along = wp.dot(middle(t, g, w, i) - t.entry[c], t.direction[c]) - t.prototype_half[p][0] - 0.01
+        if along > 0.0:
+            along = wp.min(along, 2.0 * wp.abs(wp.dot(t.zone_half[c], wp.vec3(1.0, 0.0, 0.0))) - 2.0 * t.prototype_half[p][0])
+            place = place + t.direction[c] * wp.max(along, 0.0)
+    return place
 
 
 @wp.func
@@ -425,7 +443,7 @@ def transfer(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n
     else:
         s.phase[w, i] = GLIDING
         g.held[w, b] = 1
-        s.glide_to[w, i] = set_down(t, c, g.prototype[w, b])
+        s.glide_to[w, i] = landing(t, g, w, i, c)
         s.glide_speed[w, i] = wp.max(wp.max(t.speed[c], t.speed[n]), GLIDE_MIN_SPEED)
 
 
@@ -457,13 +475,14 @@ def merge_clear(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c
     for j in range(g.slots):
         if j != i:
             if s.phase[w, j] != FREE and s.node[w, j] == c and g.alive[w, g.first + j] != 0:
-                ahead = wp.dot(middle(t, g, w, j) - where, along)
+                rest = middle(t, g, w, j) - where
+                ahead = wp.dot(rest, along)
                 gap = reach(t, g, w, j) + GAP_M
                 upstream = -(gap + 2.0 * half)
                 if not straight:
                     upstream = upstream - half
                     gap = gap + half
-                if ahead < gap and ahead > upstream:
+                if ahead < gap and ahead > upstream and wp.abs(wp.dot(rest, t.up)) < FALLEN_M:
                     return False
     return True
 
@@ -491,7 +510,10 @@ def move_on(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int):
             if t.kind[c] == CONVEYOR:
                 if t.predecessors[c] > 1:
                     if s.phase[w, i] == WAITING or inside_zone(t, c, lead, LOOK_AHEAD_M):
-                        if first_in_line(s, g, w, i, c) and merge_clear(t, s, g, w, i, n, c):
+                        free = merge_clear(t, s, g, w, i, n, c)
+                        if free and not rides(t, g, w, i, n, c):
+                            free = place_free(t, s, g, w, i, landing(t, g, w, i, c), t.prototype_half[p][0])
+                        if free and first_in_line(s, g, w, i, c):
                             transfer(t, s, g, r, w, i, n, c)
                         else:
                             wait(s, g, w, i, c)
@@ -669,6 +691,7 @@ def spawn(t: LineTables, s: LineState, g: Goods, r: Random, w: int, n: int):
         return
     b = g.first + slot
     g.prototype[w, b] = p
+    s.fallen_us[w, slot] = wp.int64(0)
     s.id[w, slot] = s.next_id[w]
     s.next_id[w] = s.next_id[w] + wp.int64(1)
     s.pieces[w, slot] = 1
@@ -834,7 +857,12 @@ def step_line(
             if g.alive[w, b] != 0 or phase == MOVING:
                 p = g.position[w, b]
                 height = wp.dot(p, t.up)
-                gone = g.alive[w, b] == 0 or height < t.floor or not wp.isfinite(height) or not wp.isfinite(wp.length(p))
+                bottom = wp.dot(t.zone_center[n], t.up) - wp.abs(wp.dot(t.zone_half[n], wp.quat_rotate_inv(t.zone_rotation[n], t.up)))
+                if phase == MOVING and t.zone_half[n][0] >= 0.0 and height < bottom - FALLEN_M:
+                    s.fallen_us[w, i] = s.fallen_us[w, i] + dt
+                else:
+                    s.fallen_us[w, i] = wp.int64(0)
+                gone = g.alive[w, b] == 0 or s.fallen_us[w, i] > FALLEN_US or height < t.floor or not wp.isfinite(height) or not wp.isfinite(wp.length(p))
                 if gone:
                     s.lost[w] = s.lost[w] + wp.int64(s.pieces[w, i])
                     if phase == IN_SERVICE:
@@ -854,10 +882,10 @@ def step_line(
             elif phase == DONE:
                 release(t, s, g, r, w, i, n)
             elif phase == READY:
-                p = g.prototype[w, b]
-                c = successor(t, s, g, r, w, i, n, p)
+                prototype = g.prototype[w, b]
+                c = successor(t, s, g, r, w, i, n, prototype)
                 if c >= 0:
-                    if has_room(t, s, g, w, i, c, p):
+                    if has_room(t, s, g, w, i, c, prototype):
                         begin_work(t, s, g, r, w, i, n)
             elif phase == GLIDING:
                 glide(t, s, g, r, w, i, seconds)

@@ -246,7 +246,7 @@ _NODE_ARRAYS = (
     "fail_us", "repair_us", "arrival_us", "waiting", "made", "last_type", "round_robin", "level", "state", "busy", "done",
     "working", "setting", "stuck", "entered", "left", "state_us", "level_us", "ordinal",
 )  # fmt: skip
-_ITEM_ARRAYS = ("phase", "work_us", "setup_us", "since_us", "born_us", "pieces", "defective", "id", "glide_to", "glide_speed")
+_ITEM_ARRAYS = ("phase", "work_us", "setup_us", "since_us", "fallen_us", "born_us", "pieces", "defective", "id", "glide_to", "glide_speed")
 _WORLD_ARRAYS = ("time_us", "next_id", "spawned", "sunk", "scrapped", "lost", "full", "pieces_us", "lead_us", "lead_hist")
 _STATISTICS = (
     "time_us", "state_us", "level_us", "entered", "left", "pieces_us", "lead_us", "lead_hist", "sunk", "spawned", "scrapped",

@@ -111,6 +111,7 @@ class LineState:
     work_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left of set-up and cycle
     setup_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # of which set-up
     since_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # when it began to wait or was stored
+    fallen_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # how long it has lain below the line
     born_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # sum over its pieces of when each left its source
     pieces: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     defective: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
@@ -136,7 +137,7 @@ _STATE_DTYPES: dict[str, tuple[str, Any]] = {
     "state_us": ("WN7", wp.int64),
     "ordinal": ("WNP", wp.int64),
     **dict.fromkeys(("phase", "node", "target", "pieces", "defective"), ("WS", wp.int32)),
-    **dict.fromkeys(("work_us", "setup_us", "since_us", "born_us", "id"), ("WS", wp.int64)),
+    **dict.fromkeys(("work_us", "setup_us", "since_us", "fallen_us", "born_us", "id"), ("WS", wp.int64)),
     "glide_to": ("WS", wp.vec3),
     "glide_speed": ("WS", wp.float32),
     **dict.fromkeys(("time_us", "next_id", "spawned", "sunk", "scrapped", "lost", "full", "pieces_us", "lead_us"), ("W", wp.int64)),

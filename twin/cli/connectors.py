@@ -1,0 +1,244 @@
+"""``twin connectors``: lint a mapping, see who answers, browse, and try it out without recording anything."""
+
+from __future__ import annotations
+
+import json as json_module
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twin.core import log
+from twin.core.errors import InputError, MappingError, WorkError
+from twin.core.findings import Findings
+
+if TYPE_CHECKING:
+    from twin.connectors.mapping import ConnectionEntry, Mapping
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Lint, probe and try out connections to a plant.")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Source = Annotated[str, typer.Argument(metavar="MAPPING", help="A mapping file, or an address like opc.tcp://HOST:4840.")]
+Variables = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Fills ${NAME} in addresses.")]
+Only = Annotated[str | None, typer.Option("--connection", help="Only this connection.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Longest time to wait for an answer [s].")]
+
+
+@app.command("list")
+def list_drivers(json: Json = False) -> None:
+    """List the drivers."""
+    from twin.connectors.drivers import KINDS
+
+    if json:
+        rows = [{"name": k.name, "summary": k.summary, "address": k.address} for k in KINDS.values()]
+        print(json_module.dumps(rows, indent=2))
+        return
+    for k in KINDS.values():
+        print(f"{k.name:<8} {k.summary}\n{'':<8} {k.address}")
+
+
+@app.command()
+def lint(
+    mapping: Annotated[list[Path], typer.Argument(help="Mapping files, checked together.")],
+    stage: Annotated[Path | None, typer.Option(help="The stage whose signals are written.")] = None,
+    variables: Variables = None,
+    json: Json = False,
+) -> None:
+    """Say what is wrong with a mapping. Exit code 1 if anything is an error."""
+    from twin.connectors.lint import lint as check
+
+    findings = Findings()
+    loaded = []
+    for path in mapping:
+        if not path.is_file():
+            raise MappingError("there is no such file", file=path)
+        try:
+            loaded.append(_load(path, variables))
+        except MappingError as error:
+            findings.error(f"{path}: {error.attribute or 'file'}", "mapping", _without_place(error))
+    signals = None
+    if stage is not None:
+        from twin.scene import list_signals, open_stage
+
+        signals = list_signals(open_stage(stage))
+    findings.items += check(loaded, signals).items
+    if json:
+        print(json_module.dumps([f.as_dict() for f in findings], indent=2))
+    else:
+        for finding in findings:
+            print(finding)
+        errors = sum(f.severity == "error" for f in findings)
+        print(f"{len(findings)} findings, {errors} errors" if len(findings) else "nothing to say against it")
+    if findings.has_errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def probe(
+    source: Source, connection: Only = None, variables: Variables = None, timeout: Timeout = 10.0, json: Json = False
+) -> None:
+    """Connect once and say who answers. Exit code 1 if somebody does not."""
+    from twin.connectors.inspect import probe as ask
+
+    log.configure("error")
+    mapping = _open(source, variables)
+    answers: list[dict[str, Any]] = []
+    for entry in _chosen(mapping, connection):
+        begin = time.monotonic()
+        answer: dict[str, Any] = {"connection": entry.name, "driver": entry.driver}
+        try:
+            found = ask(mapping, entry, timeout_s=timeout)
+            answer |= {"ok": True, "peer": found.peer, "details": found.details}
+        except (WorkError, MappingError) as error:
+            answer |= {"ok": False, "error": str(error)}
+        answers.append(answer | {"seconds": round(time.monotonic() - begin, 3)})
+    if json:
+        print(json_module.dumps(answers, indent=2))
+    else:
+        for answer in answers:
+            print(f"{answer['connection']} ({answer['driver']}): {answer['peer'] if answer['ok'] else answer['error']}")
+    if not all(answer["ok"] for answer in answers):
+        raise typer.Exit(1)
+
+
+@app.command()
+def browse(
+    source: Source,
+    connection: Only = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to look; MQTT can only listen [s].")] = 5.0,
+    emit_mapping: Annotated[bool, typer.Option("--emit-mapping", help="Print a mapping to begin from.")] = False,
+    variables: Variables = None,
+    timeout: Timeout = 10.0,
+    json: Json = False,
+) -> None:
+    """List what could be mapped."""
+    from twin.connectors.inspect import browse as look
+    from twin.connectors.inspect import draft
+
+    log.configure("error")
+    mapping = _open(source, variables)
+    chosen = _chosen(mapping, connection)
+    if len(chosen) != 1:
+        raise InputError("name one connection", file=mapping.file, attribute="--connection", allowed=[c.name for c in chosen])
+    found = look(mapping, chosen[0], seconds=seconds, timeout_s=timeout)
+    if emit_mapping:
+        text = draft(chosen[0], found)
+        print(json_module.dumps({"mapping": text}) if json else text, end="\n" if json else "")
+    elif json:
+        rows = [{"source": f.source, "label": f.label, "type": f.type, "sample": f.sample} for f in found]
+        print(json_module.dumps(rows, indent=2))
+    else:
+        _table(("label", "type", "sample", "source"), [(f.label, f.type, f.sample, str(f.source)) for f in found])
+
+
+@app.command("dry-run")
+def dry_run(
+    source: Annotated[Path, typer.Argument(metavar="MAPPING", help="A mapping file.")],
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to listen [s].")] = 5.0,
+    variables: Variables = None,
+    json: Json = False,
+) -> None:
+    """Connect, listen, and show each signal: raw, converted, unit, quality, ages, target. Records nothing.
+
+    Exit code 1 if a connection does not stand or a signal has no good value.
+    """
+    from twin.connectors import Plant
+
+    log.configure("error")
+    plant = Plant(_load(source, variables))
+    plant.start()
+    try:
+        _listen(plant, seconds)
+        now = time.time_ns()
+        statuses, rows, losses = plant.statuses(), plant.view(), plant.losses()
+    finally:
+        plant.stop()
+    signals = [
+        {
+            "target": str(row.key),
+            "source": row.source,
+            "raw": row.raw,
+            "raw_unit": row.raw_unit,
+            "value": row.value,
+            "unit": row.unit,
+            "quality": f"0x{row.quality:08X}",
+            "age_s": None if row.age_s is None else round(row.age_s, 3),
+            "source_age_s": None if row.source_time is None else round((now - row.source_time) / 1e9, 3),
+            "stale": row.stale,
+        }
+        for row in rows
+    ]
+    connections = [{"name": s.name, "driver": s.driver, "state": s.state, "rate": s.rate, "error": s.error} for s in statuses]
+    if json:
+        print(json_module.dumps({"connections": connections, "signals": signals, "losses": losses}, indent=2))
+    else:
+        columns = ("target", "raw", "raw_unit", "value", "unit", "quality", "age_s", "source_age_s", "source")
+        _table(columns, [[_shown(signal[c]) for c in columns] for signal in signals])
+        for status in statuses:
+            print(f"{status.name} ({status.driver}): {status.state}, {status.rate:g} values/s {status.error}".rstrip())
+        for what, count in losses.items():
+            print(f"lost: {count} x {what}")
+    if any(s.good < s.signals or s.state != "live" for s in statuses):
+        raise typer.Exit(1)
+
+
+def _listen(plant: Any, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0.0:
+        if all(s.state == "fatal" for s in plant.statuses()):
+            return
+        time.sleep(min(left, 0.1))
+
+
+def _variables(pairs: list[str] | None) -> dict[str, str]:
+    values = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InputError(f"{pair!r} is not NAME=VALUE", attribute="--set")
+        values[name] = value
+    return values
+
+
+def _load(path: Path, variables: list[str] | None) -> Mapping:
+    from twin.connectors.mapping import load
+
+    return load(path, variables=_variables(variables))
+
+
+def _open(source: str, variables: list[str] | None) -> Mapping:
+    """A mapping file, or a mapping of nothing at an address."""
+    from twin.connectors.inspect import driver_of
+    from twin.connectors.mapping import ConnectionEntry, Mapping
+
+    if "://" not in source:
+        return _load(Path(source), variables)
+    driver = driver_of(source)
+    if driver is None:
+        raise InputError("no driver speaks this", attribute=source.partition("://")[0], allowed=["mqtt", "mqtts", "opc.tcp"])
+    return Mapping("command line", Path.cwd(), (ConnectionEntry(name=driver, driver=driver, address=source),), ())
+
+
+def _chosen(mapping: Mapping, name: str | None) -> list[ConnectionEntry]:
+    chosen = [c for c in mapping.connections if name in (None, c.name)]
+    if not chosen:
+        raise InputError(
+            f"no connection {name!r}", file=mapping.file, attribute="--connection", allowed=[c.name for c in mapping.connections]
+        )
+    return chosen
+
+
+def _without_place(error: MappingError) -> str:
+    return error.message + (f" (allowed: {', '.join(error.allowed)})" if error.allowed else "")
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(c), *(len(r[i]) for r in rows)) if rows else len(c) for i, c in enumerate(columns)]
+    for row in (columns, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,67 @@
+"""The drivers, by name. A driver is imported when a connection needs it; its configuration models are light."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from twin.connectors.base import Driver
+from twin.connectors.drivers.mqtt.config import MqttOptions, MqttSource
+from twin.connectors.drivers.opcua.config import OpcuaOptions, OpcuaSource
+from twin.core.errors import MappingError
+
+
+@dataclass(frozen=True)
+class DriverKind:
+    """A driver: what it speaks, the models of its ``options`` and of a signal's ``source``, and where its class is."""
+
+    name: str
+    summary: str
+    address: str
+    options: type[BaseModel]
+    source: type[BaseModel]
+    module: str
+    class_name: str
+
+    def load(self) -> type[Driver]:
+        """Import the driver class."""
+        found: type[Driver] = getattr(importlib.import_module(self.module), self.class_name)
+        return found
+
+
+KINDS = {
+    k.name: k
+    for k in (
+        DriverKind(
+            "mqtt",
+            "MQTT 3.1.1 brokers: JSON and plain payloads, wildcards",
+            "mqtt://HOST[:1883] or mqtts://HOST[:8883]",
+            MqttOptions,
+            MqttSource,
+            "twin.connectors.drivers.mqtt.driver",
+            "MqttDriver",
+        ),
+        DriverKind(
+            "opcua",
+            "OPC UA servers: subscriptions by namespace URI and node id",
+            "opc.tcp://HOST:4840/PATH",
+            OpcuaOptions,
+            OpcuaSource,
+            "twin.connectors.drivers.opcua.driver",
+            "OpcuaDriver",
+        ),
+    )
+}
+
+
+def kind(name: str, *, file: str | None = None, attribute: str | None = None) -> DriverKind:
+    """The driver called ``name``.
+
+    Raises:
+        MappingError: There is none.
+    """
+    if name not in KINDS:
+        raise MappingError(f"no driver {name!r}", file=file, attribute=attribute, allowed=KINDS)
+    return KINDS[name]

@@ -1,0 +1,259 @@
+"""From a driver's readings to samples: units, deadband, staleness, gaps. One for each connection, all on one thread."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from twin.connectors.base import BAD_DECODING, BAD_WAITING_FOR_INITIAL_DATA, Reading, Recorder, Value
+from twin.connectors.mapping import Point
+from twin.core import log
+from twin.core.clock import now_ns
+from twin.core.samples import BAD_NO_COMMUNICATION, UNCERTAIN_LAST_USABLE, Sample, SignalKey, is_bad, is_good
+
+NAMED_LOSSES = 1000
+"""So many places are counted by name; further ones together."""
+OTHERS = "other places"
+
+
+class StateBoard:
+    """The newest sample of each signal since the last look; older ones are conflated away."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._newest: dict[SignalKey, Sample] = {}
+
+    def put(self, sample: Sample) -> None:
+        with self._lock:
+            self._newest[sample.key] = sample
+
+    def drain(self) -> dict[SignalKey, Sample]:
+        with self._lock:
+            newest, self._newest = self._newest, {}
+        return newest
+
+
+@dataclass
+class _Tracked:
+    """What is remembered of a signal. ``heard``: monotonic [s]; ``gap``: stamp [ns] of the last sample that told of silence."""
+
+    point: Point
+    heard: float
+    value: Value = None
+    quality: int = BAD_WAITING_FOR_INITIAL_DATA
+    raw: Value = None
+    reading: Reading | None = None
+    delivered: Value = None
+    ever: bool = False
+    stale: bool = False
+    gap: int | None = None
+
+
+@dataclass(frozen=True)
+class SignalView:
+    """One signal as ``dry-run`` shows it; ``age_s`` is the time since it was last heard of."""
+
+    key: SignalKey
+    source: str
+    raw: Value
+    raw_unit: str
+    value: Value
+    unit: str
+    quality: int
+    source_time: int | None
+    age_s: float | None
+    stale: bool
+
+
+class Intake:
+    """The sink of one connection.
+
+    Every sample that is made goes to the recorder (lossless) and to the board (newest wins).
+    """
+
+    def __init__(
+        self, connection: str, origin: str, points: Iterable[Point], board: StateBoard, recorder: Recorder | None
+    ) -> None:
+        self._connection, self._origin = connection, origin
+        self._board, self._recorder = board, recorder
+        self._points = tuple(points)
+        self._log = log.get("connectors")
+        self._tracked: dict[SignalKey, _Tracked] = {}
+        self._silent = False
+        self._rate_mark = (time.monotonic(), 0)
+        self.losses: Counter[tuple[str, str]] = Counter()
+        """(reason, where) -> how many."""
+        self.received = 0
+        self.connected_once = False
+        self.rate = 0.0
+        for point in self._points:
+            if not point.is_template:
+                self._track(point, point.target)
+
+    # ---- the sink
+
+    def connected(self) -> None:
+        self.connected_once = True
+        self._silent = False
+        now = time.monotonic()
+        for tracked in self._tracked.values():
+            tracked.heard = now
+            tracked.stale = False
+
+    def offer(self, batch: Iterable[Reading]) -> None:
+        samples = []
+        for reading in batch:
+            self.received += 1
+            samples += self._accept(reading)
+        self._deliver(samples)
+
+    def reject(self, reason: str, where: str, count: int = 1) -> None:
+        place = (reason, where)
+        if place not in self.losses:
+            if len(self.losses) >= NAMED_LOSSES:
+                place = (reason, OTHERS)
+            self._log.warning("values are lost", connection=self._connection, reason=reason, where=where)
+        self.losses[place] += count
+
+    # ---- the supervisor
+
+    def silence(self) -> None:
+        """The connection is gone: every signal gets one sample that says so."""
+        if self._silent:
+            return
+        self._silent = True
+        now = now_ns()
+        samples = []
+        for key, tracked in self._tracked.items():
+            tracked.quality, tracked.stale, tracked.gap = BAD_NO_COMMUNICATION, False, now
+            samples.append(Sample(key, None, BAD_NO_COMMUNICATION, None, None, now, self._origin))
+        self._deliver(samples)
+
+    def tick(self) -> None:
+        """Mark what has been silent for too long, and measure the rate."""
+        now, stamp = time.monotonic(), now_ns()
+        begin, count = self._rate_mark
+        if now - begin >= 1.0:
+            self.rate = (self.received - count) / (now - begin)
+            self._rate_mark = (now, self.received)
+        if self._silent or not self.connected_once:
+            return
+        samples = []
+        for key, tracked in self._tracked.items():
+            limit = tracked.point.stale_s
+            if limit is None or tracked.stale or now - tracked.heard <= limit:
+                continue
+            tracked.stale, tracked.gap = True, stamp
+            if tracked.ever and not is_bad(tracked.quality):
+                tracked.quality = UNCERTAIN_LAST_USABLE
+                samples.append(Sample(key, tracked.value, UNCERTAIN_LAST_USABLE, None, None, stamp, self._origin))
+            elif not tracked.ever:
+                samples.append(Sample(key, None, BAD_WAITING_FOR_INITIAL_DATA, None, None, stamp, self._origin))
+        self._deliver(samples)
+
+    def good(self) -> int:
+        """Signals whose newest value is good and fresh."""
+        return sum(is_good(t.quality) and not t.stale for t in list(self._tracked.values()))
+
+    def stale(self) -> int:
+        return sum(t.stale for t in list(self._tracked.values()))
+
+    def signals(self) -> int:
+        return len(self._tracked)
+
+    def targets(self) -> set[SignalKey]:
+        return set(self._tracked)
+
+    def point_of(self, key: SignalKey) -> Point | None:
+        tracked = self._tracked.get(key)
+        return None if tracked is None else tracked.point
+
+    def view(self) -> list[SignalView]:
+        """All signals, for a person to look at."""
+        now = time.monotonic()
+        return [
+            SignalView(
+                key,
+                str(t.point.source),
+                t.raw,
+                t.point.raw_unit,
+                t.value,
+                t.point.unit,
+                t.quality,
+                None if t.reading is None else t.reading.source_time,
+                now - t.heard if t.ever else None,
+                t.stale,
+            )
+            for key, t in list(self._tracked.items())
+        ]
+
+    # ---- inside
+
+    def _track(self, point: Point, key: SignalKey) -> _Tracked:
+        if self._recorder is not None and point.unit:
+            self._recorder.declare(key, point.unit)
+        tracked = self._tracked[key] = _Tracked(point, time.monotonic())
+        return tracked
+
+    def _accept(self, reading: Reading) -> list[Sample]:
+        point = reading.point
+        key = point.key(reading.captures)
+        tracked = self._tracked.get(key) or self._track(point, key)
+        tracked.heard, tracked.ever, tracked.stale = time.monotonic(), True, False
+        tracked.raw, tracked.reading = reading.value, reading
+        value, quality = reading.value, reading.quality
+        if value is not None and point.numeric:
+            number = _number(value)
+            if number is None:
+                self.reject("not a number", str(point))
+                value, quality = None, BAD_DECODING
+            elif not point.convert.is_identity:
+                value = point.convert.to(number)
+            else:
+                value = number
+        if self._within_deadband(tracked, value, quality):
+            return []
+        tracked.value, tracked.quality, tracked.delivered = value, quality, value
+        sample = Sample(key, value, quality, reading.source_time, reading.server_time, reading.receive_time, self._origin)
+        samples = [sample]
+        if tracked.gap is not None:
+            if sample.time <= tracked.gap and not is_bad(quality):
+                # A server tells an unchanged value with its old stamp. History is in order of that stamp, so without a
+                # second sample at the time of receipt the gap would seem to go on.
+                samples.append(Sample(key, value, quality, None, reading.server_time, reading.receive_time, self._origin))
+            tracked.gap = None
+        return samples
+
+    @staticmethod
+    def _within_deadband(tracked: _Tracked, value: Value, quality: int) -> bool:
+        limit = tracked.point.deadband
+        if limit <= 0.0 or quality != tracked.quality or tracked.gap is not None:
+            return False
+        old = tracked.delivered
+        return isinstance(value, (int, float)) and isinstance(old, (int, float)) and abs(value - old) < limit
+
+    def _deliver(self, samples: list[Sample]) -> None:
+        if not samples:
+            return
+        for sample in samples:
+            self._board.put(sample)
+        if self._recorder is not None:
+            self._recorder.append(samples)
+
+
+def _number(value: Value) -> float | int | None:
+    """A finite number, also from text; None where it is none."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool):
+        return int(value)
+    if value is None or not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,254 @@
+"""The historian: samples from any thread, written in groups by a thread of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twin.core import log
+from twin.core.clock import now_ns
+from twin.core.errors import WorkError
+from twin.core.samples import Sample, SignalKey
+from twin.history.columns import Columns, downsample
+from twin.history.rows import Row, pack, unpack
+from twin.history.store import SEAL_ROWS, SignalSummary, Store
+
+QUEUE_SAMPLES = 200_000
+GROUP_S = 0.1
+"""Shortest time between two commits, so that a slow signal does not cost one commit a sample [s]."""
+CALLER_WAITS_S = 0.05
+"""Longest time that append() waits for room [s]."""
+RETRY_S = 2.0
+EXPIRE_S = 60.0
+
+
+@dataclass
+class HistoryLosses:
+    """What did not reach the file, and what was in it already.
+
+    Attributes:
+        overflow: Samples dropped because the queue was full, by signal.
+        repeated: Samples that had been recorded before (delivered twice); nothing is lost.
+        expired: Samples deleted by retention.
+        error: Why nothing can be written at the moment; empty when all is well.
+    """
+
+    overflow: dict[SignalKey, int] = field(default_factory=dict)
+    repeated: int = 0
+    expired: int = 0
+    error: str = ""
+
+
+class Historian:
+    """Records samples in one file and answers questions about them.
+
+    Samples are keyed by their source time, else by their receive time, may arrive late and in any order, and count once
+    however often they are delivered. Readers see what has been committed, at most ``GROUP_S`` after append(); flush()
+    commits at once. A full disk stops recording, which losses() and the log say, and not the caller.
+
+    Args:
+        path: The history file; made where absent.
+        max_age_s: Samples received longer ago are deleted [s].
+        max_bytes: Oldest samples are deleted so that the file stays below this [bytes].
+        queue_samples: How many samples may wait for the writer.
+        seal_rows: Samples of one signal that make a compressed chunk.
+
+    Raises:
+        InputError: The file cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        max_age_s: float | None = None,
+        max_bytes: int | None = None,
+        queue_samples: int = QUEUE_SAMPLES,
+        seal_rows: int = SEAL_ROWS,
+    ) -> None:
+        self._store = Store(Path(path), seal_rows=seal_rows)
+        self._max_age_s, self._max_bytes = max_age_s, max_bytes
+        self._capacity = queue_samples
+        self._changed = threading.Condition()
+        self._waiting: list[Sample] = []
+        self._units: dict[SignalKey, str] = {}
+        self._accepted = self._committed = 0
+        self._flush_wanted = self._closing = False
+        self._overflow: Counter[SignalKey] = Counter()
+        self._repeated = self._expired = 0
+        self._error = ""
+        self._log = log.get("history")
+        self._thread = threading.Thread(target=self._write_loop, name="twin-history", daemon=True)
+        self._thread.start()
+
+    # ---- any thread
+
+    def append(self, samples: list[Sample]) -> int:
+        """Take ``samples`` for writing; returns how many found room, the others are counted in losses()."""
+        with self._changed:
+            if len(self._waiting) + len(samples) > self._capacity and not self._closing:
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: len(self._waiting) + len(samples) <= self._capacity, CALLER_WAITS_S)
+            room = 0 if self._closing else max(self._capacity - len(self._waiting), 0)
+            taken, dropped = samples[:room], samples[room:]
+            self._waiting.extend(taken)
+            self._accepted += len(taken)
+            if dropped:
+                if not self._overflow:
+                    reason = "history is closed" if self._closing else "history cannot keep up"
+                    self._log.error(f"{reason}, samples are lost", first=str(dropped[0].key))
+                self._overflow.update(s.key for s in dropped)
+            self._changed.notify_all()
+        return len(taken)
+
+    def declare(self, key: SignalKey, unit: str) -> None:
+        """Remember the UCUM ``unit`` that values of ``key`` are recorded in."""
+        with self._changed:
+            self._units[key] = unit
+            self._accepted += 1
+            self._changed.notify_all()
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        """Wait until all that was appended before is committed to disk.
+
+        Raises:
+            WorkError: It could not be written in time.
+        """
+        with self._changed:
+            wanted = self._accepted
+            self._flush_wanted = True
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: self._committed >= wanted, timeout_s):
+                reason = self._error or f"still writing after {timeout_s:g} s"
+                raise WorkError(f"history is not written: {reason}", file=self._store.path)
+
+    def losses(self) -> HistoryLosses:
+        with self._changed:
+            return HistoryLosses(dict(self._overflow), self._repeated, self._expired, self._error)
+
+    def latest_at(self, key: SignalKey, t_ns: int) -> Sample | None:
+        """The last sample of ``key`` at or before ``t_ns`` [ns UTC], None where there is none."""
+        row = self._store.read_latest(key, t_ns)
+        return None if row is None else unpack(key, row)
+
+    def range(self, key: SignalKey, t0_ns: int, t1_ns: int, points: int | None = None) -> Columns:
+        """Samples of ``key`` with ``t0_ns <= time <= t1_ns`` [ns UTC], thinned for a chart ``points`` wide where given."""
+        columns = self._store.read_columns(key, t0_ns, t1_ns)
+        return columns if points is None else downsample(columns, points)
+
+    def samples(self, key: SignalKey, t0_ns: int, t1_ns: int) -> list[Sample]:
+        """As range(), whole samples with all their times and their origin: what a replay needs."""
+        return [unpack(key, row) for row in self._store.read(key, t0_ns, t1_ns)]
+
+    def signals(self) -> list[SignalSummary]:
+        """(prim, name, first_ns, last_ns, count) of everything recorded."""
+        return self._store.summaries()
+
+    def units(self) -> dict[SignalKey, str]:
+        """UCUM units by signal, as far as declared."""
+        return self._store.units()
+
+    def close(self) -> None:
+        """Write what is waiting and close the file. A second call does nothing.
+
+        Raises:
+            WorkError: Not everything could be written.
+        """
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(30.0)
+        if self._thread.is_alive():
+            raise WorkError("the history file does not take what is waiting", file=self._store.path)
+        self._store.close()
+        if self._waiting:
+            raise WorkError(f"{len(self._waiting)} samples are not written: {self._error}", file=self._store.path)
+
+    # ---- writer thread
+
+    def _write_loop(self) -> None:
+        next_expiry = time.monotonic()
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._something_to_do, max(next_expiry - time.monotonic(), 0.0))
+                self._changed.wait_for(lambda: self._closing or self._flush_wanted or self._half_full(), GROUP_S)
+                samples, units = self._waiting, self._units
+                self._waiting, self._units = [], {}
+                self._flush_wanted = False
+                upto, closing = self._accepted, self._closing
+            written = self._write(samples, units, upto)
+            if written and time.monotonic() >= next_expiry:
+                next_expiry = time.monotonic() + EXPIRE_S
+                self._expire()
+            if closing:
+                with self._changed:
+                    if not self._waiting or not written:
+                        return
+            elif not written:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing, RETRY_S)
+
+    def _something_to_do(self) -> bool:
+        return bool(self._waiting or self._units or self._closing or self._flush_wanted)
+
+    def _half_full(self) -> bool:
+        return len(self._waiting) >= self._capacity // 2
+
+    def _write(self, samples: list[Sample], units: dict[SignalKey, str], upto: int) -> bool:
+        """Commit all that was accepted up to ``upto``; on failure it waits again for the next try."""
+        rows: dict[SignalKey, list[Row]] = {}
+        for sample in samples:
+            rows.setdefault(sample.key, []).append(pack(sample))
+        try:
+            repeated = self._store.write(rows, units) if rows or units else 0
+            error = ""
+        except sqlite3.Error as failure:
+            repeated = 0
+            error = str(failure)
+        with self._changed:
+            if error:
+                if not self._error:
+                    self._log.error("history has stopped recording", file=str(self._store.path), reason=error)
+                self._waiting[:0] = samples
+                self._units = units | self._units
+            else:
+                if self._error:
+                    self._log.info("history records again", file=str(self._store.path))
+                self._committed = upto
+                self._repeated += repeated
+            self._error = error
+            self._changed.notify_all()
+        return not error and self._tidy(self._store.seal_full_tails)
+
+    def _expire(self) -> None:
+        if self._max_age_s is None and self._max_bytes is None:
+            return
+        before = None if self._max_age_s is None else now_ns() - int(self._max_age_s * 1e9)
+        removed = 0
+
+        def expire() -> None:
+            nonlocal removed
+            removed = self._store.expire(received_before=before, max_bytes=self._max_bytes)
+
+        if self._tidy(expire) and removed:
+            with self._changed:
+                self._expired += removed
+            self._log.info("old history deleted", samples=removed)
+
+    def _tidy(self, work: Callable[[], object]) -> bool:
+        """Run ``work`` that may find the disk full; the samples stay where they are then."""
+        try:
+            work()
+        except sqlite3.Error as failure:
+            with self._changed:
+                self._error = str(failure)
+            self._log.error("history file cannot be tidied", file=str(self._store.path), reason=str(failure))
+            return False
+        return True

@@ -161,7 +161,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
             ids.append(0)
             continue
         points = wp.array(c.mesh.vertices.astype(np.float32), dtype=wp.vec3, device=device)
-        triangles = wp.array(c.mesh.triangles.astype(np.int32).reshape(-1), dtype=wp.int32, device=device)
+        triangles: wp.array = wp.array(c.mesh.triangles.astype(np.int32).reshape(-1), dtype=wp.int32, device=device)
         mesh = wp.Mesh(points, triangles)
         keep += [points, triangles, mesh]
         ids.append(mesh.id)
@@ -202,8 +202,8 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
     t.fixed_count, t.plane_count = len(boxes), len(planes)
     if boxes:
         bounds = [_bounds_of(colliders[i]) for i in boxes]
-        lower = wp.array(np.array([b[0] for b in bounds], np.float32), dtype=wp.vec3, device=device)
-        upper = wp.array(np.array([b[1] for b in bounds], np.float32), dtype=wp.vec3, device=device)
+        lower: wp.array = wp.array(np.array([b[0] for b in bounds], np.float32), dtype=wp.vec3, device=device)
+        upper: wp.array = wp.array(np.array([b[1] for b in bounds], np.float32), dtype=wp.vec3, device=device)
         bvh = wp.Bvh(lower, upper)
         keep += [lower, upper, bvh]
         t.fixed_bvh = bvh.id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import warp as wp
@@ -81,7 +82,7 @@ class World:
         self._work = self._allocate(Work)
         self._work.lower = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
         self._work.upper = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
-        groups = wp.array(np.repeat(np.arange(worlds, dtype=np.int32), max(self.slots, 1)), dtype=wp.int32, device=self.device)
+        groups: wp.array = wp.array(np.repeat(np.arange(worlds, dtype=np.int32), max(self.slots, 1)), dtype=wp.int32, device=self.device)
         if self.slots:
             self._launch_bounds()
         self._bvh = wp.Bvh(self._work.lower, self._work.upper, groups=groups)
@@ -130,7 +131,7 @@ class World:
         b.surface_drive = wp.array(drive, dtype=wp.float32, device=self.device)
         return b
 
-    def _allocate(self, struct: type) -> Contacts | Work:
+    def _allocate(self, struct: type) -> Any:
         """Arrays for every field of a struct whose shape follows from its number of dimensions."""
         w, m = self.worlds, max(self.slots, 1)
         last = {
@@ -237,15 +238,25 @@ class World:
     def poses(self, world: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Position [M,3] m of each prim's origin, and rotation [M,4] xyzw, float32 copies."""
         rotation = self.rotation.numpy()[world].copy()
-        position = self.position.numpy()[world].copy()
-        com = np.zeros_like(position)
+        arm = _turn(rotation, self._com(world))
+        return (self.position.numpy()[world] - arm).astype(np.float32)[: self.slots], rotation[: self.slots]
+
+    def frame_velocity(self, world: int = 0) -> np.ndarray:
+        """Velocity [M,3] m/s of each prim's origin, float32 copy."""
+        arm = _turn(self.rotation.numpy()[world], self._com(world))
+        spin = np.cross(self.angular_velocity.numpy()[world], arm)
+        return (self.linear_velocity.numpy()[world] - spin).astype(np.float32)[: self.slots]
+
+    def _com(self, world: int) -> np.ndarray:
+        """Centre of mass [M,3] m of every slot's body in its frame."""
         first = len(self.model.bodies)
+        com = np.zeros(self.position.numpy()[world].shape, np.float32)
         if first:
             com[:first] = [b.com for b in self.model.bodies]
         if self.model.prototypes and self.slots > first:
             table = np.array([p.body.com for p in self.model.prototypes], np.float32)
             com[first:] = table[self.prototype.numpy()[world, first:]]
-        return (position - _turn(rotation, com)).astype(np.float32)[: self.slots], rotation[: self.slots]
+        return com
 
     def stats(self, world: int = 0) -> Stats:
         """Counters of one world."""

@@ -1,0 +1,87 @@
+"""Transactions: all of their operations, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from pxr import Sdf, Tf, Usd
+
+from twin.core.errors import Rejected
+from twin.protocol.messages import Op
+from twin.scene.edits import fields, prims, specs
+from twin.scene.edits.context import Applied, Context
+from twin.scene.stage import asset_root_of, tf_message
+
+_VALUES: dict[str, Callable[[Context, Op], fields.Step]] = {
+    "set_field": fields.set_field,
+    "block": fields.block,
+    "clear": fields.clear,
+    "set_relationship": fields.set_relationship,
+    "set_metadata": fields.set_metadata,
+}
+"""Checked together against the stage as it is, then written in one change block."""
+
+_STRUCTURE: dict[str, Callable[[Context, Op], None]] = {
+    "add_prim": prims.add_prim,
+    "remove_prim": prims.remove_prim,
+    "move_prim": prims.move_prim,
+    "set_variant": fields.set_variant,
+    "apply_api": fields.apply_api,
+    "restore_spec": specs.restore_spec,
+}
+"""One at a time, since what follows in the transaction may be about what they make."""
+
+
+def apply_txn(
+    stage: Usd.Stage, layer: Sdf.Layer, txn: Sequence[Op], *, asset_root: Path | None = None, internal: bool = False
+) -> Applied:
+    """Apply a transaction to the edit layer of a stage.
+
+    Args:
+        stage: The composed stage. layer: Its edit layer (``make_edit_layer``).
+        txn: Operations in order. asset_root: Where assets must lie; by default that of the stage's file.
+        internal: The operations come from an ``Applied.inverse`` or the journal, and not from a client: ``restore_spec`` is
+            allowed.
+
+    Raises:
+        Rejected: With code ``path``, ``gone``, ``type``, ``lossy``, ``asset`` or ``base``; the layer is as it was.
+    """
+    root = Path(asset_root).resolve() if asset_root is not None else asset_root_of(stage)
+    context = Context(stage, layer, root)
+    if not internal and any(op.kind == "restore_spec" for op in txn):
+        raise Rejected("type", "restore_spec is not for clients")
+    try:
+        _run(context, txn)
+    except (Rejected, Tf.ErrorException) as error:
+        _roll_back(context)
+        if isinstance(error, Rejected):
+            raise
+        raise Rejected("path", tf_message(error)) from error
+    context.done.inverse.reverse()
+    return context.done
+
+
+def _run(context: Context, txn: Sequence[Op]) -> None:
+    for op in txn:
+        if op.kind not in _VALUES and op.kind not in _STRUCTURE:
+            raise Rejected("type", f"no operation {op.kind!r} (allowed: {', '.join([*_VALUES, *_STRUCTURE])})", prim=op.path)
+    for is_value, group in groupby(txn, lambda op: op.kind in _VALUES):
+        if not is_value:
+            for op in group:
+                _STRUCTURE[op.kind](context, op)
+            continue
+        steps = [_VALUES[op.kind](context, op) for op in group]
+        with Sdf.ChangeBlock():
+            for step in steps:
+                step()
+
+
+def _roll_back(context: Context) -> None:
+    undo = Context(context.stage, context.layer, context.root)
+    for op in reversed(context.done.inverse):
+        if op.kind == "remove_prim":
+            specs.remove(context.layer, Sdf.Path(op.path))  # what was half added need not compose
+        else:
+            _run(undo, [op])

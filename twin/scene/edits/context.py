@@ -1,0 +1,74 @@
+"""What one transaction works on, and what it leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pxr import Sdf, Usd
+
+from twin.core.errors import Rejected
+from twin.protocol.messages import Op
+
+
+@dataclass
+class Applied:
+    """Outcome of a transaction.
+
+    Attributes:
+        inverse: Operations that, applied as one transaction, restore the edit layer exactly.
+        changed: Paths of properties (``/A.xformOp:translate``) and of prims whose metadata changed.
+        resync: Paths of prims that must be looked at anew with all below them.
+    """
+
+    inverse: list[Op] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    resync: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Context:
+    """``root`` is the asset root; ``done`` collects, its inverse in order of application."""
+
+    stage: Usd.Stage
+    layer: Sdf.Layer
+    root: Path
+    done: Applied = field(default_factory=Applied)
+
+    def undo_with(self, *ops: Op) -> None:
+        """Note what takes back the step being made."""
+        self.done.inverse.extend(ops)
+
+    def note_changed(self, path: object) -> None:
+        if str(path) not in self.done.changed:
+            self.done.changed.append(str(path))
+
+    def note_resync(self, path: object) -> None:
+        if str(path) not in self.done.resync:
+            self.done.resync.append(str(path))
+
+    def prim(self, path: str) -> Usd.Prim:
+        """The prim an operation is about.
+
+        Raises:
+            Rejected: ``path`` for what is no prim path and for the inside of instances, ``gone`` for what is not there.
+        """
+        prim = self.stage.GetPrimAtPath(prim_path(path))
+        if not prim or not prim.IsActive():
+            raise Rejected("gone", "the prim does not exist", prim=path)
+        if prim.IsInstanceProxy() or prim.IsInPrototype():
+            raise Rejected("path", "the inside of an instance cannot be edited", prim=path)
+        return prim
+
+
+def prim_path(text: object) -> Sdf.Path:
+    """A valid absolute path of a prim other than the root.
+
+    Raises:
+        Rejected: ``path``.
+    """
+    if isinstance(text, str) and Sdf.Path.IsValidPathString(text):
+        path = Sdf.Path(text)
+        if path.IsAbsolutePath() and path.IsPrimPath():
+            return path
+    raise Rejected("path", f"{text!r} is not an absolute prim path")

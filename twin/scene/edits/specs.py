@@ -1,0 +1,116 @@
+"""Specs of the edit layer: snapshots, exact restoration, and removal of what has become empty."""
+
+from __future__ import annotations
+
+from pxr import Sdf, Tf
+
+from twin.core.errors import Rejected
+from twin.protocol.messages import Op
+from twin.scene.casting import plain
+from twin.scene.edits.context import Context, prim_path
+
+_PLAIN_FIELDS = {"default", "typeName", "custom", "variability"}
+
+
+def over(layer: Sdf.Layer, path: Sdf.Path) -> Sdf.PrimSpec:
+    """The spec of a prim, created (with its ancestors) as an over where there is none."""
+    return layer.GetPrimAtPath(path) or Sdf.CreatePrimInLayer(layer, path)
+
+
+def parent_of(spec: Sdf.PrimSpec) -> Sdf.PrimSpec:
+    """The spec above; the layer's root for a prim at the top (which has no ``nameParent``)."""
+    return spec.nameParent or spec.layer.pseudoRoot
+
+
+def prune(layer: Sdf.Layer, path: Sdf.Path) -> None:
+    """Remove the over at a path and above it that says nothing any more."""
+    spec = layer.GetPrimAtPath(path)
+    while spec and spec.path != Sdf.Path.absoluteRootPath:
+        silent = spec.specifier == Sdf.SpecifierOver and set(spec.ListInfoKeys()) <= {"specifier"}
+        if not silent or spec.nameChildren or spec.properties or spec.variantSets:
+            return
+        parent = parent_of(spec)
+        del parent.nameChildren[spec.name]
+        spec = parent
+
+
+def snapshot(layer: Sdf.Layer, path: Sdf.Path) -> str:
+    """USDA text of one spec (a prim with all below it, or a property); empty where there is none."""
+    if not layer.GetObjectAtPath(path):
+        return ""
+    copy = Sdf.Layer.CreateAnonymous(".usda")
+    Sdf.CreatePrimInLayer(copy, path.GetPrimPath() if path.IsPropertyPath() else path)
+    Sdf.CopySpec(layer, path, copy, path)
+    return str(copy.ExportToString())
+
+
+def inverse_of_property(layer: Sdf.Layer, prim: str, name: str) -> Op:
+    """The operation that brings a property's spec back to what it is now."""
+    path = Sdf.Path(prim).AppendProperty(name)
+    spec = layer.GetObjectAtPath(path)
+    if not spec:
+        return Op("clear", prim, name)
+    simple = set(spec.ListInfoKeys()) <= _PLAIN_FIELDS
+    if isinstance(spec, Sdf.AttributeSpec) and simple and spec.HasInfo("default"):
+        if isinstance(spec.default, Sdf.ValueBlock):
+            return Op("block", prim, name)
+        return Op("set_field", prim, name, [str(spec.typeName), plain(spec.default)])
+    return Op("restore_spec", prim, name, {"text": snapshot(layer, path), "index": -1})
+
+
+def inverse_of_prim(layer: Sdf.Layer, path: Sdf.Path) -> Op:
+    """The operation that brings a prim's spec, with all below it, back to what it is now."""
+    spec = layer.GetPrimAtPath(path)
+    index = list(parent_of(spec).nameChildren.keys()).index(spec.name) if spec else -1
+    return Op("restore_spec", str(path), "", {"text": snapshot(layer, path), "index": index})
+
+
+def restore_spec(context: Context, op: Op) -> None:
+    """Kind ``restore_spec``: ``value`` is ``{"text": usda or "", "index": place among its siblings or -1}``."""
+    path = prim_path(op.path)
+    if op.field:
+        path = path.AppendProperty(op.field)
+    text, index = op.value["text"], op.value["index"]
+    layer = context.layer
+    context.undo_with(inverse_of_property(layer, op.path, op.field) if op.field else inverse_of_prim(layer, path))
+    if not text:
+        remove(layer, path)
+    else:
+        source = Sdf.Layer.CreateAnonymous(".usda")
+        try:
+            source.ImportFromString(text)
+        except Tf.ErrorException as error:
+            raise Rejected("type", "the text to restore cannot be read", prim=op.path) from error
+        over(layer, path.GetPrimPath())
+        Sdf.CopySpec(source, path, layer, path)
+        if not op.field and index >= 0:
+            _put_at(layer, path, index)
+    if op.field:
+        context.note_changed(path)
+    else:
+        context.note_resync(path)
+
+
+def _put_at(layer: Sdf.Layer, path: Sdf.Path, index: int) -> None:
+    """Give a prim's spec its place among its siblings. USD moves only what also gets another name: hence there and back."""
+    names = list(parent_of(layer.GetPrimAtPath(path)).nameChildren.keys())
+    if names.index(path.name) == index:
+        return
+    aside = path.ReplaceName(max(names, key=len) + "_")
+    for source, target, place in ((path, aside, index), (aside, path, Sdf.NamespaceEdit.same)):
+        edit = Sdf.BatchNamespaceEdit()
+        edit.Add(Sdf.NamespaceEdit(source, target, place))
+        layer.Apply(edit)
+
+
+def remove(layer: Sdf.Layer, path: Sdf.Path) -> None:
+    """Delete one spec, if it is there, and the empty overs above it."""
+    spec = layer.GetObjectAtPath(path)
+    if not spec:
+        return
+    if path.IsPropertyPath():
+        layer.GetPrimAtPath(path.GetPrimPath()).RemoveProperty(spec)
+        prune(layer, path.GetPrimPath())
+    else:
+        del parent_of(spec).nameChildren[spec.name]
+        prune(layer, path.GetParentPath())

@@ -1,0 +1,278 @@
+"""From the composed stage to the documents that the browser draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux
+
+from twin.model.factory import FactoryModel
+from twin.protocol.messages import Geometry, Light, MaterialDoc, NodeDoc, PrimDoc, PrototypeDoc, SignalDoc
+from twin.scene.frames import array, rigid, split
+from twin.scene.prototypes import item_type, prototype_paths, subtree
+from twin.scene.render.assets import AssetStore
+from twin.scene.render.materials import DrawnMaterials
+from twin.scene.render.meshes import material_subsets, mesh_buffer
+from twin.scene.stage import applied_schemas, asset_root_of, meters_per_unit
+
+TIME = Usd.TimeCode.EarliestTime()
+_HIDDEN_PURPOSES = (UsdGeom.Tokens.guide, UsdGeom.Tokens.proxy)
+_INHERITED = ("material:binding", "primvars:", "purpose")
+"""Properties whose change alters what is drawn below their prim."""
+
+
+@dataclass
+class SceneParts:
+    """What the stage contributes to a ``SceneDoc`` or ``ScenePatch``.
+
+    Attributes:
+        materials: The whole list; empty in a patch that did not change it.
+        removed: Paths gone with all below them (patches only).
+    """
+
+    prims: list[PrimDoc] = field(default_factory=list)
+    materials: list[MaterialDoc] = field(default_factory=list)
+    prototypes: list[PrototypeDoc] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+
+class SceneExtractor:
+    """Draws one stage; keeps the list of materials over its life, so that patches refer to the same indices.
+
+    Args:
+        stage: The composed stage. assets: Where meshes and textures go.
+        model: The compiled factory, for body and node numbers; set ``model`` anew after a compilation.
+        edit_layer: Marks edited prims. asset_root: Where textures must lie.
+    """
+
+    def __init__(
+        self,
+        stage: Usd.Stage,
+        *,
+        assets: AssetStore,
+        model: FactoryModel | None = None,
+        edit_layer: Sdf.Layer | None = None,
+        asset_root: Path | None = None,
+    ) -> None:
+        self._stage, self._assets, self._edits = stage, assets, edit_layer
+        self._materials = DrawnMaterials(assets, asset_root or asset_root_of(stage))
+        self._unit = meters_per_unit(stage)
+        self._bodies: dict[str, int] = {}
+        self._nodes: dict[str, int] = {}
+        self._cache = UsdGeom.XformCache(TIME)
+        self._goods: set[Sdf.Path] = set()
+        self._paths: set[Sdf.Path] = set()
+        self._drawn: set[Sdf.Path] = set()
+        if model is not None:
+            self.use(model)
+
+    def use(self, model: FactoryModel) -> None:
+        """Take body and node numbers from a newly compiled factory."""
+        self._bodies = {body.path: i for i, body in enumerate(model.rigid.bodies)}
+        self._nodes = {node.path: i for i, node in enumerate(model.nodes)}
+
+    def scene(self) -> SceneParts:
+        """The whole scene, prims depth first, parents before children."""
+        self._look_around()
+        walked = [prim for prim in self._walk(self._stage.GetPseudoRoot()) if not prim.IsPseudoRoot()]
+        self._drawn = {prim.GetPath() for prim in walked}
+        prims = [self._doc(prim) for prim in walked]
+        prototypes = [self._prototype(self._stage.GetPrimAtPath(path)) for path in prototype_paths(self._stage)]
+        return SceneParts(prims, list(self._materials.docs), prototypes)
+
+    def patch(self, changed: Iterable[str], resync: Iterable[str]) -> SceneParts:
+        """What is drawn differently after a transaction.
+
+        Args:
+            changed: Property paths, or prims whose own doc changed. resync: Prims to look at with all below (``Applied``).
+        """
+        self._look_around()
+        known = len(self._materials.docs)
+        wanted: dict[Sdf.Path, bool] = {}
+        for text in changed:
+            path = Sdf.Path(text)
+            below = path.IsPropertyPath() and path.name.startswith(_INHERITED)
+            wanted[path.GetPrimPath()] = wanted.get(path.GetPrimPath(), False) or below
+        wanted |= {Sdf.Path(text): True for text in resync}
+        for path in list(wanted):
+            for user in self._materials.refresh(self._stage, path):
+                wanted.setdefault(user, False)
+        parts = SceneParts()
+        done: set[Sdf.Path] = set()
+        for path in sorted(wanted):
+            prim = self._stage.GetPrimAtPath(path)
+            here = prim and prim.IsActive() and prim.IsDefined() and not prim.IsAbstract()
+            walked = ([*self._walk(prim)] if wanted[path] else [prim]) if here else []
+            if wanted[path] or not here:
+                gone = {p for p in self._drawn if p.HasPrefix(path)} - {p.GetPath() for p in walked}
+                parts.removed += [str(p) for p in sorted(gone) if p.GetParentPath() not in gone]
+                self._drawn -= gone
+            for part in walked:
+                if part.GetPath() not in done:
+                    done.add(part.GetPath())
+                    parts.prims.append(self._doc(part))
+        self._drawn |= done
+        if len(self._materials.docs) != known:
+            parts.materials = list(self._materials.docs)
+        return parts
+
+    def prototypes(self) -> list[PrototypeDoc]:
+        """How goods look."""
+        self._look_around()
+        return [self._prototype(self._stage.GetPrimAtPath(path)) for path in prototype_paths(self._stage)]
+
+    def _look_around(self) -> None:
+        """Gather what depends on the stage as it stands now."""
+        self._cache = UsdGeom.XformCache(TIME)
+        self._goods = set(prototype_paths(self._stage))
+        self._paths = {
+            target
+            for prim in self._stage.Traverse()
+            if prim.HasAPI("TwinConveyorAPI")
+            for target in prim.GetRelationship("twin:conveyor:path").GetTargets()
+        }
+
+    def _walk(self, prim: Usd.Prim) -> Iterator[Usd.Prim]:
+        return iter(Usd.PrimRange(prim, Usd.TraverseInstanceProxies()))
+
+    # ---- one prim
+
+    def _doc(self, prim: Usd.Prim) -> PrimDoc:
+        path = str(prim.GetPath())
+        spec = self._edits.GetPrimAtPath(prim.GetPath()) if self._edits else None
+        edited = spec is not None and bool(spec.properties or set(spec.ListInfoKeys()) - {"specifier"})
+        matrix = self._local(prim)
+        return PrimDoc(
+            path=path,
+            type=str(prim.GetTypeName()),
+            schemas=applied_schemas(prim),
+            kind=str(Usd.ModelAPI(prim).GetKind()),
+            matrix=[] if np.array_equal(matrix, np.eye(4)) else matrix.ravel().tolist(),
+            visible=self._visible(prim) and prim.GetPath() not in self._goods,
+            geometry=self._geometry(prim),
+            light=_light(prim),
+            body=self._bodies.get(path, -1),
+            node=self._nodes.get(path, -1),
+            edited=edited,
+        )
+
+    def _local(self, prim: Usd.Prim) -> np.ndarray:
+        """[4,4] local-to-parent matrix, also where the prim does not inherit its parent's."""
+        if not prim.IsA(UsdGeom.Xformable):
+            return np.eye(4)
+        local, resets = self._cache.GetLocalTransformation(prim)
+        if resets:
+            local = local * self._cache.GetParentToWorldTransform(prim).GetInverse()
+        return array(local)
+
+    def _visible(self, prim: Usd.Prim) -> bool:
+        imageable = UsdGeom.Imageable(prim)
+        if not imageable:
+            return True
+        if imageable.GetVisibilityAttr().Get(TIME) == UsdGeom.Tokens.invisible:
+            return False
+        return imageable.GetPurposeAttr().Get() not in _HIDDEN_PURPOSES
+
+    def _geometry(self, prim: Usd.Prim) -> Geometry | None:
+        kind = str(prim.GetTypeName())
+        if not prim.IsA(UsdGeom.Boundable) or prim.GetPath() in self._paths or prim.IsA(UsdLux.BoundableLightBase):
+            return None
+
+        def value(name: str) -> float:
+            return float(prim.GetAttribute(name).Get(TIME))
+
+        geometry = Geometry(kind=kind.lower(), materials=[self._materials.of(prim)])
+        geometry.double_sided = bool(UsdGeom.Gprim(prim) and UsdGeom.Gprim(prim).GetDoubleSidedAttr().Get())
+        if kind == "Cube":
+            geometry.size = [value("size")] * 3
+        elif kind == "Sphere":
+            geometry.radius = value("radius")
+        elif kind in ("Cylinder", "Cone", "Capsule"):
+            geometry.radius, geometry.height, geometry.axis = (
+                value("radius"),
+                value("height"),
+                str(prim.GetAttribute("axis").Get()),
+            )
+        elif kind == "Plane":
+            geometry.size, geometry.axis = [value("width"), value("length")], str(prim.GetAttribute("axis").Get())
+        elif kind == "Mesh":
+            return self._mesh(prim, geometry)
+        else:
+            return _bounds(prim, geometry)
+        return geometry
+
+    def _mesh(self, prim: Usd.Prim, geometry: Geometry) -> Geometry | None:
+        subsets = material_subsets(UsdGeom.Mesh(prim))
+        buffer = mesh_buffer(UsdGeom.Mesh(prim), subsets)
+        if buffer is None:
+            return None
+        geometry.mesh = self._assets.put(buffer)
+        geometry.materials += [self._materials.of(subset.GetPrim()) for subset in subsets]
+        return geometry
+
+    # ---- goods
+
+    def _prototype(self, prim: Usd.Prim) -> PrototypeDoc:
+        """What is drawn of a prototype, each prim's matrix straight to the body's frame in metres."""
+        back = np.linalg.inv(rigid(split(array(self._cache.GetLocalToWorldTransform(prim)))))
+        to_metres = np.diag([self._unit, self._unit, self._unit, 1.0])
+        drawn = []
+        hidden: set[Sdf.Path] = set()
+        for part in subtree(prim):
+            if part.GetPath().GetParentPath() in hidden or not self._visible(part):
+                hidden.add(part.GetPath())
+                continue
+            geometry = self._geometry(part)
+            if geometry is None:
+                continue
+            matrix = array(self._cache.GetLocalToWorldTransform(part)) @ back @ to_metres
+            flat = matrix.ravel().tolist()
+            drawn.append(PrimDoc(str(part.GetPath()), str(part.GetTypeName()), matrix=flat, geometry=geometry))
+        return PrototypeDoc(str(prim.GetPath()), item_type(prim), drawn)
+
+
+def _bounds(prim: Usd.Prim, geometry: Geometry) -> Geometry | None:
+    """The box around what the browser cannot draw."""
+    cache = UsdGeom.BBoxCache(TIME, [UsdGeom.Tokens.default_, UsdGeom.Tokens.render], useExtentsHint=True)
+    box: Gf.Range3d = cache.ComputeUntransformedBound(prim).ComputeAlignedBox()
+    if box.IsEmpty():
+        return None
+    geometry.kind = "bounds"
+    geometry.size, geometry.center = list(box.GetSize()), list(box.GetMidpoint())
+    return geometry
+
+
+_LIGHT_KINDS = {
+    "DistantLight": "distant",
+    "SphereLight": "sphere",
+    "CylinderLight": "sphere",
+    "RectLight": "rect",
+    "DiskLight": "disk",
+    "DomeLight": "dome",
+    "DomeLight_1": "dome",
+}
+_LIGHT_SIZES = {"distant": ("inputs:angle",), "sphere": ("inputs:radius",), "rect": ("inputs:width", "inputs:height"),
+                "disk": ("inputs:radius",)}  # fmt: skip
+
+
+def _light(prim: Usd.Prim) -> Light | None:
+    kind = _LIGHT_KINDS.get(str(prim.GetTypeName()))
+    if kind is None:
+        return None
+    api = UsdLux.LightAPI(prim)
+    intensity = float(api.GetIntensityAttr().Get(TIME)) * 2.0 ** float(api.GetExposureAttr().Get(TIME))
+    size = [float(prim.GetAttribute(name).Get(TIME)) for name in _LIGHT_SIZES.get(kind, ())]
+    return Light(kind, intensity, [float(c) for c in api.GetColorAttr().Get(TIME)], size)
+
+
+def node_docs(model: FactoryModel) -> list[NodeDoc]:
+    """The nodes of a compiled factory."""
+    return [NodeDoc(node.path, node.kind.name.lower(), list(node.next)) for node in model.nodes]
+
+
+def signal_docs(model: FactoryModel) -> list[SignalDoc]:
+    """The signals of a compiled factory."""
+    return [SignalDoc(s.prim, s.name, s.unit, s.role) for s in model.signals]

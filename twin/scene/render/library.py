@@ -1,0 +1,38 @@
+"""Parts that can be added: the layers in ``_assets`` of the asset root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pxr import Usd, UsdGeom
+
+from twin.core.errors import SceneError
+from twin.core.findings import Findings
+from twin.protocol.messages import LibraryPart
+from twin.scene.stage import open_layer
+
+FOLDER = "_assets"
+
+
+def library_parts(asset_root: Path, findings: Findings) -> list[LibraryPart]:
+    """Every part by name; a file that cannot be used becomes a finding.
+
+    Each part is the ``defaultPrim`` of its layer, with its ``displayName`` (else its name) and its ``doc``.
+    """
+    parts = []
+    for file in sorted((asset_root / FOLDER).glob("*.usd*")):
+        try:
+            layer = open_layer(file)
+        except SceneError as error:
+            findings.warning(file.name, "bad-part", error.message)
+            continue
+        prim = layer.GetPrimAtPath(f"/{layer.defaultPrim}") if layer.defaultPrim else None
+        if prim is None:
+            findings.warning(file.name, "bad-part", "a part needs a defaultPrim")
+            continue
+        if not Usd.SchemaRegistry.GetTypeFromSchemaTypeName(prim.typeName).IsA(UsdGeom.Xformable):
+            continue  # shared materials and the like: nothing that can be set down
+        name = str(prim.GetInfo("displayName")) if prim.HasInfo("displayName") else prim.name
+        doc = str(prim.GetInfo("documentation")) if prim.HasInfo("documentation") else layer.documentation
+        parts.append(LibraryPart(asset=f"{FOLDER}/{file.name}", name=name, doc=doc))
+    return parts

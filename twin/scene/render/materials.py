@@ -1,0 +1,136 @@
+"""Materials as the browser needs them: UsdPreviewSurface, the constants of OmniPBR, or a display colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+from pxr import Sdf, Usd, UsdGeom, UsdShade
+
+from twin.core.errors import SceneError
+from twin.protocol.messages import MaterialDoc, encode
+from twin.scene.materials import bound_prim
+from twin.scene.render.assets import AssetStore
+from twin.scene.stage import resolve_inside
+
+_BINDINGS = ("material:binding:preview", "material:binding:full", "material:binding")
+_PREVIEW = {
+    "color": "diffuseColor",
+    "metallic": "metallic",
+    "roughness": "roughness",
+    "opacity": "opacity",
+    "emissive": "emissiveColor",
+    "normal": "normal",
+}
+_OMNI_PBR = {"color": "diffuse_color_constant", "metallic": "metallic_constant", "roughness": "reflection_roughness_constant",
+             "opacity": "opacity_constant", "emissive": "emissive_color"}  # fmt: skip
+_MAX_TEXTURE_BYTES = 32 * 2**20
+
+
+@dataclass
+class DrawnMaterials:
+    """The scene's list of materials. Materials that look the same are one entry; the list only grows, so that indices stay."""
+
+    assets: AssetStore
+    root: Path
+    docs: list[MaterialDoc] = field(default_factory=list)
+    _by_look: dict[bytes, int] = field(default_factory=dict)
+    _by_path: dict[Sdf.Path, int] = field(default_factory=dict)
+    _users: dict[Sdf.Path, set[Sdf.Path]] = field(default_factory=dict)
+
+    def of(self, prim: Usd.Prim) -> int:
+        """Index of what a prim is drawn with."""
+        material = bound_prim(prim, _BINDINGS, lambda p: p.IsA(UsdShade.Material))
+        if material is not None:
+            path = material.GetPath()
+            if path not in self._by_path:
+                self._by_path[path] = self._place(self._read(material))
+            drawn = prim.GetParent() if prim.IsA(UsdGeom.Subset) else prim
+            self._users.setdefault(path, set()).add(drawn.GetPath())
+            return self._by_path[path]
+        gprim = UsdGeom.Gprim(prim)
+        color = UsdGeom.PrimvarsAPI(prim).FindPrimvarWithInheritance("displayColor")
+        opacity = gprim.GetDisplayOpacityAttr().Get(Usd.TimeCode.EarliestTime()) if gprim else None
+        values = color.Get(Usd.TimeCode.EarliestTime()) if color and color.HasValue() else None
+        rgb = [float(c) for c in values[0]] if values else [0.6, 0.6, 0.6]
+        return self._place(MaterialDoc(path="", color=rgb, opacity=float(opacity[0]) if opacity else 1.0))
+
+    def _place(self, doc: MaterialDoc) -> int:
+        """Index of the entry that looks like ``doc``, added if there is none."""
+        look = encode(structs.replace(doc, path=""))
+        if look not in self._by_look:
+            self._by_look[look] = len(self.docs)
+            self.docs.append(doc)
+        return self._by_look[look]
+
+    def refresh(self, stage: Usd.Stage, path: Sdf.Path) -> set[Sdf.Path]:
+        """Read the materials at, above and below a changed prim again; the prims that are drawn differently for it."""
+        redrawn: set[Sdf.Path] = set()
+        for known in [m for m in self._by_path if m.HasPrefix(path) or path.HasPrefix(m)]:
+            prim = stage.GetPrimAtPath(known)
+            index = self._place(self._read(prim)) if prim and prim.IsA(UsdShade.Material) else -1
+            if index != self._by_path[known]:
+                redrawn |= self._users.pop(known, set())
+                del self._by_path[known]
+        return redrawn
+
+    def _read(self, prim: Usd.Prim) -> MaterialDoc:
+        doc = MaterialDoc(path=str(prim.GetPath()))
+        material = UsdShade.Material(prim)
+        shader = next((s for context in ("", "mdl") if (s := material.ComputeSurfaceSource(context)[0])), None)
+        if not shader:
+            return doc
+        names = _PREVIEW if shader.GetIdAttr().Get() == "UsdPreviewSurface" else _OMNI_PBR
+        for key in ("color", "emissive"):
+            value = _constant(shader, names[key])
+            if value is not None:
+                setattr(doc, key, [float(c) for c in value])
+        for key in ("metallic", "roughness", "opacity"):
+            value = _constant(shader, names[key])
+            if value is not None:
+                setattr(doc, key, float(value))
+        doc.color_texture = self._texture(shader, names["color"])
+        if "normal" in names:
+            doc.normal_texture = self._texture(shader, names["normal"])
+        if doc.color_texture:
+            doc.color = [1.0, 1.0, 1.0]
+        return doc
+
+    def _texture(self, shader: UsdShade.Shader, name: str) -> str:
+        """Hash of the image that feeds an input; empty for none, or one that cannot be read (``twin check`` says which)."""
+        source = _source(shader, name)
+        if source is None or not source.GetInput("file"):
+            return ""
+        attribute = source.GetInput("file").GetAttr()
+        asset = attribute.Get()
+        if not asset or not asset.path:
+            return ""
+        stack = attribute.GetPropertyStack(Usd.TimeCode.Default())
+        anchor = stack[0].layer.realPath or stack[0].layer.identifier
+        try:
+            file = resolve_inside(asset.path, anchor=anchor, root=self.root)
+        except SceneError:
+            return ""
+        if not file.is_file() or file.stat().st_size > _MAX_TEXTURE_BYTES:
+            return ""
+        return self.assets.put(file.read_bytes())
+
+
+def _source(shader: UsdShade.Shader, name: str) -> UsdShade.Shader | None:
+    found = shader.GetInput(name)
+    if not found or not found.HasConnectedSource():
+        return None
+    return UsdShade.Shader(found.GetConnectedSource()[0].GetPrim())
+
+
+def _constant(shader: UsdShade.Shader, name: str) -> Any:
+    """Value of an input, followed through a material's interface."""
+    found = shader.GetInput(name)
+    if not found:
+        return None
+    sources = found.GetValueProducingAttributes()
+    if not sources or UsdShade.Utils.GetType(sources[0].GetName()) == UsdShade.AttributeType.Output:
+        return None
+    return sources[0].Get()

@@ -1,0 +1,154 @@
+"""Scenarios: layers, variants and values on top of a base stage, in memory only."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pxr import Sdf, Usd
+
+from twin.core.errors import StudyError
+from twin.model.factory import FactoryModel
+from twin.scene.casting import CastError, holds_infinity, plain, to_usd
+from twin.scene.factory import compile_factory
+from twin.scene.stage import asset_root_of, check_assets, find_asset_root, open_layer, open_stage
+from twin.scene.values import mistyped
+
+
+def compile_scenario(
+    stage_path: str | os.PathLike[str],
+    *,
+    layers: Sequence[Path] = (),
+    variants: Mapping[str, Mapping[str, str]] | None = None,
+    values: Mapping[str, object] | None = None,
+) -> FactoryModel:
+    """Compile a stage under a scenario. No file is written.
+
+    Args:
+        stage_path: The base stage.
+        layers: Layers of overs; a later one is stronger. They must lie in the base's asset root.
+        variants: Selection by variant set by prim path.
+        values: Value by ``<prim>.<attribute>``.
+
+    Raises:
+        SceneError: The stage or a layer cannot be opened.
+        StudyError: A prim, attribute, variant or type that the base does not have, named.
+    """
+    return compile_factory(open_scenario(stage_path, layers=layers, variants=variants, values=values))
+
+
+def open_scenario(
+    stage_path: str | os.PathLike[str],
+    *,
+    layers: Sequence[Path] = (),
+    variants: Mapping[str, Mapping[str, str]] | None = None,
+    values: Mapping[str, object] | None = None,
+) -> Usd.Stage:
+    """The stage that ``compile_scenario`` compiles; arguments and errors as there."""
+    stage = open_stage(stage_path)
+    opened = [open_layer(Path(os.path.realpath(path)), referrer="the study") for path in layers]
+    root = find_asset_root(stage_path)
+    for layer in opened:
+        if not Path(layer.realPath).is_relative_to(root):
+            raise StudyError(f"the layer lies outside the asset root {root}", file=layer.realPath)
+        check_assets(layer, asset_root_of(stage))
+        _check_overs(stage, layer)
+    session = stage.GetSessionLayer()
+    for layer in opened:
+        session.subLayerPaths.insert(0, layer.identifier)
+    with Usd.EditContext(stage, session):
+        for path, selections in (variants or {}).items():
+            _select(stage, path, selections)
+        for target, value in (values or {}).items():
+            _set(stage, target, value)
+    for finding in mistyped(stage):
+        prim, _, attribute = finding.path.partition(".")
+        raise StudyError(finding.message, file=stage_path, prim=prim, attribute=attribute)
+    return stage
+
+
+def _check_overs(stage: Usd.Stage, layer: Sdf.Layer) -> None:
+    """Every override in a scenario layer must find what it overrides."""
+    added: list[Sdf.Path] = []
+
+    def visit(path: Sdf.Path) -> None:
+        spec = layer.GetObjectAtPath(path)
+        plain_path = path.StripAllVariantSelections()
+        if any(plain_path.HasPrefix(root) for root in added):
+            return
+        if isinstance(spec, Sdf.PrimSpec):
+            _check_prim(stage, layer, spec, plain_path, added)
+        elif isinstance(spec, Sdf.AttributeSpec) and not spec.custom:
+            prim = stage.GetPrimAtPath(plain_path.GetPrimPath())
+            if not prim.HasAttribute(spec.name) and spec.name not in _applied_here(layer, path.GetPrimPath()):
+                raise StudyError(
+                    _no_attribute(prim, spec.name), file=layer.realPath, prim=plain_path.GetPrimPath(), attribute=spec.name
+                )
+
+    # Traverse visits children first; paths sorted put a prim before its properties and children.
+    paths: list[Sdf.Path] = []
+    layer.Traverse(Sdf.Path.absoluteRootPath, paths.append)
+    for path in sorted(paths):
+        visit(path)
+
+
+def _check_prim(stage: Usd.Stage, layer: Sdf.Layer, spec: Sdf.PrimSpec, path: Sdf.Path, added: list[Sdf.Path]) -> None:
+    if path.IsAbsoluteRootPath() or stage.GetPrimAtPath(path):
+        return
+    if spec.specifier == Sdf.SpecifierOver:
+        raise StudyError("the base stage has no such prim to override", file=layer.realPath, prim=path)
+    added.append(path)
+
+
+def _applied_here(layer: Sdf.Layer, path: Sdf.Path) -> set[str]:
+    """Properties of the APIs that the layer itself applies to a prim."""
+    apis = layer.GetPrimAtPath(path).GetInfo("apiSchemas")
+    names: set[str] = set()
+    for schema in apis.GetAddedOrExplicitItems() if apis else []:
+        name, _, instance = schema.partition(":")
+        definition = Usd.SchemaRegistry().FindAppliedAPIPrimDefinition(name)
+        if definition:
+            names |= {n.replace("__INSTANCE_NAME__", instance) for n in definition.GetPropertyNames()}
+    return names
+
+
+def _select(stage: Usd.Stage, path: str, selections: Mapping[str, str]) -> None:
+    prim = _prim(stage, path)
+    for name, selection in selections.items():
+        sets = prim.GetVariantSets()
+        if name not in sets.GetNames():
+            raise StudyError("the base has no such variant set", prim=path, attribute=name, allowed=sets.GetNames())
+        known = sets.GetVariantSet(name).GetVariantNames()
+        if selection not in known:
+            raise StudyError(f"there is no variant {selection!r}", prim=path, attribute=name, allowed=known)
+        sets.GetVariantSet(name).SetVariantSelection(selection)
+
+
+def _prim(stage: Usd.Stage, path: str) -> Usd.Prim:
+    if not Sdf.Path.IsValidPathString(path) or not (sdf := Sdf.Path(path)).IsAbsolutePath() or not sdf.IsPrimPath():
+        raise StudyError(f"{path!r} is not an absolute prim path", allowed=["/Line/M1.twin:station:servers"])
+    prim = stage.GetPrimAtPath(path)
+    if not prim:
+        raise StudyError("the base stage has no such prim", file=stage.GetRootLayer().realPath, prim=path)
+    return prim
+
+
+def _no_attribute(prim: Usd.Prim, name: str) -> str:
+    near = difflib.get_close_matches(name, prim.GetPropertyNames(), n=1)
+    return f"the base has no such attribute on this prim{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def _set(stage: Usd.Stage, target: str, value: object) -> None:
+    path, _, name = target.partition(".")
+    prim = _prim(stage, path)
+    attribute = prim.GetAttribute(name) if name else None
+    if not attribute or not attribute.IsDefined():
+        raise StudyError(_no_attribute(prim, name), file=stage.GetRootLayer().realPath, prim=path, attribute=name)
+    fallback = prim.GetPrimDefinition().GetAttributeFallbackValue(name)
+    try:
+        cast = to_usd(attribute.GetTypeName(), plain(value), infinite=holds_infinity(fallback))
+    except CastError as error:
+        raise StudyError(str(error), prim=path, attribute=name) from error
+    attribute.Set(cast)

@@ -1,0 +1,165 @@
+"""Opening stages: clear errors, and every asset path inside the asset root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pxr import Ar, Sdf, Tf, Usd, UsdGeom, UsdUtils
+
+from twin.core.errors import SceneError
+from twin.core.findings import Findings
+
+ROOT_MARKER = "twin.toml"
+
+
+def find_asset_root(path: str | os.PathLike[str]) -> Path:
+    """The nearest ancestor folder of a stage that holds a ``twin.toml``, else the stage's own folder."""
+    folder = Path(os.path.realpath(path)).parent
+    return next((f for f in (folder, *folder.parents) if (f / ROOT_MARKER).is_file()), folder)
+
+
+def tf_message(error: Tf.ErrorException) -> str:
+    """What USD said, as one line without its source locations."""
+    texts = [str(part.commentary) for part in error.args if hasattr(part, "commentary")]
+    return " ".join("; ".join(texts or [str(error)]).split())
+
+
+def resolve_inside(asset_path: str, *, anchor: str, root: Path) -> Path:
+    """Real path of an asset named in the layer at ``anchor``.
+
+    Raises:
+        SceneError: It is a URL, or lies outside ``root`` once ``..`` and links are followed.
+    """
+    if "://" in asset_path:
+        raise SceneError(f"asset {asset_path!r} is a URL; assets must be files inside {root}", file=anchor)
+    inner = Ar.SplitPackageRelativePathOuter(asset_path)[0] if Ar.IsPackageRelativePath(asset_path) else asset_path
+    folder = Path(Ar.SplitPackageRelativePathOuter(anchor)[0]).parent
+    real = Path(os.path.realpath(folder / inner))
+    if not real.is_relative_to(root):
+        raise SceneError(f"asset {asset_path!r} leads outside the asset root {root}", file=anchor)
+    return real
+
+
+def open_layer(path: Path, *, referrer: str | None = None) -> Sdf.Layer:
+    """Open one layer.
+
+    Raises:
+        SceneError: It is missing or cannot be parsed.
+    """
+    named = f" (named in {referrer})" if referrer else ""
+    if not path.is_file():
+        raise SceneError(f"no such file{named}", file=path)
+    try:
+        layer = Sdf.Layer.FindOrOpen(str(path))
+    except Tf.ErrorException as error:
+        raise SceneError(f"not a readable USD layer{named}: {tf_message(error)}", file=path) from error
+    if layer is None:
+        raise SceneError(f"not a USD layer{named}", file=path, allowed=[".usda", ".usdc", ".usd", ".usdz"])
+    return layer
+
+
+def asset_paths(layer: Sdf.Layer) -> list[str]:
+    """Every asset path a layer names: sublayers, references, payloads, clips and ``asset`` values."""
+    seen: dict[str, None] = {}
+
+    def note(path: str) -> str:
+        seen[path] = None
+        return path
+
+    # ModifyAssetPaths is USD's own exhaustive walk over asset-valued things. It runs on a copy, since a visitor that
+    # changes nothing still writes.
+    copy = Sdf.Layer.CreateAnonymous(".usda")
+    copy.TransferContent(layer)
+    UsdUtils.ModifyAssetPaths(copy, note)
+    return [path for path in seen if path]
+
+
+def _escapes(layer: Sdf.Layer, root: Path, missing: Findings) -> Iterator[Path]:
+    """Checks one layer's asset paths; yields the layers that it composes."""
+    anchor = layer.realPath or layer.identifier
+    package = Ar.SplitPackageRelativePathOuter(anchor)[0].endswith(".usdz")
+    composed = set(layer.GetCompositionAssetDependencies())
+    for path in asset_paths(layer):
+        if package and "://" not in path:
+            continue  # paths inside a package resolve inside it
+        real = resolve_inside(path, anchor=anchor, root=root)
+        if path in composed:
+            if real.is_file():
+                yield real
+            else:
+                missing.error(anchor, "missing-asset", f"{path!r} does not exist")
+        elif not real.is_file() and "<UDIM>" not in path:
+            missing.warning(anchor, "missing-asset", f"{path!r} does not exist")
+
+
+def check_assets(root_layer: Sdf.Layer, root: Path) -> Findings:
+    """Walk all layers that ``root_layer`` composes before USD opens them.
+
+    Returns:
+        Findings about assets that do not exist.
+
+    Raises:
+        SceneError: An asset path leads outside ``root``, or a composed layer cannot be parsed.
+    """
+    missing = Findings()
+    queue = [root_layer]
+    seen = {root_layer.identifier}
+    while queue:
+        layer = queue.pop()
+        for path in _escapes(layer, root, missing):
+            opened = open_layer(path, referrer=layer.identifier)
+            if opened.identifier not in seen:
+                seen.add(opened.identifier)
+                queue.append(opened)
+    return missing
+
+
+def open_stage(path: str | os.PathLike[str], asset_root: str | os.PathLike[str] | None = None) -> Usd.Stage:
+    """Open a stage whose every asset really lies inside the asset root.
+
+    Args:
+        path: The stage file.
+        asset_root: Folder that holds all assets; by default ``find_asset_root(path)``.
+
+    Raises:
+        SceneError: Missing or unparsable, here or in a layer it composes; or an asset outside the root.
+    """
+    file = Path(os.path.realpath(path))
+    root = Path(os.path.realpath(asset_root)) if asset_root is not None else find_asset_root(file)
+    if not file.is_relative_to(root):
+        raise SceneError(f"the stage lies outside the asset root {root}", file=file)
+    layer = open_layer(file)
+    check_assets(layer, root)
+    try:
+        stage = Usd.Stage.Open(layer)
+    except Tf.ErrorException as error:
+        raise SceneError(f"cannot be opened as a stage: {tf_message(error)}", file=file) from error
+    return stage
+
+
+def asset_root_of(stage: Usd.Stage) -> Path:
+    """Asset root of an open stage by its file."""
+    return find_asset_root(stage.GetRootLayer().realPath)
+
+
+def applied_schemas(prim: Usd.Prim) -> list[str]:
+    """Names of all applied schemas, also those USD does not know (``GetAppliedSchemas`` omits them)."""
+    listop = prim.GetMetadata("apiSchemas")
+    authored = list(listop.GetAddedOrExplicitItems()) if listop else []
+    return authored + [name for name in prim.GetAppliedSchemas() if name not in authored]
+
+
+def meters_per_unit(stage: Usd.Stage) -> float:
+    """Metres per stage unit.
+
+    Raises:
+        SceneError: Not a positive number.
+    """
+    value = UsdGeom.GetStageMetersPerUnit(stage)
+    if not 0.0 < value < 1e9:
+        raise SceneError(
+            f"metersPerUnit is {value}, it must be positive", file=stage.GetRootLayer().identifier, attribute="metersPerUnit"
+        )
+    return value

@@ -17,7 +17,19 @@ import typer
 
 app = typer.Typer(add_completion=False)
 
-_PACKAGES = ("usd-core", "warp-lang", "numpy", "fastapi", "uvicorn", "websockets", "trimesh", "asyncua", "aiomqtt", "pyarrow", "duckdb")
+_PACKAGES = (
+    "usd-core",
+    "warp-lang",
+    "numpy",
+    "fastapi",
+    "uvicorn",
+    "websockets",
+    "trimesh",
+    "asyncua",
+    "aiomqtt",
+    "pyarrow",
+    "duckdb",
+)
 
 
 def _cache_state(folder: Path) -> dict[str, Any]:

@@ -102,7 +102,9 @@ def _report(sim: Simulation, wall: float, compiled: float, steps: int, deepest: 
         f"{document['simulated_s']:g} s in {wall:.2f} s ({document['simulated_s'] / max(wall, 1e-9):.1f} times real time), "
         f"start-up {compiled:.1f} s"
     )
-    print(f"{document['bodies']} bodies; deepest overlap {deepest * 1000:.2f} mm, at the end {document['final_penetration_m'] * 1000:.2f} mm")
+    print(
+        f"{document['bodies']} bodies; deepest overlap {deepest * 1000:.2f} mm, at the end {document['final_penetration_m'] * 1000:.2f} mm"
+    )
     if document["spawned"]:
         print("pieces: " + ", ".join(f"{document[n]} {n}" for n in ("spawned", "inside", "sunk", "scrapped", "lost")))
     for name in ("overflow", "invalid"):

@@ -1,1 +1,7 @@
-""""""
+"""Editing together: one ordered, journaled sequence of operations on a stage, roles, undo of one's own."""
+
+from twin.collab.document import Document, Outcome
+from twin.collab.journal import Journal
+from twin.collab.roles import ROLES, may
+
+__all__ = ["ROLES", "Document", "Journal", "Outcome", "may"]

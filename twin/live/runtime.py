@@ -289,7 +289,7 @@ class Runtime:
                 simulation = self.simulation
                 target = min(max(target, simulation.time), simulation.time + 1.0 / simulation.hz)
             if self._dirty:
-                self._take_over_edits()
+                self.take_over_edits()
             if self.state == "running":
                 target += (now - wall) * self.rate
                 limit = now + SLICE_S
@@ -351,7 +351,8 @@ class Runtime:
         except Exception as error:  # noqa: BLE001  (belongs to the caller, who holds the future)
             future.set_exception(error)
 
-    def _take_over_edits(self) -> None:
+    def take_over_edits(self) -> None:
+        """Compile the edited stage and go on with it."""
         self._dirty = False
         try:
             model = self._compile()

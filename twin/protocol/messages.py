@@ -261,11 +261,11 @@ class MaterialDoc(msgspec.Struct, omit_defaults=True):
     """UsdPreviewSurface: colours linear RGB; textures are content hashes under ``/api/assets/<hash>``."""
 
     path: str
-    color: list[float] = [0.6, 0.6, 0.6]
+    color: list[float] = msgspec.field(default_factory=lambda: [0.6, 0.6, 0.6])
     metallic: float = 0.0
     roughness: float = 0.6
     opacity: float = 1.0
-    emissive: list[float] = [0.0, 0.0, 0.0]
+    emissive: list[float] = msgspec.field(default_factory=lambda: [0.0, 0.0, 0.0])
     color_texture: str = ""
     normal_texture: str = ""
 

@@ -1,1 +1,1 @@
-""""""
+"""The web server: one port for the page, the scene, the stream and the edits."""

@@ -1,0 +1,96 @@
+"""Who may talk to the server: token or cookie, Host and Origin. Pure ASGI, so that websockets pass through it too."""
+
+from __future__ import annotations
+
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from twin.server.host import Host
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+OPEN_PATHS = frozenset({"/", "/index.html", "/api/health", "/api/login", "/favicon.ico", "/favicon.svg"})
+OPEN_PREFIX = "/assets/"
+"""The page and what it is made of; everything else needs a token."""
+
+CSP = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "worker-src 'self' blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"content-security-policy", CSP.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+
+
+class Guard:
+    """ASGI middleware: refuses what is not for this server, and notes the role in ``scope["role"]``.
+
+    Args:
+        hosts: Host names that the server answers to, beside loopback. public: Origin of ``--public-url``, if any.
+        cookie: Name of the cookie.
+    """
+
+    def __init__(self, app: Any, *, host: Host, hosts: frozenset[str], public: str, cookie: str) -> None:
+        self._app, self._host = app, host
+        self._hosts = hosts | LOOPBACK
+        self._public, self._cookie = public, cookie
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        problem = self._problem(scope, headers)
+        if problem is not None:
+            await _refuse(scope, receive, send, *problem)
+            return
+
+        async def send_with_headers(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message = message | {"headers": [*message.get("headers", []), *_HEADERS]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    def _problem(self, scope: dict[str, Any], headers: dict[str, str]) -> tuple[int, str] | None:
+        name = headers.get("host", "")
+        hostname = urlsplit(f"//{name}").hostname or ""
+        if hostname not in self._hosts:
+            return 421, "this server does not answer to that host name"
+        origin = headers.get("origin")
+        if origin is not None and origin not in (f"http://{name}", f"https://{name}", self._public):
+            return 403, "cross-origin requests are not allowed"
+        scope["role"] = self._role(headers)
+        path = scope["path"]
+        if scope["type"] == "http" and (path in OPEN_PATHS or path.startswith(OPEN_PREFIX)):
+            return None
+        if scope["role"] is None:
+            return 401, "a token is needed"
+        return None
+
+    def _role(self, headers: dict[str, str]) -> str | None:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and given:
+            return self._host.role_of(given.strip())
+        try:
+            cookies = SimpleCookie(headers.get("cookie", ""))
+        except CookieError:
+            return None
+        morsel = cookies.get(self._cookie)
+        return None if morsel is None else self._host.role_of(morsel.value)
+
+
+async def _refuse(scope: dict[str, Any], receive: Any, send: Any, status: int, reason: str) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        # a browser sees the code of a close only after the handshake
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 4401 if status == 401 else 4403, "reason": reason})
+        return
+    body = f'{{"error": "{reason}"}}'.encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *_HEADERS]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,83 @@
+"""Run the server: one socket, one ready line, an orderly end."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+
+from twin.core.errors import InputError
+from twin.server.app import create_app
+from twin.server.host import Host, Settings
+
+MAX_MESSAGE = 8 << 20
+
+
+def bind(address: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        InputError: The address is not this machine's, or the port is in use.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((address, port))
+    except OSError as error:
+        sock.close()
+        raise InputError(f"cannot listen on {address} port {port}: {error.strerror}", attribute="--port") from error
+    sock.listen(128)
+    sock.set_inheritable(False)
+    return sock
+
+
+class _Server(uvicorn.Server):
+    """Prints the ready line when connections are accepted."""
+
+    def __init__(self, config: uvicorn.Config, ready: dict[str, Any]) -> None:
+        super().__init__(config)
+        self._line = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(json.dumps(self._line), flush=True)
+
+
+def serve(settings: Settings, *, address: str, port: int, public_url: str) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Raises:
+        InputError: The port, the stage, the project or a mapping cannot be used.
+    """
+    sys.setswitchinterval(0.0005)  # the event loop must not wait for Python in the owner thread
+    sock = bind(address, port)
+    host: Host | None = None
+    try:
+        host = Host(settings, lambda text: print(f"{text} ...", file=sys.stderr, flush=True))
+        host.start()
+        shown = f"[{address}]" if ":" in address else address
+        url = public_url.rstrip("/") or f"http://{shown}:{sock.getsockname()[1]}"
+        public = public_url.rstrip("/")
+        names = {address, urlsplit(public).hostname or address}
+        app = create_app(host, hosts=frozenset(names), public=public)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            ws_max_size=MAX_MESSAGE,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=3,
+            server_header=False,
+        )
+        ready = {"event": "ready", "url": url, "open_url": f"{url}/#token={host.token}", "token": host.token}
+        _Server(config, ready).run(sockets=[sock])
+    finally:
+        if host is not None:
+            host.stop()
+        sock.close()

@@ -1,0 +1,79 @@
+/** The HTTP interface of the server that sent this page. */
+import type { PrimDetail, SceneDoc, Series } from "../protocol/messages.gen";
+
+export class HttpError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export interface SignalInfo {
+  prim: string;
+  name: string;
+  unit: string;
+  role: string;
+  first_ns: string | number | null;
+  last_ns: string | number | null;
+  count: number;
+}
+
+async function answer(response: Response): Promise<Response> {
+  if (response.ok) return response;
+  const text = await response.text();
+  let reason = text;
+  if (response.headers.get("content-type")?.includes("json")) {
+    const body: unknown = JSON.parse(text);
+    if (typeof body === "object" && body !== null) {
+      const { message, detail, error } = body as Record<string, unknown>;
+      reason = [message, detail, error].find((m): m is string => typeof m === "string") ?? text;
+    }
+  }
+  throw new HttpError(response.status, reason || response.statusText);
+}
+
+const json = async <T>(path: string): Promise<T> =>
+  (await (await answer(await fetch(path, { credentials: "same-origin" }))).json()) as T;
+
+export async function login(token: string): Promise<void> {
+  await answer(
+    await fetch("/api/login", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ token }),
+      credentials: "same-origin",
+    }),
+  );
+}
+
+export const getScene = () => json<SceneDoc>("/api/scene");
+
+export const getPrim = (path: string) => json<PrimDetail>(`/api/prim?path=${encodeURIComponent(path)}`);
+
+export const getSignals = () => json<SignalInfo[]>("/api/signals");
+
+export const assetUrl = (hash: string) => `/api/assets/${encodeURIComponent(hash)}`;
+
+export async function getAsset(hash: string): Promise<ArrayBuffer> {
+  return (await answer(await fetch(assetUrl(hash), { credentials: "same-origin" }))).arrayBuffer();
+}
+
+/** Nanoseconds UTC, a decimal string where a number could not hold them, as milliseconds. */
+export const msOfNs = (ns: string | number): number =>
+  typeof ns === "string" ? Number(BigInt(ns) / 1000n) / 1000 : ns / 1e6;
+
+/** History of one signal between two times [ms UTC], at most ``points`` rows. */
+export async function getHistory(
+  prim: string,
+  name: string,
+  t0: number,
+  t1: number,
+  points: number,
+): Promise<{ time: number[]; value: unknown[]; quality: number[] }> {
+  const ns = (ms: number) => String(BigInt(Math.round(ms)) * 1000000n);
+  const query = new URLSearchParams({ prim, name, t0_ns: ns(t0), t1_ns: ns(t1), points: String(points) });
+  const series = await json<Omit<Series, "time_ns"> & { time_ns: (string | number)[] }>(`/api/history?${query}`);
+  return { time: series.time_ns.map(msOfNs), value: series.value, quality: series.quality };
+}

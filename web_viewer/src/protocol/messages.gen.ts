@@ -1,0 +1,375 @@
+// Made by twin.protocol.typescript from twin/protocol/messages.py; change it there, then run `make types`.
+
+export const PROTOCOL_VERSION = 1;
+
+/**
+ * One change to the edit layer.
+ *
+ * ``kind`` is one of ``set_field block clear add_prim remove_prim move_prim set_relationship set_variant apply_api
+ * set_metadata``. ``path`` is the prim; ``field`` the property, variant set, API or metadata name; ``value`` is
+ * ``[sdfType, value]`` for ``set_field`` (``["double3", [1, 2, 3]]``, quaternions wxyz), a list of target paths for
+ * ``set_relationship``, ``{"type", "reference", "name"}`` for ``add_prim`` (``reference``: asset path relative to the
+ * asset root, optional), the new path for ``move_prim``.
+ */
+export interface Op {
+  kind: string;
+  path: string;
+  field?: string;
+  value?: unknown;
+}
+
+/** First message of a client. ``session`` resumes an earlier one; ``epoch`` and ``last_seq`` say what it has seen. */
+export interface Hello {
+  t: "hello";
+  protocol: number;
+  name?: string;
+  session?: string;
+  epoch?: string;
+  last_seq?: number;
+}
+
+/** An atomic transaction; idempotent by (session, opid). ``label`` is for the activity log. */
+export interface Edit {
+  t: "edit";
+  opid: number;
+  base_seq: number;
+  txn: Op[];
+  label?: string;
+}
+
+/** Undo this user's own last transaction; answered like an edit. */
+export interface Undo {
+  t: "undo";
+  opid: number;
+}
+
+export interface Redo {
+  t: "redo";
+  opid: number;
+}
+
+/** Where a dragged prim would be, at most 30 Hz, never journaled. ``matrix`` is the local matrix, 16 row-major. */
+export interface Preview {
+  t: "preview";
+  path: string;
+  matrix: number[];
+  session?: string;
+}
+
+/** Where a user looks and what is selected. The server fills ``session``, ``name``, ``color``, ``role``, ``gone``. */
+export interface Presence {
+  t: "presence";
+  selection?: string[];
+  camera?: number[];
+  session?: string;
+  name?: string;
+  color?: string;
+  role?: string;
+  gone?: boolean;
+}
+
+/** Drive the shared clock (operator and up): ``play pause reset step``, or ``speed`` with ``value``. */
+export interface Control {
+  t: "control";
+  action: string;
+  value?: number;
+}
+
+export interface Welcome {
+  t: "welcome";
+  protocol: number;
+  session: string;
+  name: string;
+  role: string;
+  color: string;
+  epoch: string;
+  seq: number;
+  project: string;
+  stage: string;
+  resumed: boolean;
+}
+
+/** An accepted transaction, to everyone and in order of ``seq``; to its author it is the acknowledgement. */
+export interface Edited {
+  t: "edited";
+  seq: number;
+  session: string;
+  opid: number;
+  user: string;
+  label: string;
+  time_ns: number;
+  txn: Op[];
+  kind: string;
+  skipped: string[];
+}
+
+/** An edit or command that was not applied, and why. */
+export interface Refused {
+  t: "refused";
+  opid: number;
+  code: string;
+  reason: string;
+  path: string;
+}
+
+/** What the receiver can undo and redo: the label of the next one, or empty. */
+export interface History {
+  t: "undo_state";
+  undo: string;
+  redo: string;
+}
+
+/** Something a person should know: ``level`` is info, warning or error. */
+export interface Notice {
+  t: "notice";
+  level: string;
+  text: string;
+  path: string;
+}
+
+/** State of the shared clock. ``state`` is running, paused or failed; ``rate`` is the wanted, ``achieved`` the real speed. */
+export interface Clock {
+  t: "clock";
+  state: string;
+  sim_time: number;
+  rate: number;
+  achieved: number;
+  run: string;
+  wall_time_ns: number;
+}
+
+/** What the ids of the state frames mean, sent before the first frame that needs ``version``. */
+export interface BodyTable {
+  t: "bodies";
+  version: number;
+  bodies: string[];
+  prototypes: string[];
+  slots: number;
+}
+
+export type SignalValue = [prim: string, name: string, value: unknown, quality: number, time_ns: number, origin: string];
+
+/** Newest values of the signals that changed. */
+export interface SignalBatch {
+  t: "signals";
+  values: SignalValue[];
+}
+
+/** State (NodeState) and level of every node, parallel to ``SceneDoc.nodes``. */
+export interface NodeStates {
+  t: "nodes";
+  sim_time: number;
+  state: number[];
+  level: number[];
+  entered: number[];
+  left: number[];
+}
+
+export type Kpi = [name: string, value: number | null, unit: string];
+
+/** Key figures of the current run, line-wide and per station (names of the contract). */
+export interface KpiBatch {
+  t: "kpis";
+  sim_time: number;
+  values: Kpi[];
+}
+
+export interface ConnectorStatus {
+  name: string;
+  driver: string;
+  state: string;
+  origin: string;
+  signals: number;
+  good: number;
+  stale: number;
+  rate: number;
+  error: string;
+}
+
+export interface Connectors {
+  t: "connectors";
+  connections: ConnectorStatus[];
+}
+
+/**
+ * What to draw at a prim.
+ *
+ * ``kind``: ``mesh`` (``mesh`` is the content hash of a buffer under ``/api/assets/<hash>``), or analytic ``cube``
+ * (``size`` [x, y, z]), ``sphere`` (``radius``), ``cylinder``, ``cone``, ``capsule`` (``radius``, ``height``, ``axis``
+ * X, Y or Z), ``plane`` (``size``, normal ``axis``), ``bounds`` (``size`` and ``center``: what cannot be drawn).
+ * Lengths in the prim's local stage units. ``materials`` index ``SceneDoc.materials``, one per mesh subset.
+ */
+export interface Geometry {
+  kind: string;
+  mesh?: string;
+  size?: number[];
+  center?: number[];
+  radius?: number;
+  height?: number;
+  axis?: string;
+  materials?: number[];
+  double_sided?: boolean;
+}
+
+/** A UsdLux light: ``kind`` distant, sphere, rect, disk or dome; colour linear RGB. */
+export interface Light {
+  kind: string;
+  intensity: number;
+  color: number[];
+  size?: number[];
+}
+
+/** UsdPreviewSurface: colours linear RGB; textures are content hashes under ``/api/assets/<hash>``. */
+export interface MaterialDoc {
+  path: string;
+  color?: number[];
+  metallic?: number;
+  roughness?: number;
+  opacity?: number;
+  emissive?: number[];
+  color_texture?: string;
+  normal_texture?: string;
+}
+
+/**
+ * A prim of the composed stage.
+ *
+ * ``matrix`` is the local-to-parent matrix, 16 numbers, row-major in USD's row-vector convention (translation in the
+ * last row), stage units. ``body`` is its id in the state frames, -1 none. ``node`` its index in ``SceneDoc.nodes``.
+ */
+export interface PrimDoc {
+  path: string;
+  type?: string;
+  schemas?: string[];
+  kind?: string;
+  matrix?: number[];
+  visible?: boolean;
+  geometry?: Geometry | null;
+  light?: Light | null;
+  body?: number;
+  node?: number;
+  edited?: boolean;
+}
+
+export interface NodeDoc {
+  path: string;
+  kind: string;
+  next: number[];
+}
+
+export interface SignalDoc {
+  prim: string;
+  name: string;
+  unit: string;
+  role: string;
+}
+
+export interface FindingDoc {
+  severity: string;
+  path: string;
+  code: string;
+  message: string;
+}
+
+/** How goods of one prototype look: prims relative to the body frame, depth first; matrices in metres. */
+export interface PrototypeDoc {
+  path: string;
+  type: string;
+  prims: PrimDoc[];
+}
+
+/** A part that can be added: ``asset`` is its path relative to the asset root. */
+export interface LibraryPart {
+  asset: string;
+  name: string;
+  doc: string;
+}
+
+/** Answer of ``GET /api/scene``. ``prims`` are depth first, parents before children. */
+export interface SceneDoc {
+  seq: number;
+  epoch: string;
+  stage: string;
+  up_axis: string;
+  meters_per_unit: number;
+  prims: PrimDoc[];
+  materials: MaterialDoc[];
+  nodes: NodeDoc[];
+  signals: SignalDoc[];
+  prototypes: PrototypeDoc[];
+  library: LibraryPart[];
+  findings: FindingDoc[];
+}
+
+/**
+ * What an edit changed in the drawing: prims added or changed (each whole), prims gone (with all below them).
+ *
+ * ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``.
+ */
+export interface ScenePatch {
+  t: "patch";
+  seq: number;
+  prims: PrimDoc[];
+  removed: string[];
+  materials: MaterialDoc[];
+  nodes: NodeDoc[];
+}
+
+/** One property of ``GET /api/prim?path=...``. */
+export interface PropertyDoc {
+  name: string;
+  type: string;
+  value?: unknown;
+  doc?: string;
+  unit?: string;
+  allowed?: string[];
+  layer?: string;
+  authored?: boolean;
+  edited?: boolean;
+  relationship?: boolean;
+  driven?: boolean;
+}
+
+export interface PrimDetail {
+  path: string;
+  type: string;
+  schemas: string[];
+  properties: PropertyDoc[];
+  variants: Record<string, string[]>;
+  variant_selection: Record<string, string>;
+}
+
+/** Answer of ``GET /api/history?prim=&name=&t0_ns=&t1_ns=&points=``: columns; value null where quality is bad. */
+export interface Series {
+  prim: string;
+  name: string;
+  unit: string;
+  time_ns: number[];
+  value: unknown[];
+  quality: number[];
+}
+
+export type ClientMessage =
+  | Hello
+  | Edit
+  | Undo
+  | Redo
+  | Preview
+  | Presence
+  | Control;
+
+export type ServerMessage =
+  | Welcome
+  | Edited
+  | Refused
+  | History
+  | Notice
+  | Clock
+  | BodyTable
+  | SignalBatch
+  | NodeStates
+  | KpiBatch
+  | Connectors
+  | ScenePatch
+  | Presence
+  | Preview;

@@ -1,0 +1,130 @@
+/** The running twin: clock, signals, node states, key figures, connectors. */
+import type { Clock, ConnectorStatus, Kpi, NodeStates, SignalBatch, SignalValue } from "../protocol/messages.gen";
+
+/** Samples kept per signal in the browser. */
+const SIGNAL_POINTS = 4000;
+/** Points kept per key figure. */
+const KPI_POINTS = 240;
+/** Panels are told of new values at most this often [ms]. */
+const TELL_EVERY_MS = 200;
+
+/** A column of times [ms UTC, or simulated seconds for key figures] and one of values; null is a gap. */
+export interface Track {
+  time: number[];
+  value: (number | null)[];
+  quality: number[];
+}
+
+const emptyTrack = (): Track => ({ time: [], value: [], quality: [] });
+
+export interface LatestSignal {
+  value: unknown;
+  quality: number;
+  /** ms UTC */
+  time: number;
+  origin: string;
+}
+
+export const signalKey = (prim: string, name: string): string => `${prim}:${name}`;
+
+/** A value as a number a chart can show; null where there is none. */
+export function chartable(value: unknown): number | null {
+  if (typeof value === "number") return Number.isFinite(value) ? value : null;
+  if (typeof value === "boolean") return value ? 1 : 0;
+  if (typeof value === "bigint") return Number(value);
+  return null;
+}
+
+export class LiveStore {
+  clock = $state.raw<Clock | null>(null);
+  nodes = $state.raw<NodeStates | null>(null);
+  connectors = $state.raw<ConnectorStatus[]>([]);
+  kpis = $state.raw<ReadonlyMap<string, Kpi>>(new Map());
+  /** Raised, at most five times a second, when signals or key figures changed. */
+  tick = $state(0);
+
+  readonly latest = new Map<string, LatestSignal>();
+  readonly tracks = new Map<string, Track>();
+  readonly kpiTracks = new Map<string, Track>();
+
+  private telling = false;
+
+  onSignals(batch: SignalBatch): void {
+    for (const sample of batch.values) this.take(sample);
+    this.tell();
+  }
+
+  private take([prim, name, value, quality, timeNs, origin]: SignalValue): void {
+    const key = signalKey(prim, name);
+    const time = timeNs / 1e6;
+    this.latest.set(key, { value, quality, time, origin });
+    const track = this.track(key);
+    // Charts need rising times; a late sample of the past is in the history, not here.
+    if (track.time.length > 0 && time <= track.time[track.time.length - 1]) return;
+    push(track, time, quality >>> 31 ? null : chartable(value), quality, SIGNAL_POINTS);
+  }
+
+  track(key: string): Track {
+    let track = this.tracks.get(key);
+    if (!track) this.tracks.set(key, (track = emptyTrack()));
+    return track;
+  }
+
+  /** Put history in front of what has arrived live. */
+  prepend(key: string, history: Track): void {
+    const track = this.track(key);
+    const first = track.time[0] ?? Infinity;
+    const n = history.time.findIndex((t) => t >= first);
+    const end = n < 0 ? history.time.length : n;
+    track.time.unshift(...history.time.slice(0, end));
+    track.value.unshift(...history.value.slice(0, end));
+    track.quality.unshift(...history.quality.slice(0, end));
+    this.tell();
+  }
+
+  onKpis(simTime: number, values: Kpi[]): void {
+    this.kpis = new Map(values.map((k) => [k[0], k]));
+    for (const [name, value] of values) {
+      if (name.startsWith("/")) continue;
+      let track = this.kpiTracks.get(name);
+      if (!track) this.kpiTracks.set(name, (track = emptyTrack()));
+      const last = track.time.at(-1);
+      if (last !== undefined && simTime < last) this.kpiTracks.set(name, (track = emptyTrack()));
+      else if (last === simTime) continue;
+      push(track, simTime, value, 0, KPI_POINTS);
+    }
+    this.tell();
+  }
+
+  private tell(): void {
+    if (this.telling) return;
+    this.telling = true;
+    setTimeout(() => {
+      this.telling = false;
+      this.tick++;
+    }, TELL_EVERY_MS);
+  }
+}
+
+function push(track: Track, time: number, value: number | null, quality: number, limit: number): void {
+  track.time.push(time);
+  track.value.push(value);
+  track.quality.push(quality);
+  if (track.time.length > limit * 1.2) {
+    const surplus = track.time.length - limit;
+    track.time.splice(0, surplus);
+    track.value.splice(0, surplus);
+    track.quality.splice(0, surplus);
+  }
+}
+
+/** Names, colours (CSS variables) of the states of a node, by number; see NodeState in twin/model/factory.py. */
+export const NODE_STATES = [
+  { name: "Working", color: "var(--state-working)" },
+  { name: "Set-up", color: "var(--state-setup)" },
+  { name: "Blocked", color: "var(--state-blocked)" },
+  { name: "Starved", color: "var(--state-starved)" },
+  { name: "Waiting for crew", color: "var(--state-crew)" },
+  { name: "Down", color: "var(--state-down)" },
+  { name: "Off", color: "var(--state-off)" },
+] as const;

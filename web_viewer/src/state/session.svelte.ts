@@ -1,0 +1,373 @@
+/** This user's session with the server: connection, edits, presence, and where each message goes. */
+import * as http from "../net/http";
+import { PendingEdits, type Request } from "../net/pending";
+import { TwinSocket, type LinkState } from "../net/socket";
+import { decodeFrame, isFrame } from "../protocol/frames";
+import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type Op, type Presence, type ServerMessage, type Welcome } from "../protocol/messages.gen";
+import { decodeMessage, encodeMessage } from "../protocol/wire";
+import { PoseStream } from "../viewer/poses";
+import { LiveStore } from "./live.svelte";
+import { SceneStore } from "./scene.svelte";
+import { UiStore } from "./ui.svelte";
+
+export interface User {
+  session: string;
+  name: string;
+  color: string;
+  role: string;
+  selection: string[];
+  /** Position and target of the camera, stage axes [m], six numbers; empty if unknown. */
+  camera: number[];
+}
+
+export interface Activity {
+  key: string;
+  seq: number;
+  time: number;
+  user: string;
+  color: string;
+  kind: string;
+  label: string;
+  paths: string[];
+}
+
+const ACTIVITY_KEPT = 300;
+/** An edit's patch follows at once; after this long the scene is fetched whole [ms]. */
+const PATCH_WAIT_MS = 1500;
+const PRESENCE_EVERY_MS = 120;
+
+export class Session {
+  readonly scene = new SceneStore();
+  readonly live = new LiveStore();
+  readonly ui = new UiStore();
+  readonly poses = new PoseStream();
+  readonly pending = new PendingEdits();
+
+  phase = $state<"starting" | "login" | "ready" | "failed">("starting");
+  failure = $state("");
+  link = $state<LinkState>("connecting");
+  linkReason = $state("");
+  me = $state.raw<Welcome | null>(null);
+  users = $state.raw<User[]>([]);
+  activity = $state.raw<Activity[]>([]);
+  undoLabel = $state("");
+  redoLabel = $state("");
+  unconfirmed = $state(0);
+  /** Edits that were refused: what was typed for them must give way to what holds. */
+  refusals = $state(0);
+  /** Prim paths of goods prototypes by index, from the id table. */
+  prototypes: string[] = [];
+  bodies: string[] = [];
+
+  /** Told of new poses, of a moved preview, of a new id table. */
+  onPoses: () => void = () => undefined;
+  onPreview: (path: string, matrix: number[] | null) => void = () => undefined;
+  onBodies: () => void = () => undefined;
+  /** Told of the properties that an edit touched, to refresh what shows them. */
+  onEdited: (paths: string[]) => void = () => undefined;
+
+  private socket: TwinSocket | null = null;
+  /** The newest edit whose patch is still to come. */
+  private awaited = 0;
+  private patchTimer: ReturnType<typeof setTimeout> | undefined;
+  private presence: { selection: string[]; camera: number[] } = { selection: [], camera: [] };
+  private presenceTimer: ReturnType<typeof setTimeout> | undefined;
+  private previewsOf = new Map<string, Set<string>>();
+
+  get canEdit(): boolean {
+    return this.me?.role === "editor" || this.me?.role === "admin";
+  }
+
+  get canOperate(): boolean {
+    return this.canEdit || this.me?.role === "operator";
+  }
+
+  /** Take the token from the address, fetch the scene, connect. */
+  async start(): Promise<void> {
+    const token = new URLSearchParams(location.hash.slice(1)).get("token");
+    if (token) {
+      history.replaceState(null, "", location.pathname + location.search);
+      await this.login(token);
+      return;
+    }
+    await this.open();
+  }
+
+  async login(token: string): Promise<void> {
+    try {
+      await http.login(token.trim());
+    } catch (error) {
+      this.phase = "login";
+      this.failure = error instanceof http.HttpError && error.status === 401 ? "This token is not known here." : reason(error);
+      return;
+    }
+    this.failure = "";
+    await this.open();
+  }
+
+  private async open(): Promise<void> {
+    this.phase = "starting";
+    try {
+      this.scene.load(await http.getScene());
+    } catch (error) {
+      const anonymous = error instanceof http.HttpError && (error.status === 401 || error.status === 403);
+      this.phase = anonymous ? "login" : "failed";
+      this.failure = anonymous ? "" : reason(error);
+      return;
+    }
+    this.phase = "ready";
+    this.connect();
+  }
+
+  private connect(): void {
+    const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/ws`;
+    this.socket = new TwinSocket(url, {
+      opened: () => this.hello(),
+      message: (data) => this.receive(data),
+      state: (state, _wait, why) => {
+        this.link = state;
+        this.linkReason = why;
+        if (state === "unauthorised") this.phase = "login";
+      },
+    });
+    this.socket.connect();
+  }
+
+  private hello(): void {
+    this.send({
+      t: "hello",
+      protocol: PROTOCOL_VERSION,
+      name: this.ui.userName,
+      session: this.me?.session ?? sessionStorage.getItem("twin.session") ?? "",
+      epoch: this.scene.epoch,
+      last_seq: this.scene.seq,
+    });
+  }
+
+  rename(name: string): void {
+    this.ui.setUserName(name);
+    this.socket?.reconnect();
+  }
+
+  /** Try to connect now instead of waiting for the back-off. */
+  retry(): void {
+    this.socket?.reconnect();
+  }
+
+  private send(message: ClientMessage, lossy = false): boolean {
+    return this.socket?.send(encodeMessage(message), lossy) ?? false;
+  }
+
+  // ---- from the server
+
+  private receive(data: ArrayBuffer): void {
+    if (isFrame(data)) {
+      if (this.poses.push(decodeFrame(data), performance.now())) this.onPoses();
+      return;
+    }
+    this.dispatch(decodeMessage(data));
+  }
+
+  private dispatch(message: ServerMessage): void {
+    switch (message.t) {
+      case "welcome":
+        return void this.welcome(message);
+      case "edited":
+        return this.edited(message);
+      case "patch":
+        this.scene.patch(message);
+        this.pending.applied(message.seq).forEach((path) => this.onPreview(path, null));
+        if (message.seq >= this.awaited) clearTimeout(this.patchTimer);
+        return;
+      case "refused":
+        return this.refused(message.opid, message.reason, message.path);
+      case "undo_state":
+        this.undoLabel = message.undo;
+        this.redoLabel = message.redo;
+        return;
+      case "notice":
+        return this.ui.toast(level(message.level), message.text, message.path);
+      case "clock":
+        this.live.clock = message;
+        return;
+      case "bodies":
+        this.bodies = message.bodies;
+        this.prototypes = message.prototypes;
+        this.poses.reset(message.version, message.bodies.length, message.slots);
+        return this.onBodies();
+      case "signals":
+        return this.live.onSignals(message);
+      case "nodes":
+        this.live.nodes = message;
+        return;
+      case "kpis":
+        return this.live.onKpis(message.sim_time, message.values);
+      case "connectors":
+        this.live.connectors = message.connections;
+        return;
+      case "presence":
+        return this.seen(message);
+      case "preview": {
+        const from = message.session ?? "";
+        if (from === this.me?.session) return;
+        const paths = this.previewsOf.get(from) ?? new Set();
+        this.previewsOf.set(from, paths.add(message.path));
+        return this.onPreview(message.path, message.matrix);
+      }
+    }
+  }
+
+  private async welcome(welcome: Welcome): Promise<void> {
+    const before = this.me;
+    this.me = welcome;
+    sessionStorage.setItem("twin.session", welcome.session);
+    this.users = this.users.filter((u) => u.session !== welcome.session);
+    this.socket?.settled();
+    const same = before !== null && before.session === welcome.session && before.epoch === welcome.epoch;
+    if (before && !same) this.offerAgain(this.pending.abandon());
+    if (!welcome.resumed) {
+      await this.refetch();
+    }
+    for (const request of this.pending.unconfirmed()) this.send(request);
+    this.count();
+    this.sendPresence();
+  }
+
+  /** Edits of a session that is gone may or may not have arrived: only the person can say. */
+  private offerAgain(lost: Request[]): void {
+    const edits = lost.flatMap((r) => (r.t === "edit" ? [r] : []));
+    if (edits.length === 0) return;
+    const names = edits.map((e) => e.label || "edit").join(", ");
+    this.ui.toast("warning", `The server started anew and did not confirm: ${names}`, "", {
+      label: "Apply again",
+      run: () => edits.forEach((e) => this.edit(e.txn, e.label ?? "")),
+    });
+  }
+
+  private async refetch(): Promise<void> {
+    try {
+      this.scene.load(await http.getScene());
+    } catch (error) {
+      this.ui.toast("error", `The scene could not be fetched: ${reason(error)}`);
+    }
+  }
+
+  private edited(message: Edited): void {
+    const mine = message.session === this.me?.session;
+    if (mine) this.pending.confirm(message.opid, message.seq);
+    this.count();
+    const paths = [...new Set(message.txn.map((op) => op.path))];
+    const color = mine ? (this.me?.color ?? "") : (this.users.find((u) => u.session === message.session)?.color ?? "");
+    this.activity = [
+      {
+        key: `${message.seq}`,
+        seq: message.seq,
+        time: message.time_ns / 1e6,
+        user: mine ? "You" : message.user,
+        color,
+        kind: message.kind,
+        label: message.label || describe(message.txn),
+        paths,
+      },
+      ...this.activity.filter((a) => a.seq !== message.seq),
+    ].slice(0, ACTIVITY_KEPT);
+    if (mine && message.skipped.length > 0) {
+      this.ui.toast("warning", `Left as it is, because someone else changed it since: ${message.skipped.join(", ")}`);
+    }
+    for (const path of this.previewsOf.get(message.session) ?? []) this.onPreview(path, null);
+    this.previewsOf.delete(message.session);
+    if (message.seq > this.scene.seq) {
+      this.awaited = Math.max(this.awaited, message.seq);
+      clearTimeout(this.patchTimer);
+      this.patchTimer = setTimeout(() => void this.refetch(), PATCH_WAIT_MS);
+    }
+    this.onEdited(paths);
+  }
+
+  private refused(opid: number, why: string, path: string): void {
+    const request = this.pending.refuse(opid);
+    this.refusals++;
+    this.count();
+    if (request?.t === "edit") request.txn.forEach((op) => this.onPreview(op.path, null));
+    this.ui.toast("error", why, path);
+    this.onEdited(request?.t === "edit" ? request.txn.map((op) => op.path) : [path]);
+  }
+
+  private seen(p: Presence): void {
+    const session = p.session ?? "";
+    if (!session || session === this.me?.session) return;
+    const others = this.users.filter((u) => u.session !== session);
+    if (p.gone) {
+      this.users = others;
+      for (const path of this.previewsOf.get(session) ?? []) this.onPreview(path, null);
+      this.previewsOf.delete(session);
+      return;
+    }
+    const { name = "", color = "#888888", role = "", selection = [], camera = [] } = p;
+    this.users = [...others, { session, name, color, role, selection, camera }].sort((a, b) => (a.session < b.session ? -1 : 1));
+  }
+
+  // ---- to the server
+
+  /** Change the scene for everybody. ``matrices``: where prims are shown until the server's answer. */
+  edit(txn: Op[], label: string, matrices?: Map<string, number[]>): void {
+    if (!this.canEdit) return this.ui.toast("warning", `As ${this.me?.role ?? "viewer"} you can look, but not edit.`);
+    const request = this.pending.edit(txn, label, this.scene.seq, matrices);
+    this.count();
+    if (!this.send(request)) this.ui.toast("info", "No connection: the change is kept and sent when it is back.");
+  }
+
+  undo(): void {
+    this.stepBack("undo", this.undoLabel);
+  }
+
+  redo(): void {
+    this.stepBack("redo", this.redoLabel);
+  }
+
+  private stepBack(kind: "undo" | "redo", label: string): void {
+    if (!label) return this.ui.toast("info", `Nothing of yours to ${kind}.`);
+    this.send(this.pending.step(kind));
+    this.count();
+  }
+
+  control(action: Control["action"], value = 0): void {
+    if (!this.canOperate) return this.ui.toast("warning", `As ${this.me?.role ?? "viewer"} you cannot run or pause the twin.`);
+    if (!this.send({ t: "control", action, value })) this.ui.toast("warning", "No connection: the twin cannot be reached.");
+  }
+
+  preview(path: string, matrix: number[]): void {
+    this.send({ t: "preview", path, matrix }, true);
+  }
+
+  /** Tell the others what is selected and where the camera is; at most every 120 ms. */
+  present(part: Partial<{ selection: string[]; camera: number[] }>): void {
+    Object.assign(this.presence, part);
+    this.presenceTimer ??= setTimeout(() => {
+      this.presenceTimer = undefined;
+      this.sendPresence();
+    }, PRESENCE_EVERY_MS);
+  }
+
+  private sendPresence(): void {
+    this.send({ t: "presence", ...this.presence }, true);
+  }
+
+  private count(): void {
+    this.unconfirmed = this.pending.size;
+  }
+}
+
+const level = (text: string) => (text === "error" || text === "warning" ? text : "info");
+
+const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** An edit in words, where its author gave none. */
+function describe(txn: Op[]): string {
+  const first = txn[0];
+  if (!first) return "Nothing";
+  const more = txn.length > 1 ? ` and ${txn.length - 1} more` : "";
+  return `${first.kind.replace(/_/g, " ")} ${first.field ? `${first.field} of ` : ""}${first.path}${more}`;
+}
+
+export const session = new Session();

@@ -1,0 +1,49 @@
+/** A small handle for tests and for the curious at the console. */
+import type { Commands } from "./commands";
+import type { Session } from "./session.svelte";
+
+export interface TwinHandle {
+  /** Scene drawn, connection up. */
+  readonly ready: boolean;
+  readonly seq: number;
+  readonly selected: string | null;
+  readonly session: string;
+  readonly simTime: number;
+  /** Goods that are drawn now. */
+  goodsVisible(): number;
+  select(path: string): void;
+  /** World position [m] and rotation (xyzw) at which a prim is shown, stage axes; null if there is no such prim. */
+  pose(path: string): { position: number[]; rotation: number[] } | null;
+  /** Where a prim's origin is on the screen [px of the page]; null if there is no such prim. */
+  screen(path: string): { x: number; y: number } | null;
+}
+
+declare global {
+  interface Window {
+    __twin: TwinHandle;
+  }
+}
+
+export function exposeForTests(session: Session, commands: Commands): void {
+  window.__twin = {
+    get ready() {
+      return session.phase === "ready" && session.link === "open" && (commands.viewport?.ready ?? false);
+    },
+    get seq() {
+      return session.scene.seq;
+    },
+    get selected() {
+      return session.scene.primary;
+    },
+    get session() {
+      return session.me?.session ?? "";
+    },
+    get simTime() {
+      return session.live.clock?.sim_time ?? 0;
+    },
+    goodsVisible: () => session.poses.visibleGoods,
+    select: (path) => session.scene.select([path]),
+    pose: (path) => commands.viewport?.pose(path) ?? null,
+    screen: (path) => commands.viewport?.screenOf(path) ?? null,
+  };
+}

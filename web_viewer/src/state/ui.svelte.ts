@@ -1,0 +1,86 @@
+/** What only this browser knows: theme, messages to the person, which panels are open. */
+
+export type Theme = "dark" | "light";
+export type GizmoMode = "translate" | "rotate" | "scale";
+
+export interface Toast {
+  id: number;
+  level: "info" | "warning" | "error";
+  text: string;
+  path: string;
+  action?: { label: string; run: () => void };
+}
+
+const TOAST_MS = { info: 4000, warning: 9000, error: 15000 };
+
+const stored = (key: string): string | null => localStorage.getItem(`twin.${key}`);
+const store = (key: string, value: string) => localStorage.setItem(`twin.${key}`, value);
+
+const numberOr = (text: string | null, otherwise: number): number => {
+  const value = Number(text);
+  return text !== null && Number.isFinite(value) ? value : otherwise;
+};
+
+export class UiStore {
+  theme = $state<Theme>(stored("theme") === "light" ? "light" : "dark");
+  userName = $state(stored("name") ?? "");
+  toasts = $state.raw<Toast[]>([]);
+  help = $state(false);
+  labels = $state(stored("labels") !== "off");
+  gizmo = $state<GizmoMode>("translate");
+  gizmoSpace = $state<"world" | "local">("world");
+  snap = $state(false);
+  leftTab = $state<"stage" | "library">("stage");
+  bottomTab = $state<"figures" | "stations" | "activity" | "connectors" | "findings">("figures");
+  leftWidth = $state(numberOr(stored("left"), 280));
+  rightWidth = $state(numberOr(stored("right"), 330));
+  bottomHeight = $state(numberOr(stored("bottom"), 256));
+  bottomOpen = $state(stored("bottomOpen") !== "off");
+  charts = $state.raw<string[] | null>(stored("charts") ? (JSON.parse(stored("charts") ?? "[]") as string[]) : null);
+
+  private nextToast = 1;
+
+  setTheme(theme: Theme): void {
+    this.theme = theme;
+    store("theme", theme);
+    document.documentElement.dataset.theme = theme;
+  }
+
+  setUserName(name: string): void {
+    this.userName = name;
+    store("name", name);
+  }
+
+  setLabels(on: boolean): void {
+    this.labels = on;
+    store("labels", on ? "on" : "off");
+  }
+
+  setBottomOpen(on: boolean): void {
+    this.bottomOpen = on;
+    store("bottomOpen", on ? "on" : "off");
+  }
+
+  setCharts(keys: string[]): void {
+    this.charts = keys;
+    store("charts", JSON.stringify(keys));
+  }
+
+  saveLayout(): void {
+    store("left", String(this.leftWidth));
+    store("right", String(this.rightWidth));
+    store("bottom", String(this.bottomHeight));
+  }
+
+  toast(level: Toast["level"], text: string, path = "", action?: Toast["action"]): void {
+    // The same words twice are one message: a fault that repeats must not fill the screen.
+    const others = this.toasts.filter((t) => t.text !== text);
+    const toast: Toast = { id: this.nextToast++, level, text, path, action };
+    this.toasts = [...others.slice(-4), toast];
+    if (!action) setTimeout(() => this.dismiss(toast.id), TOAST_MS[level]);
+  }
+
+  dismiss(id: number): void {
+    this.toasts = this.toasts.filter((t) => t.id !== id);
+  }
+}

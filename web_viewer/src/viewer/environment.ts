@@ -1,0 +1,161 @@
+/** Light, sky and ground: what makes a scene look like a place. */
+import * as THREE from "three";
+import { RoomEnvironment } from "three/addons/environments/RoomEnvironment.js";
+import type { Theme } from "../state/ui.svelte";
+
+const GRID_VERTEX = /* glsl */ `
+varying vec2 place;
+uniform vec2 center;
+uniform float radius;
+void main() {
+  // The plane is scaled and moved, the lines stay on whole metres.
+  place = center + radius * position.xz;
+  gl_Position = projectionMatrix * modelViewMatrix * vec4(position, 1.0);
+}`;
+
+/** Lines every metre and every ten, one pixel wide at any distance, fading out from the middle of the scene. */
+const GRID_FRAGMENT = /* glsl */ `
+varying vec2 place;
+uniform vec3 color;
+uniform vec2 center;
+uniform float radius;
+uniform float strength;
+float lines(float step) {
+  vec2 p = place / step;
+  vec2 width = fwidth(p);
+  vec2 d = abs(fract(p - 0.5) - 0.5) / max(width, vec2(1e-6));
+  float dense = clamp(1.0 - 2.5 * max(width.x, width.y), 0.0, 1.0);
+  return (1.0 - min(min(d.x, d.y), 1.0)) * dense;
+}
+void main() {
+  float fade = 1.0 - smoothstep(0.25, 1.0, distance(place, center) / radius);
+  float a = max(0.32 * lines(1.0), lines(10.0)) * fade * strength;
+  if (a < 0.004) discard;
+  gl_FragColor = vec4(color, a);
+}`;
+
+const LOOK = {
+  dark: { exposure: 0.92, environment: 0.36, sun: 2.0, grid: new THREE.Color(0x8fa3bf), gridStrength: 0.34, shadow: 0.42 },
+  light: { exposure: 1.12, environment: 0.62, sun: 2.5, grid: new THREE.Color(0x475569), gridStrength: 0.3, shadow: 0.2 },
+};
+
+export class Environment {
+  readonly sun = new THREE.DirectionalLight(0xfff4e6, 2.3);
+  private readonly grid: THREE.Mesh<THREE.PlaneGeometry, THREE.ShaderMaterial>;
+  private readonly ground: THREE.Mesh<THREE.PlaneGeometry, THREE.ShadowMaterial>;
+  private sunDirection = new THREE.Vector3(0.45, 1, 0.35).normalize();
+
+  constructor(
+    private readonly scene: THREE.Scene,
+    private readonly renderer: THREE.WebGLRenderer,
+    /** Turns three's Y up to what the stage calls up. */
+    private readonly upright: THREE.Quaternion,
+    /** Without reflections: making the map of the surroundings takes a processor several seconds. */
+    plain: boolean,
+  ) {
+    this.sunDirection.applyQuaternion(upright);
+    if (plain) this.addPlainLight();
+    else {
+      const pmrem = new THREE.PMREMGenerator(renderer);
+      scene.environment = pmrem.fromScene(new RoomEnvironment(), 0.03).texture;
+      scene.environmentRotation.setFromQuaternion(upright);
+      pmrem.dispose();
+    }
+
+    this.sun.castShadow = true;
+    this.sun.shadow.bias = -0.0004;
+    this.sun.shadow.normalBias = 0.02;
+    this.sun.shadow.radius = 3;
+    scene.add(this.sun, this.sun.target);
+
+    const plane = new THREE.PlaneGeometry(2, 2).rotateX(-Math.PI / 2);
+    this.grid = new THREE.Mesh(
+      plane,
+      new THREE.ShaderMaterial({
+        vertexShader: GRID_VERTEX,
+        fragmentShader: GRID_FRAGMENT,
+        transparent: true,
+        depthWrite: false,
+        // A floor of the scene often lies exactly here.
+        polygonOffset: true,
+        polygonOffsetFactor: -1,
+        polygonOffsetUnits: -4,
+        side: THREE.DoubleSide,
+        uniforms: {
+          color: { value: new THREE.Color() },
+          center: { value: new THREE.Vector2() },
+          radius: { value: 50 },
+          strength: { value: 0.3 },
+        },
+      }),
+    );
+    this.grid.renderOrder = 1;
+    this.ground = new THREE.Mesh(plane, new THREE.ShadowMaterial({ opacity: 0.3, depthWrite: false }));
+    this.ground.receiveShadow = true;
+    this.grid.quaternion.copy(upright);
+    this.ground.quaternion.copy(upright);
+    scene.add(this.grid, this.ground);
+  }
+
+  private readonly sky = new THREE.HemisphereLight(0xdbe8ff, 0x6b6660, 1);
+  private readonly fill = new THREE.DirectionalLight(0xcfe0ff, 0.5);
+
+  /** Sky and ground as two colours, and a weak light from the other side, so that no face is flat. */
+  private addPlainLight(): void {
+    this.sky.position.set(0, 1, 0).applyQuaternion(this.upright);
+    this.fill.position.set(-0.8, 0.35, 0.9).applyQuaternion(this.upright);
+    this.scene.add(this.sky, this.fill);
+  }
+
+  setTheme(theme: Theme): void {
+    const look = LOOK[theme];
+    this.sky.intensity = 3.6 * look.environment;
+    this.fill.intensity = 1.5 * look.environment;
+    this.renderer.toneMappingExposure = look.exposure;
+    this.scene.environmentIntensity = look.environment;
+    this.sun.intensity = look.sun;
+    this.grid.material.uniforms.color.value = look.grid;
+    this.grid.material.uniforms.strength.value = look.gridStrength;
+    this.ground.material.opacity = look.shadow;
+  }
+
+  /** Side of the shadow map; 0 turns shadows off. */
+  setShadows(size: number): void {
+    this.sun.castShadow = size > 0;
+    if (size > 0 && this.sun.shadow.mapSize.x !== size) {
+      this.sun.shadow.mapSize.set(size, size);
+      this.sun.shadow.map?.dispose();
+      this.sun.shadow.map = null;
+    }
+  }
+
+  /** Light from a distant light of the stage, if it has one; ``direction`` is where it comes from. */
+  setSun(direction: THREE.Vector3 | null): void {
+    const up = new THREE.Vector3(0, 1, 0).applyQuaternion(this.upright);
+    if (direction && direction.dot(up) > 0.2) this.sunDirection.copy(direction).normalize();
+  }
+
+  /** Fit shadows, ground and grid to the line. */
+  fit(box: THREE.Box3): void {
+    const sphere = box.getBoundingSphere(new THREE.Sphere());
+    const r = Math.max(2, sphere.radius * 1.08);
+    this.sun.position.copy(sphere.center).addScaledVector(this.sunDirection, 2 * r + 5);
+    this.sun.target.position.copy(sphere.center);
+    const camera = this.sun.shadow.camera;
+    camera.left = camera.bottom = -r;
+    camera.right = camera.top = r;
+    camera.near = 0.5;
+    camera.far = 4 * r + 10;
+    camera.updateProjectionMatrix();
+    const reach = Math.max(30, r * 3.2);
+    const center = sphere.center.clone().applyQuaternion(this.upright.clone().invert());
+    const place = (mesh: THREE.Mesh, height: number) => {
+      mesh.scale.setScalar(reach);
+      mesh.position.set(center.x, height, center.z).applyQuaternion(this.upright);
+    };
+    place(this.grid, 0);
+    place(this.ground, -0.002);
+    this.grid.material.uniforms.center.value.set(center.x, center.z);
+    this.grid.material.uniforms.radius.value = reach;
+  }
+}

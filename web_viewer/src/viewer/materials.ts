@@ -1,0 +1,78 @@
+/** UsdPreviewSurface materials as three.js physically based ones. */
+import * as THREE from "three";
+import { assetUrl } from "../net/http";
+import type { MaterialDoc } from "../protocol/messages.gen";
+
+export class MaterialCache {
+  private docs: MaterialDoc[] = [];
+  private readonly made = new Map<string, THREE.Material>();
+  private readonly textures = new Map<string, THREE.Texture>();
+  private readonly loader = new THREE.TextureLoader();
+
+  /** ``plain``: there is nothing to reflect, so metals are shown by their colour. */
+  constructor(
+    private readonly plain: boolean,
+    private readonly arrived: () => void,
+  ) {}
+
+  /** A new list of materials; those that changed are made anew. */
+  load(docs: MaterialDoc[]): void {
+    for (const [key, material] of this.made) {
+      const index = Number(key.split(" ")[0]);
+      if (JSON.stringify(this.docs[index]) === JSON.stringify(docs[index])) continue;
+      material.dispose();
+      this.made.delete(key);
+    }
+    this.docs = docs;
+  }
+
+  /** Material by index in the scene's list (-1: none), one- or two-sided. */
+  get(index: number, doubleSided: boolean, kind: string): THREE.Material {
+    const key = `${index} ${doubleSided} ${kind === "bounds"}`;
+    let material = this.made.get(key);
+    if (!material) {
+      material = kind === "bounds" ? placeholder() : this.make(this.docs[index], doubleSided);
+      this.made.set(key, material);
+    }
+    return material;
+  }
+
+  private make(doc: MaterialDoc | undefined, doubleSided: boolean): THREE.Material {
+    const opacity = doc?.opacity ?? 1;
+    const color = doc?.color ?? [0.6, 0.6, 0.6];
+    const material = new THREE.MeshStandardMaterial({
+      color: new THREE.Color(color[0], color[1], color[2]),
+      metalness: (doc?.metallic ?? 0) * (this.plain ? 0.3 : 1),
+      roughness: doc?.roughness ?? 0.6,
+      opacity,
+      transparent: opacity < 1,
+      depthWrite: opacity >= 1,
+      side: doubleSided ? THREE.DoubleSide : THREE.FrontSide,
+    });
+    const [r = 0, g = 0, b = 0] = doc?.emissive ?? [];
+    material.emissive.setRGB(r, g, b);
+    if (doc?.color_texture) {
+      material.map = this.texture(doc.color_texture, THREE.SRGBColorSpace);
+      material.color.setScalar(1);
+    }
+    if (doc?.normal_texture) material.normalMap = this.texture(doc.normal_texture, THREE.NoColorSpace);
+    return material;
+  }
+
+  private texture(hash: string, space: THREE.ColorSpace): THREE.Texture {
+    let texture = this.textures.get(hash);
+    if (!texture) {
+      texture = this.loader.load(assetUrl(hash), this.arrived);
+      texture.colorSpace = space;
+      texture.wrapS = texture.wrapT = THREE.RepeatWrapping;
+      texture.anisotropy = 4;
+      this.textures.set(hash, texture);
+    }
+    return texture;
+  }
+}
+
+/** What cannot be drawn is shown as the space that it takes. */
+function placeholder(): THREE.Material {
+  return new THREE.MeshBasicMaterial({ color: 0xd97706, wireframe: true, transparent: true, opacity: 0.6 });
+}

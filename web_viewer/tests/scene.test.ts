@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest";
+import type { PrimDoc, SceneDoc } from "../src/protocol/messages.gen";
+import { SceneStore, type SceneChange } from "../src/state/scene.svelte";
+
+const doc = (prims: PrimDoc[]): SceneDoc => ({
+  seq: 3, epoch: "e", stage: "s", up_axis: "Z", meters_per_unit: 1, prims,
+  materials: [], nodes: [], signals: [], prototypes: [], library: [], findings: [],
+});
+
+function store(): { scene: SceneStore; changes: SceneChange[] } {
+  const scene = new SceneStore();
+  scene.load(doc([{ path: "/W" }, { path: "/W/A", matrix: [1] }, { path: "/W/A/Box" }, { path: "/W/B" }]));
+  const changes: SceneChange[] = [];
+  scene.onChange((c) => changes.push(c));
+  return { scene, changes };
+}
+
+describe("SceneStore", () => {
+  it("takes patches: what moved only moves, what came or went rebuilds", () => {
+    const { scene, changes } = store();
+    scene.patch({ t: "patch", seq: 4, prims: [{ path: "/W/A", matrix: [2] }], removed: [], materials: [], nodes: [] });
+    scene.patch({ t: "patch", seq: 5, prims: [{ path: "/W/C" }], removed: ["/W/A"], materials: [], nodes: [] });
+    expect(changes.map((c) => c.kind === "patch" && c.structure)).toEqual([false, true]);
+    expect([...scene.prims.keys()]).toEqual(["/W", "/W/B", "/W/C"]);
+    expect(scene.seq).toBe(5);
+  });
+
+  it("lets go of a selection that someone else deleted", () => {
+    const { scene } = store();
+    scene.select(["/W/B", "/W/A/Box"]);
+    expect([scene.primary, scene.expanded.has("/W/A")]).toEqual(["/W/A/Box", true]);
+    scene.patch({ t: "patch", seq: 4, prims: [], removed: ["/W/A"], materials: [], nodes: [] });
+    expect(scene.selection).toEqual(["/W/B"]);
+  });
+
+  it("acts on the topmost of what is selected, and names new prims so that they are new", () => {
+    const { scene } = store();
+    scene.select(["/W/A/Box", "/W/A"]);
+    expect(scene.topmost().map((n) => n.path)).toEqual(["/W/A"]);
+    expect([scene.freePath("/W", "A"), scene.freePath("/W", "New part"), scene.freePath("/W", "2x")]).toEqual(["/W/A_2", "/W/New_part", "/W/_2x"]);
+  });
+
+  it("counts what is below something hidden as hidden", () => {
+    const { scene } = store();
+    scene.patch({ t: "patch", seq: 4, prims: [{ path: "/W/A", visible: false }], removed: [], materials: [], nodes: [] });
+    const box = scene.prims.get("/W/A/Box");
+    expect(box && scene.visible(box)).toBe(false);
+  });
+});

@@ -88,4 +88,4 @@ def test_nobody_there_is_exit_code_1_and_nonsense_2(tmp_path):
 
 
 def test_drivers_are_listed():
-    assert [d["name"] for d in json.loads(twin("list", "--json").stdout)] == ["mqtt", "opcua"]
+    assert [d["name"] for d in json.loads(twin("list", "--json").stdout)] == ["mqtt", "opcua", "http", "replay"]

@@ -125,6 +125,20 @@ class Plant:
         )
         return result
 
+    async def push(self, connection: str, channel: str, payload: bytes, *, secret: str | None = None) -> int:
+        """Deliver what somebody sent to ``connection``; returns how many values were good. For any event loop.
+
+        Raises:
+            Rejected: ``path``: no such connection or channel, ``role``: wrong secret, ``limit``: too large, ``gone``: stopped.
+        """
+        supervisor = self._supervisors.get(connection)
+        if supervisor is None:
+            raise Rejected("path", f"no connection {connection!r}", attribute=connection)
+        if self._loop is None or not self._thread.is_alive():
+            raise Rejected("gone", "the connections are stopped", attribute=connection)
+        delivering = asyncio.run_coroutine_threadsafe(supervisor.push(channel, payload, secret), self._loop)
+        return await asyncio.wrap_future(delivering)
+
     def _permit(self, key: SignalKey, permission: Any, value: object) -> None:
         where = {"prim": key.prim, "attribute": key.name}
         if not self._allow_writes:

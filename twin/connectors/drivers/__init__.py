@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from twin.connectors.base import Driver
+from twin.connectors.drivers.http.config import HttpOptions, HttpSource
 from twin.connectors.drivers.mqtt.config import MqttOptions, MqttSource
 from twin.connectors.drivers.opcua.config import OpcuaOptions, OpcuaSource
+from twin.connectors.drivers.replay.config import ReplayOptions, ReplaySource
 from twin.core.errors import MappingError
 
 
 @dataclass(frozen=True)
 class DriverKind:
-    """A driver: what it speaks, the models of its ``options`` and of a signal's ``source``, and where its class is."""
+    """A driver: what it speaks, the models of its ``options`` and of a signal's ``source``, and where its class is.
+
+    ``writes``: it can write to a plant at all. ``replays``: what it delivers is called ``replay``, whatever a mapping says.
+    """
 
     name: str
     summary: str
@@ -24,6 +29,8 @@ class DriverKind:
     source: type[BaseModel]
     module: str
     class_name: str
+    writes: bool = False
+    replays: bool = False
 
     def load(self) -> type[Driver]:
         """Import the driver class."""
@@ -42,6 +49,7 @@ KINDS = {
             MqttSource,
             "twin.connectors.drivers.mqtt.driver",
             "MqttDriver",
+            writes=True,
         ),
         DriverKind(
             "opcua",
@@ -51,6 +59,26 @@ KINDS = {
             OpcuaSource,
             "twin.connectors.drivers.opcua.driver",
             "OpcuaDriver",
+            writes=True,
+        ),
+        DriverKind(
+            "http",
+            "Devices that send to the twin: HTTP posts and websocket messages, JSON or plain",
+            "push://",
+            HttpOptions,
+            HttpSource,
+            "twin.connectors.drivers.http.driver",
+            "HttpDriver",
+        ),
+        DriverKind(
+            "replay",
+            "Recorded values: CSV, Parquet, history files, at any speed",
+            "replay://FILE",
+            ReplayOptions,
+            ReplaySource,
+            "twin.connectors.drivers.replay.driver",
+            "ReplayDriver",
+            replays=True,
         ),
     )
 }

@@ -15,8 +15,9 @@ from aiomqtt.exceptions import MqttConnectError
 
 from twin.connectors.base import BAD_DECODING, Fatal, Found, Plan, Probe, Reading, Retryable, Sink, WriteRequest, WriteResult
 from twin.connectors.drivers.mqtt.config import MqttOptions
-from twin.connectors.drivers.mqtt.payload import Payload, PayloadError, match
+from twin.connectors.drivers.mqtt.topics import match
 from twin.connectors.mapping import Point, ResolvedConnection
+from twin.connectors.payload import Payload, PayloadError
 from twin.core.clock import now_ns
 from twin.core.samples import GOOD, UNCERTAIN_LAST_USABLE
 

@@ -72,6 +72,38 @@ def has_mosquitto() -> bool:
     return shutil.which("mosquitto") is not None or Path("/usr/sbin/mosquitto").is_file()
 
 
+PEERS = Path(__file__).parent / "peers"
+
+
+@pytest.fixture
+def start_peer():
+    """Starts a device of ``peers/`` on a free port; it ends with the test, since its input is closed then."""
+    node = shutil.which("node")
+    if node is None or not (PEERS / "node_modules").is_dir():
+        pytest.skip("the devices of tests/connectors/peers are not installed (npm ci there)")
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(script: str, *arguments: str) -> int:
+        port = free_port()
+        command = [str(node), str(PEERS / script), str(port), *arguments]
+        running.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        assert running[-1].stdout is not None
+        assert running[-1].stdout.readline().strip() == b"ready"
+        return port
+
+    yield start
+    for process in running:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+        process.stdout.close()
+
+
 @pytest.fixture
 def wait_for():
     return _wait_for

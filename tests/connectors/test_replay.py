@@ -1,5 +1,6 @@
 """Recordings come back as they were, at any speed, and never reach a plant."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from twin.connectors.mapping import parse
+from twin.connectors.secret import Redactor
 from twin.core.errors import MappingError, Rejected
 from twin.core.samples import BAD_NO_COMMUNICATION, GOOD, UNCERTAIN, Sample, SignalKey
 from twin.history import Historian, Recording, export_parquet
@@ -35,6 +37,11 @@ def recorded(history, count: int, wait_for) -> list[Sample]:
     wait_for(lambda: sum(s.count for s in history.signals()) >= count, 30.0, "all recorded")
     history.flush()
     return history.samples(KEY, 0, 2**62)
+
+
+def resolved(text: str, folder: Path):
+    loaded = parse(text, file="m.yaml", folder=folder)
+    return loaded.resolve(loaded.connections[0], Redactor())
 
 
 @pytest.mark.skipif(not NAB.is_file(), reason="the recorded machine temperature is not at ../shared/data")
@@ -119,7 +126,7 @@ def test_speed_and_moving_stamps(tmp_path, make_plant, history, wait_for):
     samples = recorded(history, 21, wait_for)
     took = (samples[-1].receive_time - samples[0].receive_time) / S
     assert took == pytest.approx(1.0, abs=0.35)
-    gaps = [b.source_time - a.source_time for a, b in zip(samples, samples[1:], strict=False)]
+    gaps = [b.source_time - a.source_time for a, b in itertools.pairwise(samples)]
     assert gaps == pytest.approx([S / 20] * 20, abs=1000)
     assert samples[0].source_time >= begin
     assert plant.statuses()[0].state == "live"
@@ -145,10 +152,7 @@ def test_replay_cannot_write_or_pass_for_a_plant(tmp_path, make_plant, wait_for)
         ),
     ):
         with pytest.raises(MappingError, match=reason):
-            loaded = parse(wrong, file="m.yaml", folder=tmp_path)
-            from twin.connectors.secret import Redactor
-
-            loaded.resolve(loaded.connections[0], Redactor())
+            resolved(wrong, tmp_path)
     (tmp_path / "t.csv").write_text("ts,v\n1,1\n")
     plant = make_plant(text, allow_writes=True)
     wait_for(lambda: plant.statuses()[0].state == "live", what="live")

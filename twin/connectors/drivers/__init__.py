@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from twin.connectors.base import Driver
 from twin.connectors.drivers.http.config import HttpOptions, HttpSource
+from twin.connectors.drivers.modbus.config import ModbusOptions, ModbusSource
 from twin.connectors.drivers.mqtt.config import MqttOptions, MqttSource
 from twin.connectors.drivers.opcua.config import OpcuaOptions, OpcuaSource
 from twin.connectors.drivers.replay.config import ReplayOptions, ReplaySource
@@ -59,6 +60,16 @@ KINDS = {
             OpcuaSource,
             "twin.connectors.drivers.opcua.driver",
             "OpcuaDriver",
+            writes=True,
+        ),
+        DriverKind(
+            "modbus",
+            "Modbus TCP devices and gateways: polled register blocks",
+            "modbus://HOST[:502]",
+            ModbusOptions,
+            ModbusSource,
+            "twin.connectors.drivers.modbus.driver",
+            "ModbusDriver",
             writes=True,
         ),
         DriverKind(

@@ -98,6 +98,10 @@ class Plant:
             for (reason, where), count in list(supervisor.intake.losses.items())
         }
 
+    def late(self) -> dict[str, int]:
+        """Samples by connection that came after a newer one of their signal: recorded, and not shown as the state."""
+        return {name: supervisor.intake.late for name, supervisor in self._supervisors.items()}
+
     def view(self) -> list[SignalView]:
         """Every signal with its raw and its converted value."""
         return [row for s in self._supervisors.values() for row in s.intake.view()]

@@ -20,16 +20,21 @@ def _filter(topic: str) -> str:
     return topic
 
 
-class MqttOptions(Strict):
-    """Options of a connection. ``session``: a broker keeps messages of QoS 1 under ``client_id`` while we are away."""
+class MqttLogin(Strict):
+    """How a broker is entered. ``keepalive`` [s]: silence after which both sides think the other is gone."""
 
     username: str | None = None
     password: str | None = None
     client_id: str | None = None
-    session: bool = False
     keepalive: int = Field(15, ge=1, le=3600)
-    timezone: ZoneName = "UTC"
     ca_file: str | None = None
+
+
+class MqttOptions(MqttLogin):
+    """Options of a connection. ``session``: a broker keeps messages of QoS 1 under ``client_id`` while we are away."""
+
+    session: bool = False
+    timezone: ZoneName = "UTC"
 
 
 class MqttSource(PayloadSource):

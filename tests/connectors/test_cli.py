@@ -88,4 +88,11 @@ def test_nobody_there_is_exit_code_1_and_nonsense_2(tmp_path):
 
 
 def test_drivers_are_listed():
-    assert [d["name"] for d in json.loads(twin("list", "--json").stdout)] == ["mqtt", "opcua", "modbus", "http", "replay"]
+    assert [d["name"] for d in json.loads(twin("list", "--json").stdout)] == [
+        "mqtt",
+        "opcua",
+        "sparkplug",
+        "modbus",
+        "http",
+        "replay",
+    ]

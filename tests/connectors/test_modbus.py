@@ -159,7 +159,7 @@ def test_probe_and_browse(device, unused_port):
 
 
 def test_a_device_by_another_hand(start_peer, make_plant, history, wait_for):
-    port = start_peer("modbus_device.js")
+    port = start_peer("modbus_device.js").port
     signals = {
         "float": "{address: 0, type: float32}",
         "double": "{address: 2, type: float64}",

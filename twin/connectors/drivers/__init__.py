@@ -13,6 +13,7 @@ from twin.connectors.drivers.modbus.config import ModbusOptions, ModbusSource
 from twin.connectors.drivers.mqtt.config import MqttOptions, MqttSource
 from twin.connectors.drivers.opcua.config import OpcuaOptions, OpcuaSource
 from twin.connectors.drivers.replay.config import ReplayOptions, ReplaySource
+from twin.connectors.drivers.sparkplug.config import SparkplugOptions, SparkplugSource
 from twin.core.errors import MappingError
 
 
@@ -60,6 +61,16 @@ KINDS = {
             OpcuaSource,
             "twin.connectors.drivers.opcua.driver",
             "OpcuaDriver",
+            writes=True,
+        ),
+        DriverKind(
+            "sparkplug",
+            "Sparkplug B edge nodes and devices, as a host application on an MQTT broker",
+            "sparkplug://HOST[:1883] or sparkplugs://HOST[:8883]",
+            SparkplugOptions,
+            SparkplugSource,
+            "twin.connectors.drivers.sparkplug.driver",
+            "SparkplugDriver",
             writes=True,
         ),
         DriverKind(

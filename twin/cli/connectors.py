@@ -127,7 +127,7 @@ def browse(
         text = draft(chosen[0], found)
         print(json_module.dumps({"mapping": text}) if json else text, end="\n" if json else "")
     elif json:
-        rows = [{"source": f.source, "label": f.label, "type": f.type, "sample": f.sample} for f in found]
+        rows = [{"source": f.source, "label": f.label, "type": f.type, "sample": f.sample, "unit": f.unit} for f in found]
         print(json_module.dumps(rows, indent=2))
     else:
         _table(("label", "type", "sample", "source"), [(f.label, f.type, f.sample, str(f.source)) for f in found])

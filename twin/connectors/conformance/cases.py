@@ -147,6 +147,20 @@ def black_hole(rig: Rig) -> str:
     return f"live after {rig.until(rig.live, 'live'):.1f} s"
 
 
+def nonsense(rig: Rig) -> str:
+    """Somebody else answers: a web server."""
+    rig.proxy.mode = "nonsense"
+    rig.serve()
+    plant = rig.connect()
+    rig.until(lambda: rig.proxy.accepted, "attempt")
+    begin = time.monotonic()
+    while time.monotonic() - begin < 1.0:
+        assert plant.statuses()[0].good == 0, "shows a good value"
+        time.sleep(0.02)
+    rig.proxy.mode = "pass"
+    return f"live after {rig.until(rig.live, 'live'):.1f} s"
+
+
 def half_open(rig: Rig) -> str:
     """In the middle of everything nothing passes any more, and no connection is closed."""
     rig.serve()
@@ -254,5 +268,6 @@ def _memory() -> int:
 
 
 CASES: dict[str, Callable[[Rig], str]] = {
-    c.__name__.replace("_", "-"): c for c in (absent, refuse, black_hole, half_open, slow, restart, burst, reconnects, stop)
+    c.__name__.replace("_", "-"): c
+    for c in (absent, refuse, black_hole, nonsense, half_open, slow, restart, burst, reconnects, stop)
 }

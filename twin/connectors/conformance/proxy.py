@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 
-Mode = Literal["pass", "refuse", "hole", "freeze", "slow"]
+Mode = Literal["pass", "refuse", "hole", "nonsense", "freeze", "slow"]
+NONSENSE = b"HTTP/1.1 400 Bad Request\r\nServer: wrong\r\n\r\n" * 20
 SLOW_BYTES = 256
 SLOW_PAUSE_S = 0.02
 _LOOK_S = 0.02
@@ -19,7 +20,8 @@ _LOOK_S = 0.02
 class FaultProxy:
     """Forwards a loopback port to another, on a thread of its own.
 
-    Modes: ``pass``; ``refuse`` hangs up on whoever connects; ``hole`` takes connections and is silent; ``freeze`` forwards
+    Modes: ``pass``; ``refuse`` hangs up on whoever connects; ``hole`` takes connections and is silent; ``nonsense``
+    answers as a web server would; ``freeze`` forwards
     nothing more and keeps every connection open, as a cable that was pulled; ``slow`` forwards 256 bytes every 20 ms.
     """
 
@@ -68,6 +70,11 @@ class FaultProxy:
         self._open.add(writer)
         try:
             if self.mode == "refuse":
+                return
+            if self.mode == "nonsense":
+                writer.write(NONSENSE)
+                while self.mode == "nonsense":
+                    await asyncio.sleep(_LOOK_S)
                 return
             while self.mode == "hole":
                 await asyncio.sleep(_LOOK_S)

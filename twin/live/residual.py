@@ -10,7 +10,6 @@ alarms too, and there is no notion of a daily or weekly pattern.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,27 +60,26 @@ def residual(time_s: np.ndarray, value: np.ndarray, reference_time_s: np.ndarray
 
 
 def scores(time_s: np.ndarray, residual: np.ndarray, detector: Detector) -> np.ndarray:
-    """[n] modified z-score of each residual against those before it; NaN while nothing is known, and where it is NaN itself."""
+    """[n] modified z-score of each residual against those before it; NaN while nothing is known, and where it is NaN itself.
+
+    The usual is learned at fixed moments, ``refit_s`` apart, from what was there before: no value is judged by later ones.
+    """
     found = np.full(len(residual), np.nan)
-    past: deque[tuple[float, float]] = deque()
-    median = sigma = np.nan
-    fitted_s = -np.inf
-    begin_s = float(time_s[0]) if len(time_s) else 0.0
-    for i, (now, value) in enumerate(zip(time_s.tolist(), residual.tolist(), strict=True)):
-        if now - begin_s >= detector.window_s / 4.0 and now - fitted_s >= detector.refit_s and past:
-            while past and past[0][0] < now - detector.window_s:
-                past.popleft()
-            recent = np.array([v for _, v in past]) if past else np.array([value])
-            median = float(np.median(recent))
-            sigma = max(MAD_TO_SIGMA * float(np.median(np.abs(recent - median))), detector.floor)
-            fitted_s = now
-        if value != value:
+    known = np.flatnonzero(~np.isnan(residual))
+    if not len(known):
+        return found
+    time, value = time_s[known], residual[known]
+    fit_at = np.arange(float(time_s[0]) + detector.window_s / 4.0, float(time[-1]) + detector.refit_s, detector.refit_s)
+    oldest = np.searchsorted(time, fit_at - detector.window_s, side="left")
+    newest = np.searchsorted(time, fit_at, side="left")
+    for first, last, upto in zip(oldest, newest, np.append(newest[1:], len(time)), strict=True):
+        if first == last or last == upto:
             continue
-        if sigma > 0.0:
-            found[i] = abs(value - median) / sigma
-        elif sigma == 0.0:  # it has never moved: any move is unusual
-            found[i] = 0.0 if value == median else np.inf
-        past.append((now, value))
+        median = np.median(value[first:last])
+        sigma = max(MAD_TO_SIGMA * float(np.median(np.abs(value[first:last] - median))), detector.floor)
+        distance: np.ndarray = np.abs(value[last:upto] - median)
+        # a sigma of 0: it has never moved, so any move is unusual
+        found[known[last:upto]] = distance / sigma if sigma > 0.0 else np.where(distance > 0.0, np.inf, 0.0)
     return found
 
 

@@ -409,6 +409,30 @@ def rides(t: LineTables, g: Goods, w: int, i: int, n: int, c: int) -> bool:
 
 
 @wp.func
+def ahead_of(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, room: float) -> int:
+    """The item that stands within ``room`` ahead of item ``i`` in the direction that node ``n`` sends it, -1 for none."""
+    for j in range(g.slots):
+        if j != i:
+            if s.phase[w, j] != FREE and g.alive[w, g.first + j] != 0:
+                rest = middle(t, g, w, j) - middle(t, g, w, i)
+                ahead = wp.dot(rest, t.exit_direction[n])
+                aside = wp.length(rest - t.exit_direction[n] * ahead)
+                if ahead > 0.0 and ahead < reach(t, g, w, i) + reach(t, g, w, j) + room and aside < FALLEN_M:
+                    return j
+    return -1
+
+
+@wp.func
+def may_leave(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int, p: int) -> bool:
+    """Whether a finished item can leave station ``n`` for ``c``: for a belt straight ahead it needs clearance, not the whole way."""
+    if t.kind[c] == CONVEYOR:
+        if g.alive[w, g.first + i] != 0:
+            if rides(t, g, w, i, n, c):
+                return ahead_of(t, s, g, w, i, n, GAP_M + 0.05) < 0
+    return has_room(t, s, g, w, i, c, p)
+
+
+@wp.func
 def landing(t: LineTables, g: Goods, w: int, i: int, c: int) -> wp.vec3:
     """Where a transferred item is set down at node ``c``: on a straight belt level with where it comes from, else at the entry."""
     p = g.prototype[w, g.first + i]
@@ -619,7 +643,7 @@ def release(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n:
         c = successor(t, s, g, r, w, i, n, p)
     if c < 0:
         return
-    room = has_room(t, s, g, w, i, c, p)
+    room = may_leave(t, s, g, w, i, n, c, p)
     if room and t.kind[c] == CONVEYOR and t.predecessors[c] > 1:
         room = merge_clear(t, s, g, w, i, n, c)
     if room and first_in_line(s, g, w, i, c):
@@ -885,7 +909,7 @@ def step_line(
                 prototype = g.prototype[w, b]
                 c = successor(t, s, g, r, w, i, n, prototype)
                 if c >= 0:
-                    if has_room(t, s, g, w, i, c, prototype):
+                    if may_leave(t, s, g, w, i, n, c, prototype):
                         begin_work(t, s, g, r, w, i, n)
             elif phase == GLIDING:
                 glide(t, s, g, r, w, i, seconds)
@@ -909,6 +933,15 @@ def step_line(
                 s.working[w, s.node[w, i]] = s.working[w, s.node[w, i]] + 1
         elif phase == WAITING:
             s.stuck[w, s.node[w, i]] = s.stuck[w, s.node[w, i]] + 1
+        elif phase == MOVING:
+            n = s.node[w, i]
+            if t.kind[n] == CONVEYOR and t.accumulating[n] == 0:
+                # a head that is up against what stands at the next node stops the whole belt
+                j = ahead_of(t, s, g, w, i, n, GAP_M)
+                if j >= 0:
+                    along = wp.dot(g.linear_velocity[w, g.first + j], t.exit_direction[n])
+                    if s.node[w, j] != n and along < 0.5 * t.speed[n]:
+                        s.stuck[w, n] = s.stuck[w, n] + 1
     for n in range(t.nodes):
         judge(t, s, w, n)
         if t.kind[n] == CONVEYOR:

@@ -1,5 +1,7 @@
 """Lines with a place in the world, built in Python."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,9 @@ class Plant:
         if type not in self.model.item_types:
             self.model.item_types.append(type)
         self.model.prototype_type.append(self.model.item_types.index(type))
-        self.model.rigid.prototypes.append(Prototype(f"/{type}", type, Body(f"/{type}", mass=mass, inertia=inertia), shapes, h, np.zeros(3)))
+        self.model.rigid.prototypes.append(
+            Prototype(f"/{type}", type, Body(f"/{type}", mass=mass, inertia=inertia), shapes, h, np.zeros(3))
+        )
         return len(self.model.rigid.prototypes) - 1
 
     def constant(self, mean):
@@ -34,11 +38,14 @@ class Plant:
         return self.model.distributions.add(DistributionRow(Distribution.EXPONENTIAL, mean=mean))
 
     def zone(self, x, half_x, y=0.0):
-        return Zone(np.array([x, y, TOP + 0.35]), np.array([0.0, 0.0, 0.0, 1.0]), np.array([half_x, 0.35, 0.4]), np.array([x, y, TOP]))
+        return Zone(
+            np.array([x, y, TOP + 0.35]), np.array([0.0, 0.0, 0.0, 1.0]), np.array([half_x, 0.35, 0.4]), np.array([x, y, TOP])
+        )
 
     def _belt(self, path, length, speed, y=0.0):
         self.model.rigid.shapes.append(
-            Shape(f"{path}/belt", ShapeKind.BOX, position=np.array([self.x + length / 2, y, TOP - 0.05]), size=np.array([length / 2, 0.3, 0.05]),
+            Shape(f"{path}/belt", ShapeKind.BOX, position=np.array([self.x + length / 2, y, TOP - 0.05]),
+                  size=np.array([length / 2, 0.3, 0.05]),
                   surface_linear=np.array([1.0, 0.0, 0.0]), surface_drive=speed)
         )  # fmt: skip
         return len(self.model.rigid.shapes) - 1
@@ -78,7 +85,7 @@ class Plant:
         return self.model.node_index(f"/{name}")
 
     def chain(self, *names):
-        for a, b in zip(names, names[1:], strict=False):
+        for a, b in itertools.pairwise(names):
             self.model.nodes[self.index(a)].next.append(self.index(b))
 
 

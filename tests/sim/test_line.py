@@ -144,7 +144,9 @@ def test_merge_keeps_the_balance_and_lets_both_in(plant):
         return Zone(np.array([x, y, 1.15]), turn, np.array([half, 0.35, 0.4]), np.array([x, y, 0.8]))
 
     plant.add("T", NodeKind.SOURCE, interarrival=plant.constant(3.0), items=[0], weights=[1.0], zone=zone(-2.0, 0.25))
-    plant.add("D", NodeKind.CONVEYOR, length=2.0, speed=0.5, belt_shapes=[len(plant.model.rigid.shapes) - 1], zone=zone(-1.3, 1.0))
+    plant.add(
+        "D", NodeKind.CONVEYOR, length=2.0, speed=0.5, belt_shapes=[len(plant.model.rigid.shapes) - 1], zone=zone(-1.3, 1.0)
+    )
     plant.chain("S", "A", "C", "K")
     plant.chain("T", "D", "C")
     simulation = run(plant, 180)

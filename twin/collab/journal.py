@@ -24,7 +24,8 @@ _SCHEMA = """
 create table if not exists meta (key text primary key, value text not null);
 create table if not exists ops (
     seq integer primary key, session text not null, opid integer not null, user text not null, label text not null,
-    time_ns integer not null, kind text not null, target integer, txn blob not null, inverse blob not null, skipped blob not null);
+    time_ns integer not null, kind text not null, target integer,
+    txn blob not null, inverse blob not null, skipped blob not null);
 create table if not exists refusals (
     session text not null, opid integer not null, code text not null, reason text not null, path text not null,
     primary key (session, opid));

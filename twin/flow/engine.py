@@ -170,7 +170,7 @@ class _Run:
             if unlimited > UNLIMITED_MAX:
                 paths = [n.path for n in self.model.nodes if n.kind == NodeKind.BUFFER and n.capacity < 0]
                 raise WorkError(
-                    f"more than {UNLIMITED_MAX:,} items pile up in a buffer without a limit: the line cannot keep up with its sources",
+                    f"more than {UNLIMITED_MAX:,} items pile up in a buffer without a limit: the line is slower than its sources",
                     prim=", ".join(paths) or None,
                 )
         if (flags & int(kernel.LIVELOCK)).any():
@@ -201,8 +201,8 @@ class _Run:
     def _result(self, state: Any, flags: np.ndarray) -> FlowResult:
         s = {
             name: getattr(state, name).numpy()
-            for name in ("spawned", "sunk", "scrapped", "sunk_measured", "lead_us", "lead_hist", "pieces_us", "state_us", "entered",
-                         "left", "level_us", "events", "sunk_interval", "pieces_interval")
+            for name in ("spawned", "sunk", "scrapped", "sunk_measured", "lead_us", "lead_hist", "pieces_us", "state_us",
+                         "entered", "left", "level_us", "events", "sunk_interval", "pieces_interval")
         }  # fmt: skip
         n = len(self.model.nodes)
         horizon_us = self.total_us - self.warmup_us

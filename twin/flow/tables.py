@@ -85,7 +85,8 @@ def node_columns(model: FactoryModel) -> dict[str, np.ndarray]:
     out["next_begin"], out["slot_begin"], out["item_begin"] = [0], [0], [0]
     for index, node in enumerate(nodes):
         for name in ("kind", "interarrival", "saturated", "servers", "setup", "time_to_failure", "time_to_repair", "rework",
-                     "failure_while_working", "output", "blocking_before", "capacity", "lifo", "accumulating", "rule", "reject"):  # fmt: skip
+                     "failure_while_working", "output", "blocking_before", "capacity", "lifo", "accumulating", "rule",
+                     "reject"):  # fmt: skip
             out[name].append(int(getattr(node, name)))
         out["batch"].append(max(node.batch_size, 1))
         out["stream"].append(node.stream)

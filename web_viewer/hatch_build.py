@@ -17,11 +17,12 @@ class WebClientHook(BuildHookInterface):  # type: ignore[type-arg]
     PLUGIN_NAME = "web-client"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the client if it is missing.
+        """Take the sample scenes along, and build the client if it is missing.
 
         Raises:
             RuntimeError: Node 20 with npm is missing, or the build failed.
         """
+        self._add_scenes(build_data)
         client = Path(self.root) / "web_viewer"
         page = Path(self.root) / "twin" / "server" / "static" / "index.html"
         if os.environ.get("TWIN_SKIP_WEB") or page.exists() or not client.exists():
@@ -36,3 +37,12 @@ class WebClientHook(BuildHookInterface):  # type: ignore[type-arg]
             done = subprocess.run([npm, *command], cwd=client, check=False)
             if done.returncode != 0:
                 raise RuntimeError(f"npm {' '.join(command)} failed in web_viewer with exit code {done.returncode}")
+
+    def _add_scenes(self, build_data: dict[str, Any]) -> None:
+        """Samples go into the package; what running them left behind (projects, results) does not."""
+        scenes = Path(self.root) / "scenes"
+        for file in sorted(scenes.rglob("*")):
+            inside = file.relative_to(scenes)
+            leftover = any(part.startswith(".") or part.endswith(".results") for part in inside.parts)
+            if file.is_file() and not leftover:
+                build_data["force_include"][str(file)] = f"twin/_scenes/{inside.as_posix()}"

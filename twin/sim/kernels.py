@@ -19,9 +19,23 @@ from __future__ import annotations
 import warp as wp
 
 from twin.process.rules import BY_QUALITY, choice_is_kept, pick_by_weight
-from twin.sim.moves import ahead_of, begin_work, forget, glide, leave, may_leave, merge_clear, move_on, put_on, transfer
+from twin.sim.moves import (
+    ahead_of,
+    begin_work,
+    forget,
+    glide,
+    leave,
+    may_leave,
+    merge_clear,
+    move_on,
+    put_on,
+    stack_up,
+    take_off,
+    transfer,
+)
 from twin.sim.places import (
     BUFFER,
+    COLLECTED,
     CONVEYOR,
     DONE,
     FALLEN_M,
@@ -83,6 +97,7 @@ def finish(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: 
                     s.done[w, n] = s.done[w, n] + 1
                     s.defective[w, j] = s.defective[w, i]
         if t.output[n] >= 0:
+            take_off(g, w, i)
             s.pieces[w, i] = pieces
             s.born_us[w, i] = born
             s.done[w, n] = s.done[w, n] + 1
@@ -389,6 +404,8 @@ def step_line(
                     s.level[w, n] = s.level[w, n] - 1
                     forget(s, g, w, i)
                     phase = FREE
+            if (phase == IN_SERVICE or phase == COLLECTED) and g.alive[w, b] == 0:
+                stack_up(t, s, g, w, i, n)
             if phase == IN_SERVICE:
                 if s.repair_us[w, n] == wp.int64(0):
                     s.work_us[w, i] = s.work_us[w, i] - dt

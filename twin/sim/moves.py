@@ -138,6 +138,55 @@ def collect(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n:
 
 
 @wp.func
+def stack_up(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int):
+    """Show a collected item where it will stand on what leaves the station, once that place is clear: the pallet is seen to
+    grow. Layers fill from the deck up, the stack is level with the output's top."""
+    if t.output[n] < 0 or t.next_begin[n] == t.next_begin[n + 1]:
+        return
+    c = t.next[t.next_begin[n]]
+    if t.kind[c] == ROUTER:
+        if t.next_begin[c] == t.next_begin[c + 1]:
+            return
+        c = t.next[t.next_begin[c]]
+    whole = t.prototype_half[t.output[n]]
+    place = set_down(t, c, t.output[n])
+    rank = int(0)
+    for j in range(g.slots):
+        if j != i and s.phase[w, j] != FREE:
+            if s.node[w, j] == n:
+                if s.id[w, j] < s.id[w, i]:
+                    rank += 1
+            elif g.alive[w, g.first + j] != 0:
+                if wp.length(g.position[w, g.first + j] - place) < whole[0] + reach(t, g, w, j) + GAP_M:
+                    return
+    b = g.first + i
+    half = t.prototype_half[g.prototype[w, b]]
+    up = int(2)
+    side = int(1)
+    if t.up[1] > 0.5:
+        up = 1
+        side = 2
+    along = wp.max(int(whole[0] / half[0] + 0.05), 1)
+    across = wp.max(int(whole[side] / half[side] + 0.05), 1)
+    layers = (t.batch[n] + along * across - 1) / (along * across)
+    layer = rank / (along * across)
+    x = (float(rank % along) + 0.5) * 2.0 * half[0] - float(along) * half[0]
+    y = (float((rank / along) % across) + 0.5) * 2.0 * half[side] - float(across) * half[side]
+    z = whole[up] - float(2 * (layers - layer) - 1) * half[up]
+    local = wp.vec3(x, y, z)
+    if up == 1:
+        local = wp.vec3(x, z, y)
+    center = place - wp.quat_rotate(t.entry_rotation[c], t.prototype_com[t.output[n]] - t.prototype_center[t.output[n]])
+    p = g.prototype[w, b]
+    local = local + t.prototype_com[p] - t.prototype_center[p]
+    g.position[w, b] = center + wp.quat_rotate(t.entry_rotation[c], local)
+    g.rotation[w, b] = t.entry_rotation[c]
+    g.alive[w, b] = 1
+    g.generation[w, b] = g.generation[w, b] + 1
+    hold(g, w, i)
+
+
+@wp.func
 def admit(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, m: int):
     """The item has reached node ``m``, to which it already belongs."""
     kind = t.kind[m]

@@ -368,50 +368,6 @@ def closest_on_triangle(p: wp.vec3, a: wp.vec3, b: wp.vec3, c: wp.vec3) -> wp.ve
 
 
 @wp.func
-def box_triangle(
-    k: Work,
-    w: int,
-    i: int,
-    found: int,
-    pa: wp.vec3,
-    qa: wp.quat,
-    ha: wp.vec3,
-    a: wp.vec3,
-    b: wp.vec3,
-    c: wp.vec3,
-    margin: float,
-    deepest: float,
-) -> int:
-    """Box against the front of a triangle, along the triangle's normal only: no phantom walls at inner edges of a mesh."""
-    n = wp.cross(b - a, c - a)
-    area = wp.length(n)
-    if area < 1.0e-12:
-        return found
-    n = n / area
-    height = wp.dot(pa - a, n)
-    s = height - extent(qa, ha, n)
-    if height < 0.0 or s > margin or s < -deepest:
-        return found
-    u = wp.normalize(b - a)
-    v = wp.cross(n, u)
-    incident_face(k, w, i, pa, qa, ha, a, u, v, n)
-    b2 = wp.vec2(wp.dot(b - a, u), wp.dot(b - a, v))
-    c2 = wp.vec2(wp.dot(c - a, u), wp.dot(c - a, v))
-    # counter-clockwise edges a-b, b-c, c-a: inside is left of each
-    count = clip(k, w, i, 0, 4, b2[1], -b2[0], 0.0)
-    e = c2 - b2
-    count = clip(k, w, i, 1, count, e[1], -e[0], e[1] * b2[0] - e[0] * b2[1])
-    count = clip(k, w, i, 0, count, -c2[1], c2[0], 0.0)
-    for j in range(count):
-        p = k.polygon[w, i, 1, j]
-        if p[2] < margin:
-            found = add(k, w, i, found, a + u * p[0] + v * p[1] + n * (0.5 * p[2]), n, p[2])
-            if found >= FULL - 8:
-                found = reduce(k, w, i, 0, found)
-    return found
-
-
-@wp.func
 def gather_normals(k: Work, w: int, i: int, begin: int, end: int) -> int:
     """Bring the points that share the normal of the first one to the front; returns where the others begin."""
     n = k.found_normal[w, i, begin]

@@ -15,6 +15,8 @@ from twin.physics.kernels.data import BOX, CAPSULE, CYLINDER, HULL, RIM, RigidTa
 
 ROUNDS = wp.constant(24)
 """Iterations of the distance search; polytopes need about five."""
+ROUNDING = wp.constant(4.0e-7)
+"""Rounding of a support point, relative to the size of the shapes."""
 STANDING = wp.constant(0.95)
 """Cosine of the tilt up to which a cylinder stands on its face rather than on its rim."""
 TWO_PI = wp.constant(6.283185307179586)
@@ -170,6 +172,7 @@ def direction(t: RigidTables, a: Convex, b: Convex, limit: float):
     owners = Simplex()
     n = int(0)
     state = int(1)
+    size = wp.length(a.half) + wp.length(b.half) + wp.length(v)
     witness = wp.vec3(0.0, 0.0, 0.0)
     for _ in range(ROUNDS):
         pa = core_point(t, a, -v, a.bevel)
@@ -180,7 +183,7 @@ def direction(t: RigidTables, a: Convex, b: Convex, limit: float):
             state = -1
             break
         if n > 0:
-            if vv - vw <= 1.0e-6 * vv:
+            if vv - vw <= 1.0e-5 * vv + ROUNDING * size * wp.sqrt(vv):
                 break
         points[n] = w
         owners[n] = pa
@@ -202,6 +205,12 @@ def direction(t: RigidTables, a: Convex, b: Convex, limit: float):
         n = kept
         before = vv
         v = nearest
+        if n == 3:
+            # on a face the direction is its normal: far more exact than the point, which a long thin triangle blurs
+            normal = wp.cross(points[1] - points[0], points[2] - points[0])
+            area = wp.length_sq(normal)
+            if area > 0.0:
+                v = normal * (wp.dot(normal, points[0]) / area)
         if wp.length_sq(v) < 1.0e-12:
             state = 0
             break

@@ -11,7 +11,7 @@ import warp as wp
 
 from twin.physics.kernels.convex import Convex, direction, feature, flat_normal, gap, reach, way_out
 from twin.physics.kernels.data import BOX, CAPSULE, CYLINDER, HULL, RigidTables, Work
-from twin.physics.kernels.narrow import FULL, SEAM_M, add, clip, closest_on_triangle, reduce, sphere_point
+from twin.physics.kernels.narrow import FULL, SEAM_M, add, beyond_seam, clip, closest_on_triangle, reduce, sphere_point
 
 ALIGNED = wp.constant(0.9995)
 """Cosine of the angle between a contact's direction and a face up to which the face carries (1.8 degrees)."""
@@ -111,7 +111,7 @@ def convex_convex(t: RigidTables, k: Work, w: int, i: int, a: Convex, b: Convex,
                 return 0
             if s > -SEAM_M:
                 seams += 1
-                ahead = s + wp.dot(step, axis)
+                ahead = beyond_seam(s, wp.dot(step, axis))
                 if ahead > best:
                     best = ahead
                     seam = axis
@@ -125,8 +125,29 @@ def convex_convex(t: RigidTables, k: Work, w: int, i: int, a: Convex, b: Convex,
     s = gap(t, a, b, n)
     if s > margin:
         return 0
+    if seams > 1 and s < 0.0 and s + wp.dot(step, n) > 0.0:
+        return 0  # it is leaving by itself
     of_b, normal_b = feature(t, k, w, i, 2, b, n)
     of_a, normal_a = feature(t, k, w, i, 0, a, -n)
+    if s < 0.0:
+        # where less than the bevels overlap the cores meet at a corner: the face that separates more is the true direction
+        x = n
+        best = s + 1.0e-5
+        if of_b > 2:
+            y = gap(t, a, b, normal_b)
+            if y > best:
+                best = y
+                x = normal_b
+        if of_a > 2:
+            y = gap(t, a, b, -normal_a)
+            if y > best + 1.0e-4:
+                best = y
+                x = -normal_a
+        if best > s + 1.0e-5:
+            s = best
+            n = x
+            of_b, normal_b = feature(t, k, w, i, 2, b, n)
+            of_a, normal_a = feature(t, k, w, i, 0, a, -n)
     found = int(0)
     if of_b > 2 and wp.dot(n, normal_b) >= ALIGNED and wp.dot(n, normal_b) > -wp.dot(n, normal_a) - 1.0e-3:
         found = face_clip(k, w, i, of_b, of_a, normal_b, 1.0, margin)

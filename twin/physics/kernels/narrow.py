@@ -19,6 +19,8 @@ SEAM_M = wp.constant(0.004)
 """Two boxes that overlap less than this on two axes meet corner to corner: where they are heading decides [m]."""
 EDGE_BIAS_M = wp.constant(0.002)
 """An edge must separate by this much more than the best face [m]: faces make steadier manifolds."""
+LEVEL_M = wp.constant(0.002)
+"""Points this much less deep than the deepest still carry their share [m]."""
 SAME_NORMAL = wp.constant(0.97)
 
 
@@ -64,7 +66,8 @@ def swap(k: Work, w: int, i: int, a: int, b: int):
 
 @wp.func
 def reduce(k: Work, w: int, i: int, begin: int, end: int) -> int:
-    """Of the points [begin, end) keep four: the deepest, the farthest from it, and the two that span most area."""
+    """Of the points [begin, end) keep four: the deepest, the farthest from it, and the two that span most area, chosen among
+    those that are nearly as deep; where these are fewer than four, the deepest of the others beside them."""
     if end - begin <= 4:
         return end
     best = begin
@@ -72,6 +75,21 @@ def reduce(k: Work, w: int, i: int, begin: int, end: int) -> int:
         if k.found_depth[w, i, j] < k.found_depth[w, i, best] - 1.0e-5:
             best = j
     swap(k, w, i, begin, best)
+    level = k.found_depth[w, i, begin] + LEVEL_M
+    near = begin + 1
+    for j in range(begin + 1, end):
+        if k.found_depth[w, i, j] < level:
+            swap(k, w, i, near, j)
+            near += 1
+    if near - begin <= 4:
+        for m in range(near, begin + 4):
+            best = m
+            for j in range(m + 1, end):
+                if k.found_depth[w, i, j] < k.found_depth[w, i, best] - 1.0e-5:
+                    best = j
+            swap(k, w, i, m, best)
+        return begin + 4
+    end = near
     p0 = k.found[w, i, begin]
     n = k.found_normal[w, i, begin]
     best = begin + 1
@@ -126,6 +144,13 @@ def clip(k: Work, w: int, i: int, source: int, count: int, a: float, b: float, c
         previous = p
         d0 = d
     return out
+
+
+@wp.func
+def beyond_seam(s: float, way: float) -> float:
+    """How far apart two boxes are along an axis after a step of ``way``; a wall that is being reached must win clearly over the
+    ground that is lain on, or the overlap of a body at rest makes an edge of every seam."""
+    return s + way - wp.where(way < 0.0, SEAM_M * 0.5, 0.0)
 
 
 @wp.func
@@ -190,7 +215,7 @@ def box_box(
             best = a
         if s > -SEAM_M:
             seams += 1
-            ahead = s + wp.dot(step, axis) * wp.sign(distance)
+            ahead = beyond_seam(s, wp.dot(step, axis) * wp.sign(distance))
             if ahead > seam_value:
                 seam_value = ahead
                 seam = a
@@ -204,6 +229,8 @@ def box_box(
             value = wp.abs(wp.dot(d, axis)) - hb[best] - extent(qa, ha, axis)
         else:
             value = wp.abs(wp.dot(d, axis)) - ha[best - 3] - extent(qb, hb, axis)
+        if value < 0.0 and value + wp.dot(step, axis) * wp.sign(wp.dot(d, axis)) > 0.0:
+            return 0  # it is leaving by itself
     edge = int(-1)
     edge_value = value + EDGE_BIAS_M
     edge_normal = wp.vec3(0.0, 0.0, 0.0)

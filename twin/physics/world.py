@@ -138,7 +138,7 @@ class World:
         w, m = self.worlds, max(self.slots, 1)
         last = {
             "candidate": (CANDIDATES,),
-            "polygon": (2, SCRATCH),
+            "polygon": (3, SCRATCH),
             "found": (SCRATCH,),
             "found_depth": (SCRATCH,),
             "found_normal": (SCRATCH,),

@@ -1,5 +1,6 @@
 """A real Mosquitto and helpers to wait for what must happen soon."""
 
+import json
 import shutil
 import socket
 import subprocess
@@ -70,6 +71,50 @@ class Broker:
 
 def has_mosquitto() -> bool:
     return shutil.which("mosquitto") is not None or Path("/usr/sbin/mosquitto").is_file()
+
+
+PEERS = Path(__file__).parent / "peers"
+
+
+class Peer:
+    """A running device that takes a line of JSON as a command."""
+
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.port, self._process = port, process
+
+    def tell(self, **command: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+        self._process.stdin.flush()
+
+
+@pytest.fixture
+def start_peer():
+    """Starts a device of ``peers/``; it ends with the test, since its input is closed then."""
+    node = shutil.which("node")
+    if node is None or not (PEERS / "node_modules").is_dir():
+        pytest.skip("the devices of tests/connectors/peers are not installed (npm ci there)")
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(script: str, *arguments: object) -> "Peer":
+        port = free_port()
+        command = [str(node), str(PEERS / script), str(port), *map(str, arguments)]
+        running.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        assert running[-1].stdout is not None
+        assert running[-1].stdout.readline().strip() == b"ready"
+        return Peer(port, running[-1])
+
+    yield start
+    for process in running:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+        process.stdout.close()
 
 
 @pytest.fixture

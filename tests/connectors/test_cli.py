@@ -47,7 +47,7 @@ def test_a_plant_is_probed_browsed_and_tried_out(endpoint):
     (answer,) = json.loads(twin("probe", str(MAPPING), *fill).stdout)
     assert answer["ok"]
     assert "urn:twin:emulated:packaging-line" in answer["details"]["namespaces"]
-    tried = twin("dry-run", str(MAPPING), *fill, "--seconds", "3")
+    tried = twin("dry-run", str(MAPPING), *fill, "--seconds", "6")
     assert tried.returncode == 0, tried.stderr
     signals = {s["target"]: s for s in json.loads(tried.stdout)["signals"]}
     assert len(signals) == 6
@@ -88,4 +88,11 @@ def test_nobody_there_is_exit_code_1_and_nonsense_2(tmp_path):
 
 
 def test_drivers_are_listed():
-    assert [d["name"] for d in json.loads(twin("list", "--json").stdout)] == ["mqtt", "opcua"]
+    assert [d["name"] for d in json.loads(twin("list", "--json").stdout)] == [
+        "mqtt",
+        "opcua",
+        "sparkplug",
+        "modbus",
+        "http",
+        "replay",
+    ]

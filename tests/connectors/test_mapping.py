@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from twin.connectors.drivers.mqtt.payload import PayloadError, match, parse_time
+from twin.connectors.drivers.mqtt.topics import match
 from twin.connectors.lint import lint
 from twin.connectors.mapping import parse
 from twin.connectors.secret import Redactor
+from twin.connectors.stamps import StampError, parse_time
 from twin.connectors.units import compile_unit
 from twin.core.errors import MappingError
 from twin.model.factory import Signal
@@ -144,7 +145,7 @@ def test_times_are_read_whatever_their_form(value, expected):
 def test_what_is_no_time_is_refused(value):
     from datetime import UTC
 
-    with pytest.raises(PayloadError):
+    with pytest.raises(StampError):
         parse_time(value, UTC)
 
 

@@ -184,6 +184,52 @@ def dry_run(
         raise typer.Exit(1)
 
 
+@app.command()
+def export(
+    history: Annotated[Path, typer.Argument(help="A history file.")],
+    out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")],
+    signal: Annotated[list[str] | None, typer.Option(help="PRIM:NAME; may be given again. Without it all.")] = None,
+    begin: Annotated[str | None, typer.Option(help="First moment, ISO 8601, UTC where it names no zone.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last moment.")] = None,
+    json: Json = False,
+) -> None:
+    """Write recorded samples as Parquet."""
+    from twin.core.samples import SignalKey
+    from twin.history import Recording, export_parquet
+
+    if out.exists() and out.samefile(history):
+        raise InputError("would replace the history itself", file=out, attribute="--out")
+    recording = Recording(history)
+    try:
+        count = export_parquet(
+            recording,
+            out,
+            signals=[SignalKey.parse(s) for s in signal] if signal else None,
+            begin_ns=_moment("--begin", begin, 0),
+            end_ns=_moment("--end", end, 2**62),
+        )
+    finally:
+        recording.close()
+    size = out.stat().st_size
+    if json:
+        print(json_module.dumps({"samples": count, "bytes": size, "file": str(out)}, indent=2))
+    else:
+        print(f"{count} samples, {size} bytes: {out}")
+
+
+def _moment(flag: str, text: str | None, default: int) -> int:
+    from datetime import UTC
+
+    from twin.connectors.stamps import StampError, parse_time
+
+    if text is None:
+        return default
+    try:
+        return parse_time(text, UTC)
+    except StampError as error:
+        raise InputError(str(error), attribute=flag) from error
+
+
 def _listen(plant: Any, seconds: float) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0.0:
@@ -210,6 +256,7 @@ def _load(path: Path, variables: list[str] | None) -> Mapping:
 
 def _open(source: str, variables: list[str] | None) -> Mapping:
     """A mapping file, or a mapping of nothing at an address."""
+    from twin.connectors.drivers import KINDS
     from twin.connectors.inspect import driver_of
     from twin.connectors.mapping import ConnectionEntry, Mapping
 
@@ -217,7 +264,9 @@ def _open(source: str, variables: list[str] | None) -> Mapping:
         return _load(Path(source), variables)
     driver = driver_of(source)
     if driver is None:
-        raise InputError("no driver speaks this", attribute=source.partition("://")[0], allowed=["mqtt", "mqtts", "opc.tcp"])
+        raise InputError(
+            "no driver speaks this", attribute=source.partition("://")[0], allowed=[k.address for k in KINDS.values()]
+        )
     return Mapping("command line", Path.cwd(), (ConnectionEntry(name=driver, driver=driver, address=source),), ())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from twin.connectors.mapping import Point, ResolvedConnection
 from twin.core.errors import WorkError
@@ -128,6 +128,15 @@ class Driver(Protocol):
 
     async def write(self, requests: Sequence[WriteRequest]) -> list[WriteResult]:
         """Write while run() runs, and read back where the protocol can."""
+        ...
+
+
+@runtime_checkable
+class Receiver(Protocol):
+    """A driver that is handed payloads by whoever receives them."""
+
+    def push(self, channel: str, payload: bytes, secret: str | None) -> int:
+        """Deliver one payload while run() runs; returns how many values were good. Raises Rejected."""
         ...
 
 

@@ -18,6 +18,8 @@ from twin.core.samples import BAD_NO_COMMUNICATION, UNCERTAIN_LAST_USABLE, Sampl
 NAMED_LOSSES = 1000
 """So many places are counted by name; further ones together."""
 OTHERS = "other places"
+CLOCK_PATIENCE_S = 10.0
+"""When nothing but old stamps has come for so long, the source's clock was set back and they are the news [s]."""
 
 
 class StateBoard:
@@ -39,7 +41,11 @@ class StateBoard:
 
 @dataclass
 class _Tracked:
-    """What is remembered of a signal. ``heard``: monotonic [s]; ``gap``: stamp [ns] of the last sample that told of silence."""
+    """What is remembered of a signal.
+
+    ``heard``: monotonic [s]. ``gap``: stamp [ns] of the last sample that told of silence. ``newest``: newest source time [ns]
+    on this connection, heard at ``newest_heard``.
+    """
 
     point: Point
     heard: float
@@ -51,6 +57,19 @@ class _Tracked:
     ever: bool = False
     stale: bool = False
     gap: int | None = None
+    newest: int | None = None
+    newest_heard: float = 0.0
+
+    def is_late(self, reading: Reading) -> bool:
+        """Whether an older value comes after a newer one, as from a buffer; not so once a clock was set back."""
+        now = time.monotonic()
+        stamp = reading.source_time
+        if stamp is None:
+            return False
+        if self.newest is not None and stamp < self.newest and now - self.newest_heard < CLOCK_PATIENCE_S:
+            return True
+        self.newest, self.newest_heard = stamp, now
+        return False
 
 
 @dataclass(frozen=True)
@@ -88,6 +107,8 @@ class Intake:
         self.losses: Counter[tuple[str, str]] = Counter()
         """(reason, where) -> how many."""
         self.received = 0
+        self.late = 0
+        """Samples that came after a newer one of their signal: in history, and not the state."""
         self.connected_once = False
         self.rate = 0.0
         for point in self._points:
@@ -103,13 +124,20 @@ class Intake:
         for tracked in self._tracked.values():
             tracked.heard = now
             tracked.stale = False
+            tracked.newest = None
 
     def offer(self, batch: Iterable[Reading]) -> None:
-        samples = []
+        samples: list[Sample] = []
+        late: list[Sample] = []
         for reading in batch:
             self.received += 1
-            samples += self._accept(reading)
+            accepted, is_late = self._accept(reading)
+            (late if is_late else samples).extend(accepted)
         self._deliver(samples)
+        if late:
+            self.late += len(late)
+            if self._recorder is not None:
+                self._recorder.append(late)
 
     def reject(self, reason: str, where: str, count: int = 1) -> None:
         place = (reason, where)
@@ -199,12 +227,15 @@ class Intake:
         tracked = self._tracked[key] = _Tracked(point, time.monotonic())
         return tracked
 
-    def _accept(self, reading: Reading) -> list[Sample]:
+    def _accept(self, reading: Reading) -> tuple[list[Sample], bool]:
+        """The samples of a reading, and whether they are late."""
         point = reading.point
         key = point.key(reading.captures)
         tracked = self._tracked.get(key) or self._track(point, key)
         tracked.heard, tracked.ever, tracked.stale = time.monotonic(), True, False
-        tracked.raw, tracked.reading = reading.value, reading
+        late = tracked.is_late(reading)
+        if not late:
+            tracked.raw, tracked.reading = reading.value, reading
         value, quality = reading.value, reading.quality
         if value is not None and point.numeric:
             number = _number(value)
@@ -215,8 +246,11 @@ class Intake:
                 value = point.convert.to(number)
             else:
                 value = number
+        if late:
+            times = reading.source_time, reading.server_time, reading.receive_time
+            return [Sample(key, value, quality, *times, self._origin)], True
         if self._within_deadband(tracked, value, quality):
-            return []
+            return [], False
         tracked.value, tracked.quality, tracked.delivered = value, quality, value
         sample = Sample(key, value, quality, reading.source_time, reading.server_time, reading.receive_time, self._origin)
         samples = [sample]
@@ -226,7 +260,7 @@ class Intake:
                 # second sample at the time of receipt the gap would seem to go on.
                 samples.append(Sample(key, value, quality, None, reading.server_time, reading.receive_time, self._origin))
             tracked.gap = None
-        return samples
+        return samples, False
 
     @staticmethod
     def _within_deadband(tracked: _Tracked, value: Value, quality: int) -> bool:

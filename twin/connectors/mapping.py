@@ -42,7 +42,7 @@ class ConnectionEntry(Strict):
     name: str = Field(min_length=1)
     driver: str
     address: str
-    origin: Literal["plant", "emulated"] = "plant"
+    origin: Literal["plant", "emulated", "replay"] = "plant"
     options: dict[str, Any] = {}
 
 
@@ -134,9 +134,13 @@ class Point:
 
 @dataclass(frozen=True)
 class ResolvedConnection:
-    """A connection with its secrets in place, for one attempt. Its text shows none of them."""
+    """A connection with its secrets in place, for one attempt. Its text shows none of them.
+
+    ``folder`` is the mapping's, from which relative files are named.
+    """
 
     name: str
+    folder: Path
     address: str = field(repr=False)
     options: Any = field(repr=False)
 
@@ -171,7 +175,7 @@ class Mapping:
             parsed = kind(connection.driver, file=self.file, attribute=f"{where}.driver").options(**options)
         except ValidationError as error:
             raise _located(error, self.file, f"{where}.options", redactor) from None
-        return ResolvedConnection(connection.name, address, parsed)
+        return ResolvedConnection(connection.name, self.folder, address, parsed)
 
 
 def load(path: Path | str, *, variables: dict[str, str] | None = None) -> Mapping:
@@ -213,7 +217,16 @@ def parse(text: str, *, file: str, folder: Path, variables: dict[str, str] | Non
             raise MappingError(
                 f"two connections are named {connection.name!r}", file=file, attribute=f"connections[{number}].name"
             )
-        kind(connection.driver, file=file, attribute=f"connections[{number}].driver")
+        spoken = kind(connection.driver, file=file, attribute=f"connections[{number}].driver")
+        if spoken.replays != (connection.origin == "replay"):
+            if "origin" in connection.model_fields_set:
+                raise MappingError(
+                    f"values of the driver {spoken.name!r} cannot be called {connection.origin!r}",
+                    file=file,
+                    attribute=f"connections[{number}].origin",
+                    allowed=["replay"] if spoken.replays else ["plant", "emulated"],
+                )
+            document.connections[number] = connection.model_copy(update={"origin": "replay"})
         drivers[connection.name] = connection.driver
     points = tuple(_compile(i, entry, drivers, file) for i, entry in enumerate(document.signals))
     return Mapping(file, folder, tuple(document.connections), points)
@@ -227,8 +240,11 @@ def _compile(index: int, entry: SignalEntry, drivers: dict[str, str], file: str)
         raise MappingError(
             f"no connection {entry.connection!r}", file=file, attribute=f"{where}.connection", allowed=sorted(drivers)
         )
+    spoken = kind(drivers[entry.connection])
+    if entry.write is not None and not spoken.writes:
+        raise MappingError(f"nothing can be written through the driver {spoken.name!r}", file=file, attribute=f"{where}.write")
     try:
-        source = kind(drivers[entry.connection]).source(**entry.source)
+        source = spoken.source(**entry.source)
     except ValidationError as error:
         raise _located(error, file, f"{where}.source") from None
     unit = entry.unit if entry.unit is not None else entry.raw_unit

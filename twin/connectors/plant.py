@@ -98,6 +98,10 @@ class Plant:
             for (reason, where), count in list(supervisor.intake.losses.items())
         }
 
+    def late(self) -> dict[str, int]:
+        """Samples by connection that came after a newer one of their signal: recorded, and not shown as the state."""
+        return {name: supervisor.intake.late for name, supervisor in self._supervisors.items()}
+
     def view(self) -> list[SignalView]:
         """Every signal with its raw and its converted value."""
         return [row for s in self._supervisors.values() for row in s.intake.view()]
@@ -124,6 +128,20 @@ class Plant:
             "write answered", user=user, signal=str(key), quality=f"0x{result.quality:08X}", read_back=result.read_back
         )
         return result
+
+    async def push(self, connection: str, channel: str, payload: bytes, *, secret: str | None = None) -> int:
+        """Deliver what somebody sent to ``connection``; returns how many values were good. For any event loop.
+
+        Raises:
+            Rejected: ``path``: no such connection or channel, ``role``: wrong secret, ``limit``: too large, ``gone``: stopped.
+        """
+        supervisor = self._supervisors.get(connection)
+        if supervisor is None:
+            raise Rejected("path", f"no connection {connection!r}", attribute=connection)
+        if self._loop is None or not self._thread.is_alive():
+            raise Rejected("gone", "the connections are stopped", attribute=connection)
+        delivering = asyncio.run_coroutine_threadsafe(supervisor.push(channel, payload, secret), self._loop)
+        return await asyncio.wrap_future(delivering)
 
     def _permit(self, key: SignalKey, permission: Any, value: object) -> None:
         where = {"prim": key.prim, "attribute": key.name}

@@ -12,13 +12,13 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from twin.connectors.base import Driver, Fatal, Plan, Reading, Retryable, WriteRequest, WriteResult
+from twin.connectors.base import Driver, Fatal, Plan, Reading, Receiver, Retryable, WriteRequest, WriteResult
 from twin.connectors.drivers import kind
 from twin.connectors.intake import Intake
 from twin.connectors.mapping import ConnectionEntry, Mapping, Point
 from twin.connectors.secret import Redactor
 from twin.core import log
-from twin.core.errors import InputError, TwinError, WorkError
+from twin.core.errors import InputError, Rejected, TwinError, WorkError
 from twin.core.samples import BAD_NO_COMMUNICATION
 from twin.protocol.messages import ConnectorStatus
 
@@ -185,6 +185,18 @@ class Supervisor:
                 await driver.subscribe(missing)
         except TimeoutError:
             raise Retryable(f"subscribing took more than {self._timing.connect:g} s") from None
+
+    async def push(self, channel: str, payload: bytes, secret: str | None) -> int:
+        """Hand a payload to the driver; returns how many values were good.
+
+        Raises:
+            Rejected: The driver takes none, is not running, or refuses.
+        """
+        if not isinstance(self._driver, Receiver):
+            running = self._driver is not None
+            reason = "this connection takes nothing that is sent to it" if running else "the connection is not running"
+            raise Rejected("path" if running else "gone", reason, attribute=self._connection.name)
+        return self._driver.push(channel, payload, secret)
 
     async def write(self, point: Point, raw: float | int | bool | str) -> WriteResult:
         """Write one raw value.

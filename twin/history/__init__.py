@@ -1,7 +1,8 @@
 """The historian: append samples, ask for the latest at a moment, a range, a downsampled range; retention."""
 
 from twin.history.columns import Columns
+from twin.history.export import export_parquet
 from twin.history.historian import Historian, HistoryLosses
-from twin.history.store import SignalSummary
+from twin.history.reader import Recording, SignalSummary
 
-__all__ = ["Columns", "Historian", "HistoryLosses", "SignalSummary"]
+__all__ = ["Columns", "Historian", "HistoryLosses", "Recording", "SignalSummary", "export_parquet"]

@@ -15,8 +15,9 @@ from twin.core.clock import now_ns
 from twin.core.errors import WorkError
 from twin.core.samples import Sample, SignalKey
 from twin.history.columns import Columns, downsample
+from twin.history.reader import SignalSummary
 from twin.history.rows import Row, pack, unpack
-from twin.history.store import SEAL_ROWS, SignalSummary, Store
+from twin.history.store import SEAL_ROWS, Store
 
 QUEUE_SAMPLES = 200_000
 GROUP_S = 0.1
@@ -133,25 +134,25 @@ class Historian:
 
     def latest_at(self, key: SignalKey, t_ns: int) -> Sample | None:
         """The last sample of ``key`` at or before ``t_ns`` [ns UTC], None where there is none."""
-        row = self._store.read_latest(key, t_ns)
+        row = self._store.reader.read_latest(key, t_ns)
         return None if row is None else unpack(key, row)
 
     def range(self, key: SignalKey, t0_ns: int, t1_ns: int, points: int | None = None) -> Columns:
         """Samples of ``key`` with ``t0_ns <= time <= t1_ns`` [ns UTC], thinned for a chart ``points`` wide where given."""
-        columns = self._store.read_columns(key, t0_ns, t1_ns)
+        columns = self._store.reader.read_columns(key, t0_ns, t1_ns)
         return columns if points is None else downsample(columns, points)
 
     def samples(self, key: SignalKey, t0_ns: int, t1_ns: int) -> list[Sample]:
         """As range(), whole samples with all their times and their origin: what a replay needs."""
-        return [unpack(key, row) for row in self._store.read(key, t0_ns, t1_ns)]
+        return [unpack(key, row) for row in self._store.reader.read(key, t0_ns, t1_ns)]
 
     def signals(self) -> list[SignalSummary]:
         """(prim, name, first_ns, last_ns, count) of everything recorded."""
-        return self._store.summaries()
+        return self._store.reader.summaries()
 
     def units(self) -> dict[SignalKey, str]:
         """UCUM units by signal, as far as declared."""
-        return self._store.units()
+        return self._store.reader.units()
 
     def close(self) -> None:
         """Write what is waiting and close the file. A second call does nothing.

@@ -7,21 +7,16 @@ leave the tail, so a crash at any moment finds each row in exactly one of the tw
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from twin.core.errors import InputError
 from twin.core.samples import SignalKey
-from twin.history.chunks import block_of, decode, decode_block, encode
-from twin.history.columns import Columns
+from twin.history.chunks import decode, encode
+from twin.history.reader import FORMAT, ROW, Reader, rows_of
 from twin.history.rows import Row
 
-FORMAT = 1
 SEAL_ROWS = 4096
 
 _SCHEMA = """
@@ -39,17 +34,6 @@ CREATE TABLE IF NOT EXISTS chunk (
 );
 CREATE INDEX IF NOT EXISTS chunk_by_time ON chunk (signal, first, last);
 """
-_ROW = "time, kind, value, quality, receive, source, server, origin"
-
-
-class SignalSummary(NamedTuple):
-    """What is recorded of a signal; times in ns UTC."""
-
-    prim: str
-    name: str
-    first_ns: int
-    last_ns: int
-    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -81,8 +65,7 @@ class Store:
             self._writer.execute(f"PRAGMA user_version = {FORMAT}")
         except sqlite3.DatabaseError as error:
             raise InputError(f"cannot be used as a history file: {error}", file=path) from error
-        self._reader = _open(path)
-        self._read_lock = threading.Lock()
+        self.reader = Reader(_open(path))
         self._ids: dict[SignalKey, int] = {
             SignalKey(prim, name): number for number, prim, name in self._writer.execute("SELECT id, prim, name FROM signal")
         }
@@ -90,8 +73,7 @@ class Store:
         self._tail_rows = dict(self._writer.execute("SELECT signal, count(*) FROM tail GROUP BY signal"))
 
     def close(self) -> None:
-        with self._read_lock:
-            self._reader.close()
+        self.reader.close()
         self._writer.close()
 
     # ---- writing
@@ -126,7 +108,7 @@ class Store:
                 fresh = self._not_sealed(signal, new)
                 before = self._writer.total_changes
                 self._writer.executemany(
-                    f"INSERT OR IGNORE INTO tail (signal, {_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    f"INSERT OR IGNORE INTO tail (signal, {ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [(signal, *row) for row in fresh],
                 )
                 added = self._writer.total_changes - before
@@ -154,7 +136,7 @@ class Store:
         full = [signal for signal, count in self._tail_rows.items() if count >= self._seal_rows]
         for signal in full:
             with self._transaction():
-                rows = _rows(self._writer.execute(f"SELECT {_ROW} FROM tail WHERE signal = ? ORDER BY time, receive", (signal,)))
+                rows = rows_of(self._writer.execute(f"SELECT {ROW} FROM tail WHERE signal = ? ORDER BY time, receive", (signal,)))
                 parts = [rows[begin : begin + self._seal_rows] for begin in range(0, len(rows), self._seal_rows)]
                 self._writer.executemany(
                     "INSERT INTO chunk (signal, first, last, count, received, data) VALUES (?, ?, ?, ?, ?, ?)",
@@ -201,87 +183,3 @@ class Store:
             self._writer.execute(f"PRAGMA {n}").fetchone()[0] for n in ("page_count", "freelist_count", "page_size")
         )
         return int((pages - free) * size)
-
-    # ---- reading
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        """One consistent view, so that a row that is being sealed is seen once."""
-        with self._read_lock:
-            self._reader.execute("BEGIN")
-            try:
-                yield self._reader
-            finally:
-                self._reader.execute("COMMIT")
-
-    def read(self, key: SignalKey, t0_ns: int, t1_ns: int) -> list[Row]:
-        """Rows with ``t0_ns <= time <= t1_ns`` in order of time, then of arrival."""
-        chunks, rows = self._between(key, t0_ns, t1_ns)
-        rows += [r for data in chunks for r in decode(data) if t0_ns <= r.time <= t1_ns]
-        rows.sort(key=_order)
-        return rows
-
-    def read_columns(self, key: SignalKey, t0_ns: int, t1_ns: int) -> Columns:
-        """As read(), only what a chart needs, and without a Python object for each row."""
-        chunks, rows = self._between(key, t0_ns, t1_ns)
-        blocks = [*map(decode_block, chunks), block_of(rows)]
-        time, receive, quality = (np.concatenate([getattr(b, c) for b in blocks]) for c in ("time", "receive", "quality"))
-        parts = [values for values in (b.values() for b in blocks) if len(values)]
-        value = np.concatenate(parts) if parts else np.zeros(0)
-        order = np.lexsort((receive, time))
-        inside = order[(time[order] >= t0_ns) & (time[order] <= t1_ns)]
-        return Columns(time[inside], value[inside].tolist(), quality[inside])
-
-    def _between(self, key: SignalKey, t0_ns: int, t1_ns: int) -> tuple[list[bytes], list[Row]]:
-        """Chunks that reach into a stretch, and the rows of the tail in it."""
-        with self._snapshot() as db:
-            span = (self._id(db, key), t1_ns, t0_ns)
-            chunks = db.execute("SELECT data FROM chunk WHERE signal = ? AND first <= ? AND last >= ?", span).fetchall()
-            tail = _rows(db.execute(f"SELECT {_ROW} FROM tail WHERE signal = ? AND time <= ? AND time >= ?", span))
-        return [data for (data,) in chunks], tail
-
-    def read_latest(self, key: SignalKey, t_ns: int) -> Row | None:
-        """The last row at or before ``t_ns``."""
-        with self._snapshot() as db:
-            signal = self._id(db, key)
-            latest = _rows(
-                db.execute(
-                    f"SELECT {_ROW} FROM tail WHERE signal = ? AND time <= ? ORDER BY time DESC, receive DESC LIMIT 1",
-                    (signal, t_ns),
-                )
-            )
-            # late rows may sit in any chunk that reaches past the best found so far
-            chunks = db.execute("SELECT last, data FROM chunk WHERE signal = ? AND first <= ? ORDER BY last DESC", (signal, t_ns))
-            for last, data in chunks:
-                if latest and last < latest[0].time:
-                    break
-                latest = sorted([*latest, *(r for r in decode(data) if r.time <= t_ns)], key=_order)[-1:]
-        return latest[0] if latest else None
-
-    @staticmethod
-    def _id(db: sqlite3.Connection, key: SignalKey) -> int:
-        found = db.execute("SELECT id FROM signal WHERE prim = ? AND name = ?", (key.prim, key.name)).fetchone()
-        return int(found[0]) if found else -1
-
-    def summaries(self) -> list[SignalSummary]:
-        with self._snapshot() as db:
-            found = db.execute(
-                "SELECT prim, name, min(first), max(last), sum(count) FROM signal JOIN ("
-                " SELECT signal, first, last, count FROM chunk"
-                " UNION ALL SELECT signal, min(time), max(time), count(*) FROM tail GROUP BY signal"
-                ") AS part ON part.signal = signal.id GROUP BY signal.id ORDER BY prim, name"
-            ).fetchall()
-        return [SignalSummary(*row) for row in found]
-
-    def units(self) -> dict[SignalKey, str]:
-        with self._snapshot() as db:
-            found = db.execute("SELECT prim, name, unit FROM signal WHERE unit != ''").fetchall()
-        return {SignalKey(prim, name): unit for prim, name, unit in found}
-
-
-def _order(row: Row) -> tuple[int, int]:
-    return row.time, row.receive
-
-
-def _rows(found: Iterable[tuple[object, ...]]) -> list[Row]:
-    return [Row(*columns) for columns in found]  # type: ignore[arg-type]

@@ -8,14 +8,21 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from twin.connectors.base import Driver
+from twin.connectors.drivers.http.config import HttpOptions, HttpSource
+from twin.connectors.drivers.modbus.config import ModbusOptions, ModbusSource
 from twin.connectors.drivers.mqtt.config import MqttOptions, MqttSource
 from twin.connectors.drivers.opcua.config import OpcuaOptions, OpcuaSource
+from twin.connectors.drivers.replay.config import ReplayOptions, ReplaySource
+from twin.connectors.drivers.sparkplug.config import SparkplugOptions, SparkplugSource
 from twin.core.errors import MappingError
 
 
 @dataclass(frozen=True)
 class DriverKind:
-    """A driver: what it speaks, the models of its ``options`` and of a signal's ``source``, and where its class is."""
+    """A driver: what it speaks, the models of its ``options`` and of a signal's ``source``, and where its class is.
+
+    ``writes``: it can write to a plant at all. ``replays``: what it delivers is called ``replay``, whatever a mapping says.
+    """
 
     name: str
     summary: str
@@ -24,6 +31,8 @@ class DriverKind:
     source: type[BaseModel]
     module: str
     class_name: str
+    writes: bool = False
+    replays: bool = False
 
     def load(self) -> type[Driver]:
         """Import the driver class."""
@@ -42,6 +51,7 @@ KINDS = {
             MqttSource,
             "twin.connectors.drivers.mqtt.driver",
             "MqttDriver",
+            writes=True,
         ),
         DriverKind(
             "opcua",
@@ -51,6 +61,46 @@ KINDS = {
             OpcuaSource,
             "twin.connectors.drivers.opcua.driver",
             "OpcuaDriver",
+            writes=True,
+        ),
+        DriverKind(
+            "sparkplug",
+            "Sparkplug B edge nodes and devices, as a host application on an MQTT broker",
+            "sparkplug://HOST[:1883] or sparkplugs://HOST[:8883]",
+            SparkplugOptions,
+            SparkplugSource,
+            "twin.connectors.drivers.sparkplug.driver",
+            "SparkplugDriver",
+            writes=True,
+        ),
+        DriverKind(
+            "modbus",
+            "Modbus TCP devices and gateways: polled register blocks",
+            "modbus://HOST[:502]",
+            ModbusOptions,
+            ModbusSource,
+            "twin.connectors.drivers.modbus.driver",
+            "ModbusDriver",
+            writes=True,
+        ),
+        DriverKind(
+            "http",
+            "Devices that send to the twin: HTTP posts and websocket messages, JSON or plain",
+            "push://",
+            HttpOptions,
+            HttpSource,
+            "twin.connectors.drivers.http.driver",
+            "HttpDriver",
+        ),
+        DriverKind(
+            "replay",
+            "Recorded values: CSV, Parquet, history files, at any speed",
+            "replay://FILE",
+            ReplayOptions,
+            ReplaySource,
+            "twin.connectors.drivers.replay.driver",
+            "ReplayDriver",
+            replays=True,
         ),
     )
 }

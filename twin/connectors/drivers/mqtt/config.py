@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
 
 from twin.connectors.mapping import Strict
-
-
-def _timezone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError(f"{name!r} is not a time zone like UTC or Europe/Berlin") from None
-    return name
+from twin.connectors.payload import PayloadSource
+from twin.connectors.stamps import ZoneName
 
 
 def _filter(topic: str) -> str:
@@ -27,30 +20,27 @@ def _filter(topic: str) -> str:
     return topic
 
 
-class MqttOptions(Strict):
-    """Options of a connection. ``session``: a broker keeps messages of QoS 1 under ``client_id`` while we are away."""
+class MqttLogin(Strict):
+    """How a broker is entered. ``keepalive`` [s]: silence after which both sides think the other is gone."""
 
     username: str | None = None
     password: str | None = None
     client_id: str | None = None
-    session: bool = False
     keepalive: int = Field(15, ge=1, le=3600)
-    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     ca_file: str | None = None
 
 
-class MqttSource(Strict):
-    """A signal's source.
+class MqttOptions(MqttLogin):
+    """Options of a connection. ``session``: a broker keeps messages of QoS 1 under ``client_id`` while we are away."""
 
-    ``value`` and ``time`` are JSON pointers (``/a/0``) or paths (``a[0].b``) into a JSON payload; without ``value`` the
-    whole payload is a JSON scalar or plain text. ``batch``: the payload is a list of such documents. ``write_topic`` is
-    where writes are published, plain.
-    """
+    session: bool = False
+    timezone: ZoneName = "UTC"
+
+
+class MqttSource(PayloadSource):
+    """A signal's source: a topic, and where in its payload. ``write_topic`` is where writes are published, plain."""
 
     topic: Annotated[str, AfterValidator(_filter)]
-    value: str | None = None
-    time: str | None = None
-    batch: bool = False
     qos: Literal[0, 1, 2] = 1
     write_topic: str | None = None
 

@@ -1,4 +1,4 @@
-"""Payloads and topics: from bytes to a value with its time."""
+"""Payloads, from bytes to values with their times; the same for every protocol that carries JSON or plain text."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import tzinfo
 from typing import Any
 
 import msgspec
 
 from twin.connectors.base import Value
-from twin.connectors.drivers.mqtt.config import MqttSource
+from twin.connectors.mapping import Strict
+from twin.connectors.stamps import StampError, parse_time
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_FRACTION = re.compile(r"[.,](\d+)")
 _PATH_PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _json = msgspec.json.Decoder()
 
@@ -31,6 +29,18 @@ class Decoded:
 
     value: Value
     source_time: int | None
+
+
+class PayloadSource(Strict):
+    """Where in a payload a value is.
+
+    ``value`` and ``time`` are JSON pointers (``/a/0``) or paths (``a[0].b``) into a JSON payload; without ``value`` the
+    whole payload is a JSON scalar or plain text. ``batch``: the payload is a list of such documents.
+    """
+
+    value: str | None = None
+    time: str | None = None
+    batch: bool = False
 
 
 @functools.cache
@@ -52,33 +62,6 @@ def _pick(document: Any, pointer: str) -> Any:
     return document
 
 
-def parse_time(value: Any, zone: tzinfo) -> int:
-    """[ns UTC] from ISO 8601 (``zone`` where it names none) or seconds, ms, us or ns since 1970, told apart by size.
-
-    Raises:
-        PayloadError: Neither.
-    """
-    if isinstance(value, str):
-        fraction = _FRACTION.search(value)
-        text = value if fraction is None else value[: fraction.start()] + value[fraction.end() :]
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise PayloadError(f"time {value[:40]!r} is not ISO 8601") from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=zone)
-        digits = "0" if fraction is None else fraction[1][:9].ljust(9, "0")
-        return (moment - _EPOCH) // _MICROSECOND * 1000 + int(digits)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise PayloadError(f"time is {type(value).__name__}")
-    size = abs(value)
-    factor = 10**9 if size < 1e11 else 10**6 if size < 1e14 else 10**3 if size < 1e17 else 1
-    if isinstance(value, int):
-        return value * factor
-    # a float of seconds has no more than microseconds to give; rounded there, it is what the sender meant
-    return round(value * (factor // 1000)) * 1000 if factor >= 1000 else int(value)
-
-
 class Payload:
     """One payload, parsed at most once for all signals that read from it."""
 
@@ -87,7 +70,7 @@ class Payload:
         self._document: Any = None
         self._state = "unread"
 
-    def decode(self, source: MqttSource, zone: tzinfo) -> Iterator[Decoded | PayloadError]:
+    def decode(self, source: PayloadSource, zone: tzinfo) -> Iterator[Decoded | PayloadError]:
         """The values that ``source`` finds in it; an error in the place of each that it cannot read."""
         try:
             document = self._parse()
@@ -115,11 +98,16 @@ class Payload:
             for pointer, value in _leaves(document, "")
         ]
 
-    def _one(self, document: Any, source: MqttSource, zone: tzinfo) -> Decoded:
+    def _one(self, document: Any, source: PayloadSource, zone: tzinfo) -> Decoded:
         value = document if source.value is None else _pick(document, source.value)
         if isinstance(value, (dict, list)):
             raise PayloadError("value is not a scalar")
-        return Decoded(value, None if source.time is None else parse_time(_pick(document, source.time), zone))
+        if source.time is None:
+            return Decoded(value, None)
+        try:
+            return Decoded(value, parse_time(_pick(document, source.time), zone))
+        except StampError as error:
+            raise PayloadError(str(error)) from error
 
     def _parse(self) -> Any:
         if self._state == "unread":
@@ -144,19 +132,3 @@ def _leaves(document: Any, pointer: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{pointer}/{i}")
     else:
         yield pointer, document
-
-
-def match(levels: tuple[str, ...], topic: str) -> tuple[str, ...] | None:
-    """What the wildcards of a topic filter stand for in ``topic``; None where it does not match."""
-    parts = topic.split("/")
-    if topic.startswith("$") and levels[0] in ("+", "#"):
-        return None
-    captures: list[str] = []
-    for i, level in enumerate(levels):
-        if level == "#":
-            return (*captures, "/".join(parts[i:]))
-        if i >= len(parts) or (level not in ("+", parts[i])):
-            return None
-        if level == "+":
-            captures.append(parts[i])
-    return tuple(captures) if len(parts) == len(levels) else None

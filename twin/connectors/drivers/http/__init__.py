@@ -1,0 +1,1 @@
+"""Devices that send to the twin by HTTP or websocket."""

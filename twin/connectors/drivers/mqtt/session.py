@@ -1,0 +1,153 @@
+"""A client of a broker for as long as it is needed; shared by what speaks through MQTT."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+
+from twin.connectors.base import Fatal, Retryable
+from twin.connectors.drivers.mqtt.config import MqttLogin
+
+_FATAL_CODES = {1, 2, 4, 5, 132, 133, 134, 135}
+"""Connection answers that a person has to resolve: protocol, client id, login."""
+
+# The library repeats in its log what it raises, and knows the login.
+logging.getLogger("aiomqtt").setLevel(logging.CRITICAL)
+_quiet = logging.getLogger("twin.mqtt.client")
+_quiet.setLevel(logging.CRITICAL)
+
+
+class _HandOver(asyncio.Queue[aiomqtt.Message]):
+    """Stands where the library queues, and hands each message over at once.
+
+    The library forgets what is still queued when the connection ends, although it has acknowledged it. Nothing is ever
+    queued here, and a slow taker slows the socket down instead of filling memory. What the taker raises ends the attempt.
+    """
+
+    def __init__(self, take: Callable[[aiomqtt.Message], None], failed: asyncio.Future[None]) -> None:
+        super().__init__()
+        self._take, self._failed = take, failed
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        try:
+            self._take(item)
+        except Exception as error:  # noqa: BLE001  (inside the client's callback; it is raised again in run())
+            if not self._failed.done():
+                self._failed.set_exception(error)
+
+
+def open_session(
+    address: str,
+    options: MqttLogin,
+    *,
+    schemes: tuple[str, str] = ("mqtt", "mqtts"),
+    session: bool = False,
+    will: aiomqtt.Will | None = None,
+    queue_type: Any = None,
+) -> Session:
+    """A session to be entered. ``schemes``: without and with TLS; ``session``: the broker keeps messages while away.
+
+    Raises:
+        Fatal: The address or the options cannot work.
+    """
+    try:
+        url = urlsplit(address)
+        host, port = url.hostname, url.port
+    except ValueError:
+        host = port = url = None
+    if url is None or url.scheme not in schemes or not host:
+        allowed = [f"{scheme}://HOST:PORT" for scheme in schemes]
+        raise Fatal("the address is not understood", attribute="address", allowed=allowed)
+    secure = url.scheme == schemes[1]
+    try:
+        client = aiomqtt.Client(
+            host,
+            port or (8883 if secure else 1883),
+            username=options.username or (unquote(url.username) if url.username else None),
+            password=options.password or (unquote(url.password) if url.password else None),
+            identifier=options.client_id,
+            clean_session=not session,
+            keepalive=options.keepalive,
+            timeout=10.0,
+            tls_params=aiomqtt.TLSParameters(ca_certs=options.ca_file) if secure else None,
+            will=will,
+            logger=_quiet,
+            queue_type=queue_type,
+        )
+    except (OSError, ValueError) as error:  # certificate files
+        raise Fatal(f"the client cannot be set up: {error}") from error
+    return Session(client)
+
+
+class Receiving:
+    """Hands each message to ``take`` at once; what that raises ends the attempt.
+
+    Use ``queue_type`` for the session, then wait in until_over().
+    """
+
+    def __init__(self, take: Callable[[aiomqtt.Message], None]) -> None:
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        hand_over = functools.partial(_HandOver, take, self._failed)
+        self.queue_type = lambda maxsize: hand_over()
+
+    async def until_over(self, client: aiomqtt.Client) -> None:
+        """Returns or raises when the connection is over."""
+        lost = asyncio.create_task(_until_lost(client))
+        try:
+            await asyncio.wait({lost, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            lost.cancel()
+            self._failed.cancel()
+        for ended in (self._failed, lost):
+            if ended.done() and not ended.cancelled():
+                ended.result()
+
+
+class Session:
+    """A client for as long as it is needed; its errors become ours."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self._client = client
+
+    async def __aenter__(self) -> aiomqtt.Client:
+        try:
+            return await self._client.__aenter__()
+        except aiomqtt.MqttError as error:
+            raise _ours(error) from error
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            await self._client.__aexit__(kind, error, trace)
+        except aiomqtt.MqttError as closing:
+            if error is None:
+                raise _ours(closing) from closing
+        if isinstance(error, aiomqtt.MqttError):
+            raise _ours(error) from error
+
+
+def _ours(error: aiomqtt.MqttError) -> Retryable | Fatal:
+    if isinstance(error, MqttConnectError):
+        text = f"the broker refuses: {error.rc}"
+        return Fatal(text) if code_of(error.rc) in _FATAL_CODES else Retryable(text)
+    return Retryable(str(error) or "the connection to the broker was lost")
+
+
+def code_of(answer: Any) -> int:
+    """The number of an answer, which the library gives as a number or as an object."""
+    return int(getattr(answer, "value", answer))
+
+
+async def _until_lost(client: aiomqtt.Client) -> None:
+    async for _ in client.messages:  # nothing is ever queued: this waits for the end of the connection, which raises
+        pass
+
+
+def bytes_of(payload: object) -> bytes:
+    return bytes(payload) if isinstance(payload, (bytes, bytearray)) else str(payload or "").encode()

@@ -1,0 +1,1 @@
+"""Recorded values, played as if they came now."""

@@ -1,0 +1,1 @@
+"""Sparkplug B edge nodes and devices, through an MQTT broker."""

@@ -1,0 +1,57 @@
+"""Time stamps as devices write them: ISO 8601 or a number since 1970."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_FRACTION = re.compile(r"[.,](\d+)")
+
+
+class StampError(ValueError):
+    """Not a time; the message is a short reason."""
+
+
+def parse_time(value: Any, zone: tzinfo) -> int:
+    """[ns UTC] from ISO 8601 (``zone`` where it names none) or seconds, ms, us or ns since 1970, told apart by size.
+
+    Raises:
+        StampError: Neither.
+    """
+    if isinstance(value, str):
+        fraction = _FRACTION.search(value)
+        text = value if fraction is None else value[: fraction.start()] + value[fraction.end() :]
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise StampError(f"time {value[:40]!r} is not ISO 8601") from None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+        digits = "0" if fraction is None else fraction[1][:9].ljust(9, "0")
+        return (moment - _EPOCH) // _MICROSECOND * 1000 + int(digits)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise StampError(f"time is {type(value).__name__}")
+    size = abs(value)
+    factor = 10**9 if size < 1e11 else 10**6 if size < 1e14 else 10**3 if size < 1e17 else 1
+    if isinstance(value, int):
+        return value * factor
+    # a float of seconds has no more than microseconds to give; rounded there, it is what the sender meant
+    return round(value * (factor // 1000)) * 1000 if factor >= 1000 else int(value)
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"{name!r} is not a time zone like UTC or Europe/Berlin") from None
+    return name
+
+
+ZoneName = Annotated[str, AfterValidator(_timezone)]
+"""A time zone by its name, for stamps that name none."""

@@ -1,0 +1,159 @@
+"""The reading side of a history file: also of one that another process writes, or that nobody may write."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+
+from twin.core.errors import InputError
+from twin.core.samples import Sample, SignalKey
+from twin.history.chunks import block_of, decode, decode_block
+from twin.history.columns import Columns
+from twin.history.rows import Row, unpack
+
+FORMAT = 1
+ROW = "time, kind, value, quality, receive, source, server, origin"
+
+
+class SignalSummary(NamedTuple):
+    """What is recorded of a signal; times in ns UTC."""
+
+    prim: str
+    name: str
+    first_ns: int
+    last_ns: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+
+
+class Reader:
+    """Queries on one connection; methods are for any thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """One consistent view, so that a row that is being sealed is seen once."""
+        with self._lock:
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                self._connection.execute("COMMIT")
+
+    def read(self, key: SignalKey, t0_ns: int, t1_ns: int) -> list[Row]:
+        """Rows with ``t0_ns <= time <= t1_ns`` in order of time, then of arrival."""
+        chunks, rows = self._between(key, t0_ns, t1_ns)
+        rows += [r for data in chunks for r in decode(data) if t0_ns <= r.time <= t1_ns]
+        rows.sort(key=_order)
+        return rows
+
+    def read_columns(self, key: SignalKey, t0_ns: int, t1_ns: int) -> Columns:
+        """As read(), only what a chart needs, and without a Python object for each row."""
+        chunks, rows = self._between(key, t0_ns, t1_ns)
+        blocks = [*map(decode_block, chunks), block_of(rows)]
+        time, receive, quality = (np.concatenate([getattr(b, c) for b in blocks]) for c in ("time", "receive", "quality"))
+        parts = [values for values in (b.values() for b in blocks) if len(values)]
+        value = np.concatenate(parts) if parts else np.zeros(0)
+        order = np.lexsort((receive, time))
+        inside = order[(time[order] >= t0_ns) & (time[order] <= t1_ns)]
+        return Columns(time[inside], value[inside].tolist(), quality[inside])
+
+    def _between(self, key: SignalKey, t0_ns: int, t1_ns: int) -> tuple[list[bytes], list[Row]]:
+        """Chunks that reach into a stretch, and the rows of the tail in it."""
+        with self._snapshot() as db:
+            span = (self._id(db, key), t1_ns, t0_ns)
+            chunks = db.execute("SELECT data FROM chunk WHERE signal = ? AND first <= ? AND last >= ?", span).fetchall()
+            tail = rows_of(db.execute(f"SELECT {ROW} FROM tail WHERE signal = ? AND time <= ? AND time >= ?", span))
+        return [data for (data,) in chunks], tail
+
+    def read_latest(self, key: SignalKey, t_ns: int) -> Row | None:
+        """The last row at or before ``t_ns``."""
+        with self._snapshot() as db:
+            signal = self._id(db, key)
+            latest = rows_of(
+                db.execute(
+                    f"SELECT {ROW} FROM tail WHERE signal = ? AND time <= ? ORDER BY time DESC, receive DESC LIMIT 1",
+                    (signal, t_ns),
+                )
+            )
+            # late rows may sit in any chunk that reaches past the best found so far
+            chunks = db.execute("SELECT last, data FROM chunk WHERE signal = ? AND first <= ? ORDER BY last DESC", (signal, t_ns))
+            for last, data in chunks:
+                if latest and last < latest[0].time:
+                    break
+                latest = sorted([*latest, *(r for r in decode(data) if r.time <= t_ns)], key=_order)[-1:]
+        return latest[0] if latest else None
+
+    @staticmethod
+    def _id(db: sqlite3.Connection, key: SignalKey) -> int:
+        found = db.execute("SELECT id FROM signal WHERE prim = ? AND name = ?", (key.prim, key.name)).fetchone()
+        return int(found[0]) if found else -1
+
+    def summaries(self) -> list[SignalSummary]:
+        with self._snapshot() as db:
+            found = db.execute(
+                "SELECT prim, name, min(first), max(last), sum(count) FROM signal JOIN ("
+                " SELECT signal, first, last, count FROM chunk"
+                " UNION ALL SELECT signal, min(time), max(time), count(*) FROM tail GROUP BY signal"
+                ") AS part ON part.signal = signal.id GROUP BY signal.id ORDER BY prim, name"
+            ).fetchall()
+        return [SignalSummary(*row) for row in found]
+
+    def units(self) -> dict[SignalKey, str]:
+        with self._snapshot() as db:
+            found = db.execute("SELECT prim, name, unit FROM signal WHERE unit != ''").fetchall()
+        return {SignalKey(prim, name): unit for prim, name, unit in found}
+
+
+class Recording(Reader):
+    """A history file, opened for reading only.
+
+    Raises:
+        InputError: There is none, or it is not one that this program reads.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        path = Path(path)
+        if not path.is_file():
+            raise InputError("no such file", file=path)
+        try:
+            connection = sqlite3.connect(
+                f"file:{quote(str(path.absolute()))}?mode=ro",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=10.0,
+            )
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"cannot be read as a history file: {error}", file=path) from error
+        if version != FORMAT or not {"signal", "tail", "chunk"} <= tables:
+            connection.close()
+            raise InputError(f"is no history file of format {FORMAT}", file=path)
+        super().__init__(connection)
+
+    def samples(self, key: SignalKey, t0_ns: int, t1_ns: int) -> list[Sample]:
+        """Whole samples with ``t0_ns <= time <= t1_ns`` [ns UTC], in order of time."""
+        return [unpack(key, row) for row in self.read(key, t0_ns, t1_ns)]
+
+
+def _order(row: Row) -> tuple[int, int]:
+    return row.time, row.receive
+
+
+def rows_of(found: Iterable[tuple[object, ...]]) -> list[Row]:
+    return [Row(*columns) for columns in found]  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warp as wp
 
+from twin.flow.line import Line
 from twin.flow.places import (
     BINS,
     BUFFER,
@@ -35,7 +36,6 @@ from twin.flow.places import (
     SOURCE,
     STATION,
     ZERO,
-    Random,
     book_place,
     book_server,
     count_lead,
@@ -53,7 +53,6 @@ from twin.flow.places import (
     stop_belt,
 )
 from twin.flow.routes import goal_of, joined_bit, look_at, offer_room, server_for, turn_round_robin
-from twin.flow.state import FlowState
 from twin.flow.stations import (
     begin_service,
     fail_or_repair,
@@ -65,7 +64,6 @@ from twin.flow.stations import (
     switch_all,
     work,
 )
-from twin.flow.tables import FlowTables
 from twin.process.rules import pick_by_weight
 
 MOVES_AT_ONCE = wp.constant(1000000)
@@ -76,8 +74,10 @@ MOVES_AT_ONCE = wp.constant(1000000)
 
 
 @wp.func
-def arrive(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int):
+def arrive(g: Line, w: int, k: int, n: int):
     """An item turns up in the source: its prototype is drawn and it waits to leave."""
+    t = g[0].tables
+    s = g[0].state
     s.due[w, t.slot_clock[k]] = NEVER_US
     begin = t.node[n].item_begin
     end = t.node[n].item_end
@@ -85,75 +85,81 @@ def arrive(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int):
         return
     pick = end - 1
     if end - begin > 1:
-        pick = pick_by_weight(t.item_cumulative, begin, end, draw_uniform(t, s, r, w, n, 7))
-    item = new_item(s, w, t.item_prototype[pick])
+        pick = pick_by_weight(t.item_cumulative, begin, end, draw_uniform(g, w, n, 7))
+    item = new_item(g, w, t.item_prototype[pick])
     if item >= 0:
-        push_back(s, w, k, item)
+        push_back(g, w, k, item)
         s.slot[w, k].state = DONE
         s.slot[w, k].ready = s.rep[w].now
-        look_at(s, w, k)
+        look_at(g, w, k)
 
 
 @wp.func
-def wait_for_arrival(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int):
+def wait_for_arrival(g: Line, w: int, k: int, n: int):
     """The source is empty: when does the next item turn up?"""
+    t = g[0].tables
+    s = g[0].state
     s.slot[w, k].state = IDLE
     s.slot[w, k].ready = wp.int64(-1)
     if t.node[n].limit < ZERO or s.node[w, n].made < t.node[n].limit:
         if t.node[n].saturated != 0:
-            arrive(t, s, r, w, k, n)
+            arrive(g, w, k, n)
         elif t.node[n].interarrival >= 0:
-            set_due(t, s, w, k, n, draw_us(t, s, r, w, n, t.node[n].interarrival, 0))
-    book_place(t, s, w, n, k)
+            set_due(g, w, k, n, draw_us(g, w, n, t.node[n].interarrival, 0))
+    book_place(g, w, n, k)
 
 
 # ---- moves
 
 
 @wp.func
-def take_out(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> int:
+def take_out(g: Line, w: int, k: int, n: int) -> int:
     """The first item of slot ``k`` leaves node ``n``."""
+    t = g[0].tables
+    s = g[0].state
     kind = t.node[n].kind
     item = s.slot[w, k].head
     s.node[w, n].left = s.node[w, n].left + ONE
     if kind == SOURCE:
-        pop(s, w, k)
-        count_pieces(t, s, w, 1)
+        pop(g, w, k)
+        count_pieces(g, w, 1)
         s.rep[w].spawned = s.rep[w].spawned + ONE
         s.node[w, n].made = s.node[w, n].made + ONE
         s.node[w, n].entered = s.node[w, n].entered + ONE
         s.item[w, item].born = s.rep[w].now
-        wait_for_arrival(t, s, r, w, k, n)
+        wait_for_arrival(g, w, k, n)
         return item
-    count_level(s, w, n, -1)
+    count_level(g, w, n, -1)
     if kind == STATION:
-        pop(s, w, k)
+        pop(g, w, k)
         if s.slot[w, k].count > 0:
             s.slot[w, k].ready = s.rep[w].now
-            look_at(s, w, k)
+            look_at(g, w, k)
         else:
             s.slot[w, k].ready = wp.int64(-1)
             s.slot[w, k].state = IDLE
-            book_server(s, w, n, k)
-            offer_room(t, s, w, n)
+            book_server(g, w, n, k)
+            offer_room(g, w, n)
         return item
     if kind == BUFFER:
-        pop(s, w, k)
+        pop(g, w, k)
         s.slot[w, k].ready = wp.int64(-1)
         if s.slot[w, k].count > 0:
             s.slot[w, k].ready = s.rep[w].now
-            look_at(s, w, k)
+            look_at(g, w, k)
     else:
-        leave_belt(t, s, w, n, k)
-    book_place(t, s, w, n, k)
-    offer_room(t, s, w, n)
+        leave_belt(g, w, n, k)
+    book_place(g, w, n, k)
+    offer_room(g, w, n)
     return item
 
 
 @wp.func
-def sink(t: FlowTables, s: FlowState, w: int, n: int, item: int):
+def sink(g: Line, w: int, n: int, item: int):
+    t = g[0].tables
+    s = g[0].state
     pieces = s.item[w, item].pieces
-    count_pieces(t, s, w, -pieces)
+    count_pieces(g, w, -pieces)
     if t.node[n].reject != 0:
         s.rep[w].scrapped = s.rep[w].scrapped + wp.int64(pieces)
     else:
@@ -163,57 +169,61 @@ def sink(t: FlowTables, s: FlowState, w: int, n: int, item: int):
         s.sunk_interval[w, bin] = s.sunk_interval[w, bin] + pieces
         child = s.item[w, item].child
         if child < 0:
-            count_lead(s, w, item)
+            count_lead(g, w, item)
         while child >= 0:
-            count_lead(s, w, child)
+            count_lead(g, w, child)
             child = s.item[w, child].next
     s.node[w, n].left = s.node[w, n].left + ONE
-    free_with_children(s, w, item)
+    free_with_children(g, w, item)
 
 
 @wp.func
-def put_in(t: FlowTables, s: FlowState, r: Random, w: int, c: int, item: int, origin: int):
+def put_in(g: Line, w: int, c: int, item: int, origin: int):
     """The item enters node ``c``, which has room."""
+    t = g[0].tables
+    s = g[0].state
     kind = t.node[c].kind
     s.node[w, c].entered = s.node[w, c].entered + ONE
     if kind == SINK:
-        sink(t, s, w, c, item)
+        sink(g, w, c, item)
         return
-    count_level(s, w, c, 1)
+    count_level(g, w, c, 1)
     k = t.node[c].slot_begin
     if kind == STATION:
-        server = server_for(t, s, w, c, origin)
-        push_back(s, w, server, item)
+        server = server_for(g, w, c, origin)
+        push_back(g, w, server, item)
         if t.node[c].batch > 1:
-            s.slot[w, server].joined = s.slot[w, server].joined | joined_bit(t, c, origin)
+            s.slot[w, server].joined = s.slot[w, server].joined | joined_bit(g, c, origin)
             s.slot[w, server].state = COLLECTING
         if s.slot[w, server].count >= t.node[c].batch:
             if t.node[c].blocking_before != 0:
                 s.slot[w, server].state = READY
                 s.slot[w, server].ready = s.rep[w].now
-                look_at(s, w, server)
-                book_server(s, w, c, server)
+                look_at(g, w, server)
+                book_server(g, w, c, server)
             else:
-                begin_service(t, s, r, w, server, c)
+                begin_service(g, w, server, c)
         return
     if kind == BUFFER:
         if t.node[c].lifo != 0:
-            push_front(s, w, k, item)
+            push_front(g, w, k, item)
             s.slot[w, k].goal = -1
-            look_at(s, w, k)
+            look_at(g, w, k)
         else:
-            push_back(s, w, k, item)
+            push_back(g, w, k, item)
         if s.slot[w, k].ready < ZERO:
             s.slot[w, k].ready = s.rep[w].now
-            look_at(s, w, k)
+            look_at(g, w, k)
     else:
-        enter_belt(t, s, w, c, k, item)
-    book_place(t, s, w, c, k)
+        enter_belt(g, w, c, k, item)
+    book_place(g, w, c, k)
 
 
 @wp.func
-def settle(t: FlowTables, s: FlowState, r: Random, w: int) -> int:
+def settle(g: Line, w: int) -> int:
     """Move items until none can; returns how many moves that took."""
+    t = g[0].tables
+    s = g[0].state
     moves = int(0)
     while s.rep[w].todo > 0:
         listed = s.rep[w].todo
@@ -233,24 +243,24 @@ def settle(t: FlowTables, s: FlowState, r: Random, w: int) -> int:
         s.slot[w, k].listed = 0
         if since >= ZERO:
             n = t.slot_node[k]
-            goal = goal_of(t, s, r, w, k, n)
+            goal = goal_of(g, w, k, n)
             if goal >= 0:
                 if t.node[n].kind == STATION and s.slot[w, k].state == READY:
-                    begin_service(t, s, r, w, k, n)
+                    begin_service(g, w, k, n)
                 else:
-                    item = take_out(t, s, r, w, k, n)
+                    item = take_out(g, w, k, n)
                     if t.node[n].routed != 0:
-                        turn_round_robin(t, s, w, n, goal)
+                        turn_round_robin(g, w, n, goal)
                     if t.node[n].rework == goal:
                         s.item[w, item].defective = 0
-                    put_in(t, s, r, w, goal, item, n)
+                    put_in(g, w, goal, item, n)
                 moves += 1
                 if moves > MOVES_AT_ONCE:
                     s.rep[w].flags = s.rep[w].flags | LIVELOCK
                 if (s.rep[w].flags & (LIVELOCK | OVERFLOW)) != ZERO:
                     return moves
     if t.crews > 0:
-        serve_all(t, s, r, w)
+        serve_all(g, w)
     return moves
 
 
@@ -258,52 +268,56 @@ def settle(t: FlowTables, s: FlowState, r: Random, w: int) -> int:
 
 
 @wp.func
-def happen(t: FlowTables, s: FlowState, r: Random, w: int, c: int):
+def happen(g: Line, w: int, c: int):
     """Clock ``c`` is due."""
+    t = g[0].tables
+    s = g[0].state
     k = t.clock_slot[c]
     if k >= 0:
         n = t.slot_node[k]
         kind = t.node[n].kind
         if kind == STATION:
             if s.slot[w, k].state == SETUP:
-                work(t, s, r, w, k, n)
+                work(g, w, k, n)
             else:
-                finish(t, s, r, w, k, n)
+                finish(g, w, k, n)
             return
         if kind == SOURCE:
-            arrive(t, s, r, w, k, n)
+            arrive(g, w, k, n)
         else:
             s.due[w, c] = NEVER_US
             s.slot[w, k].ready = s.rep[w].now
-            look_at(s, w, k)
+            look_at(g, w, k)
             if t.node[n].accumulating == 0:
-                stop_belt(t, s, w, n, HALT_BLOCKED)
-        book_place(t, s, w, n, k)
+                stop_belt(g, w, n, HALT_BLOCKED)
+        book_place(g, w, n, k)
         return
     n = t.clock_node[c]
     if n >= 0:
         if t.node[n].kind == STATION:
-            fail_or_repair(t, s, r, w, n)
+            fail_or_repair(g, w, n)
         else:
             s.due[w, c] = NEVER_US
-            offer_room(t, s, w, n)
+            offer_room(g, w, n)
         return
     shift = t.clock_shift[c]
     s.shift_at[w, shift] = s.shift_at[w, shift] + 1
-    next_switch(t, s, w, shift, c)
-    switch_all(t, s, w, shift, on_shift(t, s, w, shift))
+    next_switch(g, w, shift, c)
+    switch_all(g, w, shift, on_shift(g, w, shift))
 
 
 @wp.func
-def is_stuck(t: FlowTables, s: FlowState, w: int) -> bool:
+def is_stuck(g: Line, w: int) -> bool:
     """Items wait to move, all are on shift, and nothing is due that could let them."""
+    t = g[0].tables
+    s = g[0].state
     if s.rep[w].spawned == s.rep[w].sunk + s.rep[w].scrapped:
         return False
     for c in range(t.timed):
         if s.due[w, c] != NEVER_US:
             return False
     for shift in range(t.shifts):
-        if on_shift(t, s, w, shift) == 0:
+        if on_shift(g, w, shift) == 0:
             return False
     for k in range(t.slots):
         if s.slot[w, k].ready >= ZERO:
@@ -313,15 +327,12 @@ def is_stuck(t: FlowTables, s: FlowState, w: int) -> bool:
 
 @wp.kernel
 def begin_line(
-    # model
-    t: FlowTables,
-    r: Random,
-    first: int,
-    # state in/out
-    s: FlowState,
+    g: Line,
 ):
     """An empty line at time 0: the item pool, and the first arrivals and failures are drawn."""
-    w = first + wp.tid()
+    t = g[0].tables
+    s = g[0].state
+    w = wp.tid()
     for i in range(t.items):
         s.item[w, i].next = wp.where(i + 1 < t.items, i + 1, -1)
     for k in range(t.slots):
@@ -338,31 +349,28 @@ def begin_line(
         s.node[w, n].last_type = -1
         s.node[w, n].front = LONG_AGO
         if t.node[n].kind == SOURCE:
-            wait_for_arrival(t, s, r, w, t.node[n].slot_begin, n)
+            wait_for_arrival(g, w, t.node[n].slot_begin, n)
         if t.node[n].kind == STATION and t.node[n].time_to_failure >= 0:
-            s.node[w, n].time_left = draw_us(t, s, r, w, n, t.node[n].time_to_failure, 2)
+            s.node[w, n].time_left = draw_us(g, w, n, t.node[n].time_to_failure, 2)
             if t.node[n].failure_while_working == 0:
                 s.due[w, t.node[n].clock] = s.node[w, n].time_left
     for shift in range(t.shifts):
         s.shift_at[w, shift] = t.shift_first[shift]
-        next_switch(t, s, w, shift, t.timed + shift)
+        next_switch(g, w, shift, t.timed + shift)
         if t.shift_on[shift] == 0:
-            switch_all(t, s, w, shift, 0)
-    settle(t, s, r, w)
+            switch_all(g, w, shift, 0)
+    settle(g, w)
 
 
 @wp.kernel
 def advance(
-    # model
-    t: FlowTables,
-    r: Random,
-    first: int,
+    g: Line,
     until_us: wp.int64,
-    # state in/out
-    s: FlowState,
 ):
     """All events up to and including ``until_us``."""
-    w = first + wp.tid()
+    t = g[0].tables
+    s = g[0].state
+    w = wp.tid()
     at_once = int(0)
     events = ZERO
     running = (s.rep[w].flags & (LIVELOCK | OVERFLOW)) == ZERO
@@ -381,15 +389,15 @@ def advance(
                 at_once = 0
             s.rep[w].now = due
             events += ONE
-            happen(t, s, r, w, clock)
-            at_once += 1 + settle(t, s, r, w)
+            happen(g, w, clock)
+            at_once += 1 + settle(g, w)
             if at_once > MOVES_AT_ONCE:
                 s.rep[w].flags = s.rep[w].flags | LIVELOCK
             if (s.rep[w].flags & (LIVELOCK | OVERFLOW)) != ZERO:
                 running = False
     s.rep[w].events = s.rep[w].events + events
     s.rep[w].now = until_us
-    if is_stuck(t, s, w):
+    if is_stuck(g, w):
         s.rep[w].flags = s.rep[w].flags | DEADLOCK
     for k in range(t.slots):
         n = t.slot_node[k]
@@ -400,14 +408,12 @@ def advance(
 
 @wp.kernel
 def forget_warm_up(
-    # model
-    t: FlowTables,
-    first: int,
-    # state in/out
-    s: FlowState,
+    g: Line,
 ):
     """Statistics of the horizon begin here; the line goes on as it is."""
-    w = first + wp.tid()
+    t = g[0].tables
+    s = g[0].state
+    w = wp.tid()
     now = s.rep[w].now
     for n in range(t.nodes):
         s.node[w, n].level_us = -wp.int64(s.node[w, n].level) * now

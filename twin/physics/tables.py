@@ -12,6 +12,7 @@ from twin.core.findings import Findings
 from twin.model.rigid import Body, RigidModel, ShapeKind
 from twin.physics.colliders import Collider, fixed_collider, moving_collider
 from twin.physics.geometry import rotate, rotation_matrix
+from twin.physics.joints import silent_pairs
 from twin.physics.kernels.data import RigidTables
 
 
@@ -152,6 +153,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
         ignores[a, b] = ignores[b, a] = 1
     t.groups = groups if model.group_filter else 1
     t.group_ignores = wp.array(ignores, dtype=wp.int32, device=device)
-    t.pairs = wp.array(np.array(model.filtered_pairs or [(-1, -1)], np.int32), dtype=wp.int32, device=device)
-    t.pair_count = len(model.filtered_pairs)
+    silent = silent_pairs(model)
+    t.pairs = wp.array(np.array(silent or [(-1, -1)], np.int32), dtype=wp.int32, device=device)
+    t.pair_count = len(silent)
     return Uploaded(t, findings, keep)

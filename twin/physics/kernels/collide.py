@@ -95,11 +95,18 @@ def ignores(t: RigidTables, a: int, b: int) -> bool:
     if t.groups > 1:
         if t.group_ignores[t.group[a], t.group[b]] != 0:
             return True
-    x = t.source[a]
-    y = t.source[b]
-    for f in range(t.pair_count):
-        if (t.pairs[f, 0] == x and t.pairs[f, 1] == y) or (t.pairs[f, 0] == y and t.pairs[f, 1] == x):
-            return True
+    x = wp.min(t.source[a], t.source[b])
+    y = wp.max(t.source[a], t.source[b])
+    low = int(0)
+    high = t.pair_count
+    while low < high:
+        middle = (low + high) // 2
+        if t.pairs[middle, 0] < x or (t.pairs[middle, 0] == x and t.pairs[middle, 1] < y):
+            low = middle + 1
+        else:
+            high = middle
+    if low < t.pair_count:
+        return t.pairs[low, 0] == x and t.pairs[low, 1] == y
     return False
 
 

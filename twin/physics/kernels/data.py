@@ -10,6 +10,8 @@ POINTS = 32
 """Contact points that one body can own."""
 CANDIDATES = 64
 """Bodies and colliders near one body that are looked at."""
+JOINT_IMPULSES = 21
+"""Scalar impulses of a joint: six lower limits, six upper ones, six drives, two distances, a cone."""
 SCRATCH = 40
 """Points of one manifold while it is made."""
 RIM_POINTS = 16
@@ -19,6 +21,9 @@ MAX_POINTS = wp.constant(POINTS)
 MAX_CANDIDATES = wp.constant(CANDIDATES)
 
 RIM = wp.constant(RIM_POINTS)
+
+AXES = wp.constant(6)
+JOINT_ROWS = wp.constant(JOINT_IMPULSES)
 
 BOX = wp.constant(0)
 SPHERE = wp.constant(1)
@@ -90,8 +95,50 @@ class RigidTables:
     # filters
     groups: int
     group_ignores: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [groups, groups]
-    pairs: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # RigidModel.shapes pairs that ignore each other [F,2]
+    pairs: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # pairs of RigidModel.shapes that ignore each other, sorted [F,2]
     pair_count: int
+
+
+@wp.struct
+class JointTables:
+    """Joints of the stage's bodies [J]; axes are X, Y, Z, then the rotations about them."""
+
+    count: int
+    body0: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # -1: the world
+    body1: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    position0: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] from the centre of mass
+    rotation0: wp.array(dtype=wp.quat)  # type: ignore[valid-type]
+    position1: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
+    rotation1: wp.array(dtype=wp.quat)  # type: ignore[valid-type]
+    lower: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # [J,6] m and rad; above upper: locked
+    upper: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
+    locks_slide: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # some translation is locked
+    locks_turn: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    driven: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [J,6] 0 no, 1 by forces, 2 by accelerations
+    stiffness: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N/m, N m/rad
+    damping: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N s/m, N m s/rad
+    max_force: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N, N m
+    min_distance: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m], below 0: none
+    max_distance: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
+    cone0: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [rad] towards Y, below 0: none
+    cone1: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # towards Z
+    break_force: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [N]
+    break_torque: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [N m]
+    begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first of a body's entries in ``of_body`` [bodies+1]
+    of_body: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+
+
+@wp.struct
+class JointState:
+    """State of the joints [W,J]; impulses carry over to the next step."""
+
+    broken: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    target: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,J,6] m, rad
+    target_velocity: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,J,6] m/s, rad/s
+    point: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [N s] of the locked translations, in body 0's frame
+    turn: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [N m s] of the locked rotations
+    row: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,J,JOINT_ROWS]
+    error: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,J,6] of the drives, at the start of the substep
 
 
 @wp.struct

@@ -232,6 +232,10 @@ export class World {
     for (const { mesh, draws, casts } of this.batches) if (draws[0].body) mesh.castShadow = cast && casts;
   }
 
+  showMovers(visible: boolean): void {
+    for (const { mesh, draws } of this.batches) if (draws[0].body) mesh.visible = visible;
+  }
+
   // ---- questions
 
   get meshes(): THREE.InstancedMesh[] {
@@ -286,10 +290,15 @@ export class World {
 
   /** Bounds of the line: its nodes if it has some, else everything that is no ground plane [m, stage axes]. */
   extent(): THREE.Box3 {
+    return this.parts().reduce((all, box) => all.union(box), new THREE.Box3());
+  }
+
+  /** As ``extent``, one box for each node: together they are much tighter than the box around all. */
+  parts(): THREE.Box3[] {
     const nodes = this.scene.nodes.map((n) => n.path);
-    const box = this.bounds(nodes.filter((p) => !nodes.some((q) => q !== p && isWithin(p, q))), "stage");
-    if (!box.isEmpty()) return box;
+    const boxes = nodes.filter((p) => !nodes.some((q) => q !== p && isWithin(p, q))).map((p) => this.bounds([p], "stage"));
+    if (boxes.some((b) => !b.isEmpty())) return boxes;
     const drawn = [...this.drawsOf.values()].filter((d) => d.node.doc.geometry?.kind !== "plane");
-    return this.bounds(drawn.map((d) => d.node.path), "stage");
+    return [this.bounds(drawn.map((d) => d.node.path), "stage")];
   }
 }

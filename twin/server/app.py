@@ -24,6 +24,7 @@ from twin.protocol.messages import PROTOCOL_VERSION
 from twin.server.auth import Guard
 from twin.server.host import Host
 from twin.server.hub import Hub
+from twin.server.replay import TrackRecorder, replay_router
 from twin.server.ws import serve_client
 
 STATIC = Path(__file__).parent / "static"
@@ -54,6 +55,7 @@ class VersionLabel(BaseModel):
 def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str = "") -> FastAPI:
     """The application around a started host."""
     hub = Hub()
+    track = TrackRecorder(host.settings.project / "track")
     cookie = "twin_" + hashlib.sha256(str(host.settings.project.resolve()).encode()).hexdigest()[:12]
 
     @asynccontextmanager
@@ -63,8 +65,17 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         def publish(event: Event) -> None:
             loop.call_soon_threadsafe(hub.publish, event)
 
+        def record() -> None:
+            for event in host.runtime.current():
+                track.publish(event)
+            host.runtime.subscribe(track.publish)
+
         host.runtime.subscribe(publish)
+        track.start()
+        if host.runtime.state != "failed":
+            await owner(record)
         yield
+        await asyncio.to_thread(track.close)
 
     app = FastAPI(title="Twin", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.hub = hub
@@ -175,6 +186,7 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
             return PlainTextResponse(NOT_BUILT, status_code=503)
         return FileResponse(index, headers={"Cache-Control": "no-cache"})
 
+    app.include_router(replay_router(track))
     if STATIC.exists():
         app.mount("/", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Guard, host=host, hosts=hosts, public=public, cookie=cookie)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from twin import __version__
 from twin.collab import ROLES, may
 from twin.core.errors import Rejected, TwinError
-from twin.core.samples import SignalKey
+from twin.core.samples import SignalKey, is_bad
 from twin.live import Event
 from twin.protocol.messages import PROTOCOL_VERSION
 from twin.server.auth import Guard
@@ -129,18 +129,24 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         return Response(data, media_type="application/octet-stream", headers=headers)
 
     @app.get("/api/history")
-    async def history(prim: str, name: str, t0_ns: int, t1_ns: int, points: int = 2000) -> JSONResponse:
+    async def history(prim: str, name: str, t0_ns: int, t1_ns: int, points: int = 2000, before: bool = False) -> JSONResponse:
+        """``before``: also the last sample ahead of ``t0_ns``, which says what held then."""
         key = SignalKey(prim, name)
         points = max(2, min(points, MAX_POINTS))
         columns = await asyncio.to_thread(host.history.range, key, t0_ns, t1_ns, points)
+        time_ns, value, quality = columns.time_ns.tolist(), columns.value, columns.quality.tolist()
+        earlier = await asyncio.to_thread(host.history.latest_at, key, t0_ns - 1) if before else None
+        if earlier is not None:
+            held = None if is_bad(earlier.quality) else earlier.value
+            time_ns, value, quality = [earlier.time, *time_ns], [held, *value], [earlier.quality, *quality]
         return JSONResponse(
             {
                 "prim": prim,
                 "name": name,
                 "unit": host.history.units().get(key, ""),
-                "time_ns": [str(t) for t in columns.time_ns.tolist()],
-                "value": columns.value,
-                "quality": columns.quality.tolist(),
+                "time_ns": [str(t) for t in time_ns],
+                "value": value,
+                "quality": quality,
             }
         )
 

@@ -43,6 +43,13 @@ describe("drawn", () => {
     expect(drawn(track, options({ stepped: true, runs: [[0, 60_000]] })).value).toEqual([1, 1]);
   });
 
+  it("shows a value that hardly ever changes as a line, from the first moments of a run on", () => {
+    const track: Track = { time: [1000, 39_400], value: [5, 5], quality: [GOOD, GOOD] };
+    const d = drawn(track, options({ runs: [[0, 10_000], [40_000, 60_000]], holdUntil: 60_000 }));
+    expect(d.time.filter((_, i) => d.value[i] !== null)).toEqual([1000, 10_000, 39_400, 60_000]);
+    expect(d.value.filter((v) => v === null)).toHaveLength(1);
+  });
+
   it("keeps bad samples as gaps and tells bands of quality", () => {
     const track: Track = { time: [0, 1000, 2000, 3000, 4000], value: [1, null, null, 2, 3], quality: [GOOD, BAD, BAD, UNCERTAIN, GOOD] };
     const d = drawn(track, options());

@@ -35,8 +35,8 @@ export interface DrawOptions {
 /** A pause this many times the usual one is a gap. */
 const UNUSUAL = 6;
 const SHORTEST_GAP_MS = 3000;
-/** A restart is seen as a gap from this length on. */
-const SHORTEST_STOP_MS = 1500;
+/** A restart is seen as a gap from this length on; the first samples of a run come a moment before it is noted. */
+const SHORTEST_STOP_MS = 2000;
 
 /** History, and behind its end what has arrived live. */
 export function joined(history: Track, live: Track): Track {
@@ -115,12 +115,12 @@ export function drawn(track: Track, options: DrawOptions): Drawn {
       else out.bands.push({ from: t, to: end, quality: kind });
     }
     if (v === null) continue;
-    const halt = halts.find((h) => h[0] < end && h[1] > t);
+    const halt = halts.find((h) => Math.min(h[1], end) - Math.max(h[0], t) > SHORTEST_STOP_MS);
     if (halt || (!open && end - t > longest)) {
       // A value that holds is drawn up to the moment at which nothing more was recorded.
-      if (halt && options.stepped && halt[0] > t) add(halt[0], v);
+      if (halt && longest === Infinity && halt[0] > t) add(halt[0], v);
       add(Math.min(end, (out.time.at(-1) ?? t) + 0.5), null);
-    } else if (open && options.holdUntil > t) add(options.holdUntil, v);
+    } else if (open && end > t && end - t <= longest) add(end, v);
   }
   return out;
 }

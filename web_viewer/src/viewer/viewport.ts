@@ -83,8 +83,8 @@ export class Viewport {
     };
     this.geometries = new GeometryCache(soon, (message) => session.ui.toast("error", message));
     this.materials = new MaterialCache(this.quality.software, () => this.invalidate());
-    this.world = new World(session.scene, this.geometries, this.materials, session.poses, (path) => session.pending.matrix(path));
-    this.goods = new Goods(this.geometries, this.materials, session.poses);
+    this.world = new World(session.scene, this.geometries, this.materials, session, (path) => session.pending.matrix(path));
+    this.goods = new Goods(this.geometries, this.materials, session);
     this.scene.add(this.world.root);
     this.world.root.add(this.goods.root);
     this.outline = new Outline(this.world);
@@ -110,6 +110,12 @@ export class Viewport {
       this.moving = true;
     };
     session.onBodies = soon;
+    session.onSwap = () => {
+      this.goods.rebuild(session.prototypes, session.scene.prototypes);
+      this.castMovers();
+      this.gizmo.update();
+      this.moving = true;
+    };
     session.onPreview = (path, matrix) => {
       this.world.override(path, matrix);
       this.gizmo.update();
@@ -223,8 +229,10 @@ export class Viewport {
       this.invalidate();
     }
     let moved = false;
+    const { replay } = this.session;
+    if (replay.advance(performance.now())) this.moving = true;
     if (this.moving) {
-      this.moving = this.session.poses.sample(performance.now());
+      this.moving = !replay.active && this.session.poses.sample(performance.now());
       this.world.followPoses();
       this.goods.followPoses();
       moved = true;

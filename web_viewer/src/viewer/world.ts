@@ -46,7 +46,7 @@ export class World {
     private readonly scene: SceneStore,
     private readonly geometries: GeometryCache,
     private readonly materials: MaterialCache,
-    private readonly poses: PoseStream,
+    private readonly shownBy: { readonly poses: PoseStream },
     /** Local matrix of an edit of this user that the server has not confirmed. */
     private readonly pendingMatrix: (path: string) => number[] | undefined,
   ) {}
@@ -83,8 +83,9 @@ export class World {
   /** Pose of a body's frame: streamed where it is known and nobody is dragging it, else as authored. */
   private bodyFrame(body: PrimNode): THREE.Matrix4 {
     const id = body.doc.body ?? -1;
-    if (this.poses.bodyKnown[id] && !this.held(body)) {
-      const p = this.poses.bodies;
+    const { poses } = this.shownBy;
+    if (poses.bodyKnown[id] && !this.held(body)) {
+      const p = poses.bodies;
       const at = 7 * id;
       return new THREE.Matrix4().compose(
         new THREE.Vector3(p[at], p[at + 1], p[at + 2]),

@@ -25,6 +25,7 @@ from twin.server.auth import Guard
 from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.replay import TrackRecorder, replay_router
+from twin.server.studies import studies_router
 from twin.server.ws import serve_client
 
 STATIC = Path(__file__).parent / "static"
@@ -193,6 +194,7 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         return FileResponse(index, headers={"Cache-Control": "no-cache"})
 
     app.include_router(replay_router(track))
+    app.include_router(studies_router(host))
     if STATIC.exists():
         app.mount("/", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Guard, host=host, hosts=hosts, public=public, cookie=cookie)  # type: ignore[arg-type]

@@ -18,12 +18,14 @@ from pydantic import BaseModel, Field
 from twin import __version__
 from twin.collab import ROLES, may
 from twin.core.errors import Rejected, TwinError
-from twin.core.samples import SignalKey
+from twin.core.samples import SignalKey, is_bad
 from twin.live import Event
 from twin.protocol.messages import PROTOCOL_VERSION
 from twin.server.auth import Guard
 from twin.server.host import Host
 from twin.server.hub import Hub
+from twin.server.replay import TrackRecorder, replay_router
+from twin.server.studies import studies_router
 from twin.server.ws import serve_client
 
 STATIC = Path(__file__).parent / "static"
@@ -54,6 +56,7 @@ class VersionLabel(BaseModel):
 def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str = "") -> FastAPI:
     """The application around a started host."""
     hub = Hub()
+    track = TrackRecorder(host.settings.project / "track")
     cookie = "twin_" + hashlib.sha256(str(host.settings.project.resolve()).encode()).hexdigest()[:12]
 
     @asynccontextmanager
@@ -63,8 +66,17 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         def publish(event: Event) -> None:
             loop.call_soon_threadsafe(hub.publish, event)
 
+        def record() -> None:
+            for event in host.runtime.current():
+                track.publish(event)
+            host.runtime.subscribe(track.publish)
+
         host.runtime.subscribe(publish)
+        track.start()
+        if host.runtime.state != "failed":
+            await owner(record)
         yield
+        await asyncio.to_thread(track.close)
 
     app = FastAPI(title="Twin", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.hub = hub
@@ -118,18 +130,24 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         return Response(data, media_type="application/octet-stream", headers=headers)
 
     @app.get("/api/history")
-    async def history(prim: str, name: str, t0_ns: int, t1_ns: int, points: int = 2000) -> JSONResponse:
+    async def history(prim: str, name: str, t0_ns: int, t1_ns: int, points: int = 2000, before: bool = False) -> JSONResponse:
+        """``before``: also the last sample ahead of ``t0_ns``, which says what held then."""
         key = SignalKey(prim, name)
         points = max(2, min(points, MAX_POINTS))
         columns = await asyncio.to_thread(host.history.range, key, t0_ns, t1_ns, points)
+        time_ns, value, quality = columns.time_ns.tolist(), columns.value, columns.quality.tolist()
+        earlier = await asyncio.to_thread(host.history.latest_at, key, t0_ns - 1) if before else None
+        if earlier is not None:
+            held = None if is_bad(earlier.quality) else earlier.value
+            time_ns, value, quality = [earlier.time, *time_ns], [held, *value], [earlier.quality, *quality]
         return JSONResponse(
             {
                 "prim": prim,
                 "name": name,
                 "unit": host.history.units().get(key, ""),
-                "time_ns": [str(t) for t in columns.time_ns.tolist()],
-                "value": columns.value,
-                "quality": columns.quality.tolist(),
+                "time_ns": [str(t) for t in time_ns],
+                "value": value,
+                "quality": quality,
             }
         )
 
@@ -175,6 +193,8 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
             return PlainTextResponse(NOT_BUILT, status_code=503)
         return FileResponse(index, headers={"Cache-Control": "no-cache"})
 
+    app.include_router(replay_router(track))
+    app.include_router(studies_router(host))
     if STATIC.exists():
         app.mount("/", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(Guard, host=host, hosts=hosts, public=public, cookie=cookie)  # type: ignore[arg-type]

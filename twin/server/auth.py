@@ -50,7 +50,10 @@ class Guard:
 
         async def send_with_headers(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message = message | {"headers": [*message.get("headers", []), *_HEADERS]}
+                own = message.get("headers", [])
+                # two policies would both hold: a page that brings a narrower one of its own (a report) has only that
+                given = {name.lower() for name, _ in own}
+                message = message | {"headers": [*own, *(h for h in _HEADERS if h[0] not in given)]}
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

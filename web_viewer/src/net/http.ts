@@ -60,11 +60,13 @@ export async function getAsset(hash: string): Promise<ArrayBuffer> {
   return (await answer(await fetch(assetUrl(hash), { credentials: "same-origin" }))).arrayBuffer();
 }
 
+const nsOf = (ms: number): string => String(BigInt(Math.round(ms)) * 1000000n);
+
 /** Nanoseconds UTC, a decimal string where a number could not hold them, as milliseconds. */
 export const msOfNs = (ns: string | number): number =>
   typeof ns === "string" ? Number(BigInt(ns) / 1000n) / 1000 : ns / 1e6;
 
-/** History of one signal between two times [ms UTC], at most ``points`` rows. */
+/** History of one signal between two times [ms UTC], about ``points`` rows, and the row before, which holds at the beginning. */
 export async function getHistory(
   prim: string,
   name: string,
@@ -72,8 +74,32 @@ export async function getHistory(
   t1: number,
   points: number,
 ): Promise<{ time: number[]; value: unknown[]; quality: number[] }> {
-  const ns = (ms: number) => String(BigInt(Math.round(ms)) * 1000000n);
-  const query = new URLSearchParams({ prim, name, t0_ns: ns(t0), t1_ns: ns(t1), points: String(points) });
+  const query = new URLSearchParams({ prim, name, t0_ns: nsOf(t0), t1_ns: nsOf(t1), points: String(points), before: "true" });
   const series = await json<Omit<Series, "time_ns"> & { time_ns: (string | number)[] }>(`/api/history?${query}`);
   return { time: series.time_ns.map(msOfNs), value: series.value, quality: series.quality };
+}
+
+export interface TrackChunk {
+  id: string;
+  begin_ns: string;
+  end_ns: string;
+  bytes: number;
+}
+
+export interface TrackIndex {
+  begin_ns: string;
+  end_ns: string;
+  /** When the twin was up. */
+  runs: [string, string][];
+  chunks: TrackChunk[];
+  /** There are more chunks than are named. */
+  more: boolean;
+  lost: number;
+}
+
+/** What of the pose track is kept between two times [ms UTC], and the chunk before. */
+export const getTrack = (t0: number, t1: number) => json<TrackIndex>(`/api/track?${new URLSearchParams({ from: nsOf(t0), to: nsOf(t1) })}`);
+
+export async function getTrackChunk(id: string): Promise<ArrayBuffer> {
+  return (await answer(await fetch(`/api/track/${id}`, { credentials: "same-origin" }))).arrayBuffer();
 }

@@ -3,10 +3,11 @@ import * as http from "../net/http";
 import { PendingEdits, type Request } from "../net/pending";
 import { TwinSocket, type LinkState } from "../net/socket";
 import { decodeFrame, isFrame } from "../protocol/frames";
-import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type Op, type Presence, type ServerMessage, type Welcome } from "../protocol/messages.gen";
+import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type ServerMessage, type Welcome } from "../protocol/messages.gen";
 import { decodeMessage, encodeMessage } from "../protocol/wire";
 import { PoseStream } from "../viewer/poses";
 import { LiveStore } from "./live.svelte";
+import { Replay } from "./replay.svelte";
 import { SceneStore } from "./scene.svelte";
 import { UiStore } from "./ui.svelte";
 
@@ -40,7 +41,8 @@ export class Session {
   readonly scene = new SceneStore();
   readonly live = new LiveStore();
   readonly ui = new UiStore();
-  readonly poses = new PoseStream();
+  readonly livePoses = new PoseStream();
+  readonly replay = new Replay(this);
   readonly pending = new PendingEdits();
 
   phase = $state<"starting" | "login" | "ready" | "failed">("starting");
@@ -63,6 +65,8 @@ export class Session {
   onPoses: () => void = () => undefined;
   onPreview: (path: string, matrix: number[] | null) => void = () => undefined;
   onBodies: () => void = () => undefined;
+  /** Told when goods of another time are shown. */
+  onSwap: () => void = () => undefined;
   /** Told of the properties that an edit touched, to refresh what shows them. */
   onEdited: (paths: string[]) => void = () => undefined;
 
@@ -74,8 +78,27 @@ export class Session {
   private presenceTimer: ReturnType<typeof setTimeout> | undefined;
   private previewsOf = new Map<string, Set<string>>();
 
+  /** The past is read-only. */
   get canEdit(): boolean {
-    return this.me?.role === "editor" || this.me?.role === "admin";
+    return (this.me?.role === "editor" || this.me?.role === "admin") && !this.replay.active;
+  }
+
+  /** Poses that the picture shows: those of now, or of the moment that the time bar stands at. */
+  get poses(): PoseStream {
+    return this.replay.active ? this.replay.poses : this.livePoses;
+  }
+
+  /** States of the nodes as the picture shows them. */
+  get nodeStates(): NodeStates | null {
+    return this.replay.active ? this.replay.nodes : this.live.nodes;
+  }
+
+  swapped(): void {
+    this.onSwap();
+  }
+
+  problem(text: string): void {
+    this.ui.toast("warning", text);
   }
 
   get canOperate(): boolean {
@@ -117,6 +140,7 @@ export class Session {
     }
     this.phase = "ready";
     this.connect();
+    this.replay.follow();
   }
 
   private connect(): void {
@@ -162,7 +186,7 @@ export class Session {
 
   private receive(data: ArrayBuffer): void {
     if (isFrame(data)) {
-      if (this.poses.push(decodeFrame(data), performance.now())) this.onPoses();
+      if (this.livePoses.push(decodeFrame(data), performance.now())) this.onPoses();
       return;
     }
     this.dispatch(decodeMessage(data));
@@ -193,7 +217,8 @@ export class Session {
       case "bodies":
         this.bodies = message.bodies;
         this.prototypes = message.prototypes;
-        this.poses.reset(message.version, message.bodies.length, message.slots);
+        this.livePoses.reset(message.version, message.bodies.length, message.slots);
+        this.replay.tableChanged();
         return this.onBodies();
       case "signals":
         return this.live.onSignals(message);
@@ -311,6 +336,7 @@ export class Session {
 
   /** Change the scene for everybody. ``matrices``: where prims are shown until the server's answer. */
   edit(txn: Op[], label: string, matrices?: Map<string, number[]>): void {
+    if (this.replay.active) return this.ui.toast("info", "You are looking at the past: go live to edit.");
     if (!this.canEdit) return this.ui.toast("warning", `As ${this.me?.role ?? "viewer"} you can look, but not edit.`);
     const request = this.pending.edit(txn, label, this.scene.seq, matrices);
     this.count();

@@ -38,7 +38,17 @@ export class UiStore {
   bottomOpen = $state(stored("bottomOpen") !== "off");
   charts = $state.raw<string[] | null>(stored("charts") ? (JSON.parse(stored("charts") ?? "[]") as string[]) : null);
 
+  /** Stretch of time that charts show [ms]; 0: all that is recorded. */
+  chartRange = $state(numberOr(stored("chartRange"), 600_000));
+  /** Signal whose chart fills the page. */
+  largeChart = $state<string | null>(null);
+
   private nextToast = 1;
+
+  setChartRange(ms: number): void {
+    this.chartRange = ms;
+    store("chartRange", String(ms));
+  }
 
   setTheme(theme: Theme): void {
     this.theme = theme;

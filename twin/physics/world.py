@@ -82,7 +82,9 @@ class World:
         self._work = self._allocate(Work)
         self._work.lower = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
         self._work.upper = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
-        groups: wp.array = wp.array(np.repeat(np.arange(worlds, dtype=np.int32), max(self.slots, 1)), dtype=wp.int32, device=self.device)
+        groups: wp.array = wp.array(
+            np.repeat(np.arange(worlds, dtype=np.int32), max(self.slots, 1)), dtype=wp.int32, device=self.device
+        )
         if self.slots:
             self._launch_bounds()
         self._bvh = wp.Bvh(self._work.lower, self._work.upper, groups=groups)

@@ -30,7 +30,8 @@ class Guard:
     """ASGI middleware: refuses what is not for this server, and notes the Identity, or None, in ``scope["who"]``.
 
     Args:
-        access: The tokens. hosts: Host names that the server answers to, beside loopback. public: Origin of ``--public-url``, if any.
+        access: The tokens.
+        hosts: Host names that the server answers to, beside loopback. public: Origin of ``--public-url``, if any.
         cookie: Name of the cookie.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
@@ -12,18 +12,20 @@ from fastapi import HTTPException, Request
 from twin.collab import Identity, may
 from twin.server.host import Host
 from twin.server.hub import Hub
+from twin.server.limits import Bucket
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Context:
-    """``cookie`` is the cookie's name, ``public`` the origin of ``--public-url`` or empty."""
+    """``cookie`` is the cookie's name, ``public`` the origin of ``--public-url`` or empty; ``attempts`` are failed logins."""
 
     host: Host
     hub: Hub
     cookie: str
     public: str
+    attempts: Bucket = field(default_factory=lambda: Bucket(rate=2.0, size=20.0))
 
     async def owner(self, fn: Callable[[], T]) -> T:
         """Run ``fn`` on the thread that owns the stage."""

@@ -82,7 +82,7 @@ def serve(settings: Settings, *, address: str, port: int, public_url: str) -> No
             app,
             log_level="warning",
             access_log=False,
-            ws="websockets",
+            ws="websockets-sansio",
             ws_max_size=MAX_MESSAGE,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=3,

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from fastapi import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketState
 
 from twin.collab import may
 from twin.core.errors import InputError, Rejected, WorkError
@@ -94,9 +95,15 @@ async def _converse(socket: WebSocket, client: Client, host: Host, hub: Hub) -> 
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
             await asyncio.wait_for(socket.close(client.close_code, client.close_reason), CLOSE_TIMEOUT_S)
         return
-    for task in done:
-        failure = task.exception()
-        if failure is not None and not isinstance(failure, WebSocketDisconnect):
+    failures = [task.exception() for task in done]
+    gone = WebSocketState.DISCONNECTED in (socket.client_state, socket.application_state)
+    for failure in failures:
+        # whoever talks to a socket that the other task has seen closed gets a RuntimeError
+        if (
+            failure is not None
+            and not isinstance(failure, WebSocketDisconnect)
+            and not (gone and isinstance(failure, RuntimeError))
+        ):
             raise failure
 
 

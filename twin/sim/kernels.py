@@ -108,7 +108,9 @@ def next_ordinal(s: LineState, w: int, n: int, purpose: int) -> wp.int64:
 
 @wp.func
 def draw_us(t: LineTables, s: LineState, r: Random, w: int, n: int, row: int, purpose: int) -> wp.int64:
-    return sample_us(r.table, row, r.seed, r.first_replication + wp.uint32(w), t.stream[n], next_ordinal(s, w, n, purpose), purpose)
+    return sample_us(
+        r.table, row, r.seed, r.first_replication + wp.uint32(w), t.stream[n], next_ordinal(s, w, n, purpose), purpose
+    )
 
 
 @wp.func
@@ -857,12 +859,20 @@ def step_line(
             if g.alive[w, b] != 0 or phase == MOVING:
                 p = g.position[w, b]
                 height = wp.dot(p, t.up)
-                bottom = wp.dot(t.zone_center[n], t.up) - wp.abs(wp.dot(t.zone_half[n], wp.quat_rotate_inv(t.zone_rotation[n], t.up)))
+                bottom = wp.dot(t.zone_center[n], t.up) - wp.abs(
+                    wp.dot(t.zone_half[n], wp.quat_rotate_inv(t.zone_rotation[n], t.up))
+                )
                 if phase == MOVING and t.zone_half[n][0] >= 0.0 and height < bottom - FALLEN_M:
                     s.fallen_us[w, i] = s.fallen_us[w, i] + dt
                 else:
                     s.fallen_us[w, i] = wp.int64(0)
-                gone = g.alive[w, b] == 0 or s.fallen_us[w, i] > FALLEN_US or height < t.floor or not wp.isfinite(height) or not wp.isfinite(wp.length(p))
+                gone = (
+                    g.alive[w, b] == 0
+                    or s.fallen_us[w, i] > FALLEN_US
+                    or height < t.floor
+                    or not wp.isfinite(height)
+                    or not wp.isfinite(wp.length(p))
+                )
                 if gone:
                     s.lost[w] = s.lost[w] + wp.int64(s.pieces[w, i])
                     if phase == IN_SERVICE:

@@ -12,13 +12,10 @@ from pydantic import BaseModel, Field
 from twin.collab import ROLES
 from twin.core.clock import now_ns
 from twin.server.context import json_body, named, need, twin
-from twin.server.limits import Bucket
 
 router = APIRouter()
 COOKIE_SECONDS = 30 * 24 * 3600
 MAX_EXPIRY_S = 10 * 365 * 24 * 3600
-_attempts = Bucket(rate=2.0, size=20.0)
-"""Logins that failed, of all who try."""
 
 
 class Login(BaseModel):
@@ -42,7 +39,7 @@ async def login(body: Login, request: Request) -> Response:
     context = twin(request)
     who = context.host.access.identify(body.token)
     if who is None:
-        if not _attempts.take():
+        if not context.attempts.take():
             raise HTTPException(429, "too many tokens that are not known; wait a little")
         await asyncio.sleep(0.2)
         raise HTTPException(401, "the token is not known, or has ended")

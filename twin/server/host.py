@@ -39,6 +39,7 @@ from twin.protocol.messages import (
 )
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory
+from twin.scene.relevance import Relevance
 from twin.scene.render import AssetStore, SceneExtractor, library_parts, node_docs, prim_detail, signal_docs
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
@@ -90,6 +91,7 @@ class Host:
         self._extractor = SceneExtractor(
             self.document.stage, assets=self.assets, edit_layer=self.document.layer, asset_root=self.document.asset_root
         )
+        self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
         self._model: FactoryModel | None = None
         self.plant = self._connect()
@@ -139,6 +141,7 @@ class Host:
             except subprocess.TimeoutExpired:
                 self._emulated.kill()
         self.history.close()
+        self._relevance.close()
         self.document.close()
 
     # ---- owner
@@ -151,6 +154,7 @@ class Host:
                 self.history.declare(SignalKey(signal.prim, signal.name), signal.unit)
         self._model = model
         self._scene = None
+        self._relevance.compiled()
         return model
 
     def scene(self) -> bytes:
@@ -202,26 +206,29 @@ class Host:
 
     def edit(self, session: str, opid: int, user: str, txn: list[Op], label: str) -> tuple[Outcome, list[Any]]:
         """Owner: apply an edit; returns the outcome and what everybody is told."""
-        return self._told(self.document.submit(session, opid, user, txn, label))
+        return self._told(lambda: self.document.submit(session, opid, user, txn, label))
 
     def undo(self, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
         """Owner."""
-        return self._told(self.document.undo(session, opid, user))
+        return self._told(lambda: self.document.undo(session, opid, user))
 
     def redo(self, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
         """Owner."""
-        return self._told(self.document.redo(session, opid, user))
+        return self._told(lambda: self.document.redo(session, opid, user))
 
-    def _told(self, outcome: Outcome) -> tuple[Outcome, list[Any]]:
+    def _told(self, work: Callable[[], Outcome]) -> tuple[Outcome, list[Any]]:
+        """Do an edit, and take over into the simulation what matters to it."""
+        self._relevance.prepare()
+        outcome = work()
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None
-        touched = [*outcome.changed, *outcome.resync]
         before = None if self._model is None else node_docs(self._model)
-        if outcome.resync:
-            self.runtime.take_over_edits()
-        else:
-            self.runtime.value_changed(touched)
+        if self._relevance.touched():
+            if outcome.resync:
+                self.runtime.take_over_edits()
+            else:
+                self.runtime.value_changed(outcome.changed)
         patch = self._patch(outcome.entry.seq, outcome.changed, outcome.resync)
         if self._model is not None and (now := node_docs(self._model)) != before:
             patch.nodes = now

@@ -168,9 +168,7 @@ class TrackRecorder:
             # a little early is on time: frames come at 30 Hz, and every third one is wanted
             if time_ns - self._last_frame_ns < (1.0 / TRACK_HZ - 0.008) * 1e9 or self._table is None:
                 return
-            since = self._frames.tick if self._open else 0
-            if event.tick < self._frames.tick:
-                since = 0
+            since = self._frames.number if self._open else 0
             self._frames.push(event)
             data = self._frames.encode(since)
             if data is not None:

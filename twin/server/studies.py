@@ -26,10 +26,10 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from twin.collab import may
 from twin.core import log
 from twin.core.errors import StudyError
 from twin.scene.edits import save_layer
+from twin.server.context import need
 from twin.server.host import Host
 from twin.studies.spec import Study as SpecStudy
 from twin.studies.spec import load_study
@@ -299,17 +299,13 @@ def studies_router(host: Host) -> APIRouter:
 
     router = APIRouter(prefix="/api/studies", lifespan=lifespan)
 
-    def need(request: Request) -> None:
-        if not may(request.scope["role"] or "", "edit"):
-            raise HTTPException(403, "your role does not allow to run studies")
-
     @router.get("")
     async def list_studies() -> JSONResponse:
         return JSONResponse([asdict(entry) for entry in runner.all()], headers={"Cache-Control": "no-store"})
 
     @router.post("")
     async def add_study(body: StudyRequest, request: Request) -> JSONResponse:
-        need(request)
+        need(request, "edit")
         try:
             study = await runner.add(body)
         except StudyError as error:
@@ -322,14 +318,14 @@ def studies_router(host: Host) -> APIRouter:
 
     @router.post("/{study_id}/run")
     async def run_again(study_id: str, request: Request) -> JSONResponse:
-        need(request)
+        need(request, "edit")
         study = runner.find(study_id)
         runner.start(study)
         return JSONResponse({"id": study_id, "state": study.entry.state}, status_code=202)
 
     @router.delete("/{study_id}")
     async def stop_study(study_id: str, request: Request) -> JSONResponse:
-        need(request)
+        need(request, "edit")
         study = runner.find(study_id)
         if study.task is not None and not study.task.done():
             runner.cancel(study)

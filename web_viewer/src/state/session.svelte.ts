@@ -37,6 +37,9 @@ const ACTIVITY_KEPT = 300;
 const PATCH_WAIT_MS = 1500;
 const PRESENCE_EVERY_MS = 120;
 
+/** This page load: tells a reconnection, which takes its session along, from a duplicate of the tab. */
+const TAB = Math.random().toString(36).slice(2);
+
 export class Session {
   readonly scene = new SceneStore();
   readonly live = new LiveStore();
@@ -165,6 +168,7 @@ export class Session {
       session: this.me?.session ?? sessionStorage.getItem("twin.session") ?? "",
       epoch: this.scene.epoch,
       last_seq: this.scene.seq,
+      tab: TAB,
     });
   }
 

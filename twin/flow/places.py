@@ -332,7 +332,9 @@ def stop_belt(g: Line, w: int, n: int, reason: int):
     if s.node[w, n].halts == 0:
         s.node[w, n].halted_at = s.rep[w].now - s.node[w, n].stopped
         s.due[w, t.slot_clock[k]] = NEVER_US
-        s.due[w, t.node[n].clock] = NEVER_US
+        # an entry that comes clear in this very moment is clear, however long the belt then stands
+        if s.due[w, t.node[n].clock] > s.rep[w].now:
+            s.due[w, t.node[n].clock] = NEVER_US
     s.node[w, n].halts = s.node[w, n].halts | reason
 
 

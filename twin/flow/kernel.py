@@ -18,7 +18,6 @@ from twin.flow.places import (
     BINS,
     BUFFER,
     COLLECTING,
-    CONVEYOR,
     DEADLOCK,
     DONE,
     HALT_BLOCKED,

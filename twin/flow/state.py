@@ -21,7 +21,19 @@ Replication = struct(
     "Replication",
     {
         **dict.fromkeys(
-            ("now", "spawned", "sunk", "scrapped", "sunk_measured", "pieces_us", "lead_us", "events", "flags", "asked", "bin_end"),
+            (
+                "now",
+                "spawned",
+                "sunk",
+                "scrapped",
+                "sunk_measured",
+                "pieces_us",
+                "lead_us",
+                "events",
+                "flags",
+                "asked",
+                "bin_end",
+            ),
             _I64,
         ),
         **dict.fromkeys(("bin", "free_item", "todo"), _I32),

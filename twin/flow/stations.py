@@ -17,7 +17,6 @@ from twin.flow.places import (
     IDLE,
     NEVER_US,
     ONE,
-    ROUTER,
     SETUP,
     SOURCE,
     STATION,

@@ -76,7 +76,7 @@ def test_a_sweep_is_run_compared_and_reported(client, host):
     assert report.headers["content-type"].startswith("text/html")
     assert report.headers.get_list("content-security-policy") == ["sandbox allow-scripts"]
     assert "Buffer" in report.text or "study" in report.text
-    assert [s["id"] for s in client.get("/api/studies").json()][0] == document["id"]
+    assert client.get("/api/studies").json()[0]["id"] == document["id"]
 
 
 def test_the_edits_of_the_moment_count_and_the_file_can_be_run_again(client, host):

@@ -53,7 +53,7 @@ GUARDED = {
     ("GET", "/api/track"): Row(401, 200, 200, 200),
     ("GET", "/api/track/{chunk}"): Row(401, 404, 404, 404, url="/api/track/none"),
     ("GET", "/api/studies"): Row(401, 200, 200, 200),
-    ("POST", "/api/studies"): Row(401, 403, 422, 422, json={"sweep": 5}),
+    ("POST", "/api/studies"): Row(401, 403, 422, 422, json={"sweep": {"/A.x": list(range(99)), "/B.x": list(range(99))}}),
     ("GET", "/api/studies/{study_id}"): Row(401, 404, 404, 404, url="/api/studies/none"),
     ("POST", "/api/studies/{study_id}/run"): Row(401, 403, 404, 404, url="/api/studies/none/run"),
     ("DELETE", "/api/studies/{study_id}"): Row(401, 403, 404, 404, url="/api/studies/none"),

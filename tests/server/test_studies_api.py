@@ -36,7 +36,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 @pytest.fixture(scope="module")
 def clients(host: Host) -> Iterator[dict[str, TestClient]]:
     app = create_app(host)
-    tokens = {"admin": host.token, "viewer": host.on_owner(lambda: host.share("viewer", "v")).result()}
+    tokens = {"admin": host.token, "viewer": host.access.grant("viewer", author="test")[0]}
     with TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": f"Bearer {tokens['admin']}"}) as admin:
         viewer = TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": f"Bearer {tokens['viewer']}"})
         yield {"admin": admin, "viewer": viewer, "nobody": TestClient(app, base_url="http://127.0.0.1")}

@@ -103,3 +103,74 @@ export const getTrack = (t0: number, t1: number) => json<TrackIndex>(`/api/track
 export async function getTrackChunk(id: string): Promise<ArrayBuffer> {
   return (await answer(await fetch(`/api/track/${id}`, { credentials: "same-origin" }))).arrayBuffer();
 }
+
+export interface StudyEntry {
+  id: string;
+  name: string;
+  created_ns: number;
+  state: "queued" | "running" | "done" | "cancelled" | "failed";
+  error: string;
+  expected: number;
+  done: number;
+  label: string;
+  points: number;
+}
+
+export interface StudyFigure {
+  mean: number | null;
+  half_width: number | null;
+  unit: string;
+}
+
+export interface StudyDifference {
+  difference: number | null;
+  half_width: number | null;
+  significant: boolean | null;
+  unit: string;
+}
+
+interface PointName {
+  scenario: string;
+  parameters: Record<string, unknown>;
+}
+
+export interface StudyPoint extends PointName {
+  replications: number;
+  kpis: Record<string, StudyFigure>;
+  error: string | null;
+}
+
+export interface StudyDocument extends StudyEntry {
+  report: boolean;
+  summary: {
+    kpis: string[];
+    horizon_s: number;
+    warmup_s: number | null;
+    points: StudyPoint[];
+    comparisons: (PointName & { reference: PointName; kpis: Record<string, StudyDifference> })[];
+    warnings: string[];
+  } | null;
+}
+
+export interface StudyRequest {
+  name: string;
+  sweep: Record<string, (number | string | boolean)[]>;
+  run: { horizon: string; warmup: string; seed: number };
+  replications: number;
+  kpis: string[];
+}
+
+export const getStudies = () => json<StudyEntry[]>("/api/studies");
+
+export const getStudy = (id: string) => json<StudyDocument>(`/api/studies/${id}`);
+
+async function send<T>(method: "POST" | "DELETE", path: string, body?: unknown): Promise<T> {
+  const headers = body === undefined ? undefined : { "Content-Type": "application/json" };
+  const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin" });
+  return (await (await answer(response)).json()) as T;
+}
+
+export const addStudy = (request: StudyRequest) => send<{ id: string }>("POST", "/api/studies", request);
+export const runStudyAgain = (id: string) => send<{ id: string }>("POST", `/api/studies/${id}/run`);
+/** End a study that runs; take one that does not off the list. */
+export const deleteStudy = (id: string) => send<{ state: "stopping" | "removed" }>("DELETE", `/api/studies/${id}`);

@@ -9,6 +9,7 @@ import { PoseStream } from "../viewer/poses";
 import { LiveStore } from "./live.svelte";
 import { Replay } from "./replay.svelte";
 import { SceneStore } from "./scene.svelte";
+import { Studies } from "./studies.svelte";
 import { UiStore } from "./ui.svelte";
 
 export interface User {
@@ -46,6 +47,7 @@ export class Session {
   readonly ui = new UiStore();
   readonly livePoses = new PoseStream();
   readonly replay = new Replay(this);
+  readonly studies = new Studies((text) => this.ui.toast("error", text));
   readonly pending = new PendingEdits();
 
   phase = $state<"starting" | "login" | "ready" | "failed">("starting");
@@ -81,9 +83,13 @@ export class Session {
   private presenceTimer: ReturnType<typeof setTimeout> | undefined;
   private previewsOf = new Map<string, Set<string>>();
 
+  get mayEdit(): boolean {
+    return this.me?.role === "editor" || this.me?.role === "admin";
+  }
+
   /** The past is read-only. */
   get canEdit(): boolean {
-    return (this.me?.role === "editor" || this.me?.role === "admin") && !this.replay.active;
+    return this.mayEdit && !this.replay.active;
   }
 
   /** Poses that the picture shows: those of now, or of the moment that the time bar stands at. */

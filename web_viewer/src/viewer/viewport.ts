@@ -9,6 +9,7 @@ import { corners, standFor, viewDirection, type View } from "./framing";
 import { GeometryCache } from "./geometry";
 import { Gizmo } from "./gizmo";
 import { Goods } from "./goods";
+import { Heat, type HeatMap } from "./heat";
 import { Labels } from "./labels";
 import { MaterialCache } from "./materials";
 import { Outline } from "./outline";
@@ -38,6 +39,8 @@ export class Viewport {
   private readonly geometries: GeometryCache;
   private readonly materials: MaterialCache;
   private readonly outline: Outline;
+  private readonly heat: Heat;
+  private heatMap: HeatMap | null = null;
   private readonly labels: Labels;
   private readonly pointer = new THREE.Vector2();
   private readonly upright = new THREE.Quaternion();
@@ -87,6 +90,8 @@ export class Viewport {
     this.goods = new Goods(this.geometries, this.materials, session);
     this.scene.add(this.world.root);
     this.world.root.add(this.goods.root);
+    this.heat = new Heat(this.world);
+    this.world.root.add(this.heat.root);
     this.outline = new Outline(this.world);
     this.labels = new Labels(labelLayer, this.world, session);
 
@@ -177,6 +182,12 @@ export class Viewport {
     return { x: bounds.left + ((p.x + 1) / 2) * bounds.width, y: bounds.top + ((1 - p.y) / 2) * bounds.height };
   }
 
+  setHeat(map: HeatMap | null): void {
+    this.heatMap = map;
+    this.heat.show(map);
+    this.invalidate();
+  }
+
   paintStates(): void {
     this.labels.paint();
     this.invalidate();
@@ -187,6 +198,7 @@ export class Viewport {
   private sceneChanged(change: SceneChange): void {
     if (change.kind === "patch" && !change.structure) {
       this.world.refresh(change.changed);
+      if (this.heatMap) this.heat.show(this.heatMap);
       this.labels.rebuild();
       this.gizmo.update();
     } else this.rebuildDue = true;
@@ -211,6 +223,7 @@ export class Viewport {
     } else this.framed ||= this.geometries.waiting === 0 && this.width > 0;
     this.castMovers();
     this.labels.rebuild();
+    this.heat.show(this.heatMap);
     this.refreshSelection(this.accent);
     this.moving = true;
   }

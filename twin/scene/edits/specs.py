@@ -81,6 +81,9 @@ def restore_spec(context: Context, op: Op) -> None:
             source.ImportFromString(text)
         except Tf.ErrorException as error:
             raise Rejected("type", "the text to restore cannot be read", prim=op.path) from error
+        if not op.field and (there := layer.GetPrimAtPath(path)):
+            # copied over what is there, children would keep the order that they have
+            del parent_of(there).nameChildren[there.name]
         over(layer, path.GetPrimPath())
         Sdf.CopySpec(source, path, layer, path)
         if not op.field and index >= 0:

@@ -97,6 +97,7 @@ def restore_spec(context: Context, op: Op) -> None:
 def _put_at(layer: Sdf.Layer, path: Sdf.Path, index: int) -> None:
     """Give a prim's spec its place among its siblings. USD moves only what also gets another name: hence there and back."""
     names = list(parent_of(layer.GetPrimAtPath(path)).nameChildren.keys())
+    index = min(index, len(names) - 1)
     if names.index(path.name) == index:
         return
     aside = path.ReplaceName(max(names, key=len) + "_")

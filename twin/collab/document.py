@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from twin.core.errors import Rejected
 from twin.core.findings import Finding, Findings
 from twin.protocol.messages import Op
 from twin.scene import find_asset_root, open_stage
-from twin.scene.edits import Applied, apply_txn, layer_from_text, layer_to_text, make_edit_layer
+from twin.scene.edits import Applied, apply_txn, difference, layer_from_text, layer_to_text, make_edit_layer
 
 CHECKPOINT_EVERY = 200
 MAX_OPS = 5000
@@ -177,6 +177,46 @@ class Document:
             return Work(txn, label[:MAX_LABEL] or _describe(txn), "edit")
 
         return self._run(session, opid, user, work, internal=False)
+
+    def perform(self, session: str, opid: int, user: str, make: Callable[[], Sequence[Op]], *, label: str, kind: str) -> Outcome:
+        """Apply operations that were worked out here (a restored version, a merge), as one transaction that can be undone.
+
+        Args:
+            make: Called once it is known that this is no repetition. kind: How the entry is called: restore, merge.
+        """
+
+        def work() -> Work:
+            txn = list(make())
+            if not txn:
+                raise Rejected("nothing", "nothing would change")
+            return Work(txn, label[:MAX_LABEL], kind)
+
+        return self._run(session, opid, user, work, internal=True)
+
+    def restore(self, session: str, opid: int, user: str, version: int) -> Outcome:
+        """Make the edits what they were in a version.
+
+        Raises:
+            InputError: There is no such version.
+        """
+        label, text = self.journal.version(version)
+        return self.perform(
+            session, opid, user, lambda: [o.op for o in difference(self.text(), text)], label=f"Restore {label}", kind="restore"
+        )
+
+    def text(self) -> str:
+        """The edits as USDA."""
+        return layer_to_text(self.layer)
+
+    def text_of(self, version: int) -> str:
+        """The edits of a version; those of now for 0, none at all for -1.
+
+        Raises:
+            InputError: There is no such version.
+        """
+        if version == -1:
+            return ""
+        return self.journal.version(version)[1] if version else self.text()
 
     def undo(self, session: str, opid: int, user: str) -> Outcome:
         """Take back the session's own last transaction, except what others wrote over since."""

@@ -203,6 +203,12 @@ class Journal:
         for row in self._db.execute("select * from ops where seq > ? order by seq", (after,)).fetchall():
             yield _entry(row)
 
+    def activity(self, before: int, limit: int) -> list[dict[str, object]]:
+        """Operations with a number below ``before``, newest first, without what they did in detail."""
+        columns = ("seq", "session", "user", "label", "time_ns", "kind", "target")
+        rows = self.read(f"select {', '.join(columns)} from ops where seq < ? order by seq desc limit ?", (before, limit))
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
     # ---- checkpoints and versions
 
     def checkpoint(self, seq: int, text: str) -> None:

@@ -21,13 +21,13 @@ from twin.server.context import Context
 from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.replay import TrackRecorder, replay_router
-from twin.server.routes import access, scene, versions
+from twin.server.routes import access, comments, scene, versions
 from twin.server.studies import studies_router
 from twin.server.ws import serve_client
 
 STATIC = Path(__file__).parent / "static"
 NOT_BUILT = "The web client has not been built. In a clone of the project, run: make build\n"
-_STATUS = {"stopping": 503, "busy": 503, "gone": 404}
+_STATUS = {"stopping": 503, "busy": 503, "gone": 404, "role": 403}
 """HTTP status of a refusal by its code; 409 for the rest."""
 
 
@@ -64,7 +64,8 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         status = 404 if error.exit_code == 2 else 500
         if isinstance(error, Rejected):
             status = _STATUS.get(error.code, 409)
-        return JSONResponse({"error": str(error)}, status_code=status)
+        body = {"error": str(error)} | ({"code": error.code} if isinstance(error, Rejected) else {})
+        return JSONResponse(body, status_code=status)
 
     @app.get("/api/health")
     async def health() -> JSONResponse:
@@ -73,7 +74,7 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         body = {"status": status, "protocol": PROTOCOL_VERSION, "version": __version__}
         return JSONResponse(body, status_code=503 if failed else 200)
 
-    for part in (scene, versions, access):
+    for part in (scene, versions, comments, access):
         app.include_router(part.router)
 
     @app.websocket("/api/ws")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
+from fastapi.responses import JSONResponse
 
-from twin.collab import Identity, may
+from twin.collab import Identity, Outcome, may
 from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.limits import Bucket
@@ -31,6 +32,23 @@ class Context:
         """Run ``fn`` on the thread that owns the stage."""
         result: T = await asyncio.wrap_future(self.host.on_owner(fn))
         return result
+
+    async def commit(self, fn: Callable[[], tuple[Outcome, list[Any]]]) -> Outcome:
+        """Do an edit on the owner's thread and tell everybody, in the order in which edits happen."""
+        loop = asyncio.get_running_loop()
+
+        def work() -> Outcome:
+            outcome, told = fn()
+            for event in told:
+                loop.call_soon_threadsafe(self.hub.publish, event)
+            return outcome
+
+        return await self.owner(work)
+
+    async def author(self, who: Identity, session: str) -> tuple[str, str]:
+        """Session and name that an edit by HTTP counts for: a tab's own, so that its undo knows of it, else the token's."""
+        known = await self.owner(lambda: self.host.document.journal.session(session, who.key)) if session else None
+        return (session, known[0]) if known else (f"http-{who.key}", named(who))
 
 
 def twin(request: Request) -> Context:
@@ -54,6 +72,13 @@ def need(request: Request, action: str) -> Identity:
 def named(who: Identity) -> str:
     """What somebody is called in lists that outlast the session."""
     return who.user or who.label or ("admin" if who.key == "project" else f"{who.role} {who.key}")
+
+
+def answer(outcome: Outcome) -> JSONResponse:
+    """An edit's outcome: the number it got, or 409 with the reason."""
+    if outcome.refusal is not None:
+        return JSONResponse({"error": outcome.refusal.reason, "code": outcome.refusal.code}, status_code=409)
+    return JSONResponse({"seq": outcome.entry.seq if outcome.entry else 0})
 
 
 def json_body(value: Any) -> Any:

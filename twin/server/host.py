@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from twin.collab import Access, Document, Identity, Outcome
+from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
@@ -86,6 +86,8 @@ class Host:
         self.history = Historian(settings.project / "history.db")
         self.token = _project_token(settings.project)
         self.access = Access(self.document.journal, self.token)
+        self.proposals = Proposals(self.document)
+        self.comments = Comments(self.document.journal)
         self.document.guard = self._guard
         self._emulated: subprocess.Popen[bytes] | None = None
         self._extractor = SceneExtractor(
@@ -207,6 +209,18 @@ class Host:
     def edit(self, session: str, opid: int, user: str, txn: list[Op], label: str) -> tuple[Outcome, list[Any]]:
         """Owner: apply an edit; returns the outcome and what everybody is told."""
         return self._told(lambda: self.document.submit(session, opid, user, txn, label))
+
+    def restore(self, session: str, opid: int, user: str, version: int) -> tuple[Outcome, list[Any]]:
+        """Owner."""
+        return self._told(lambda: self.document.restore(session, opid, user, version))
+
+    def merge(self, id: int, session: str, opid: int, user: str, *, overwrite: bool) -> tuple[Outcome, list[Any]]:
+        """Owner."""
+        return self._told(lambda: self.proposals.merge(id, session, opid, user, overwrite=overwrite))
+
+    def take_back(self, id: int, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
+        """Owner."""
+        return self._told(lambda: self.proposals.take_back(id, session, opid, user))
 
     def undo(self, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
         """Owner."""

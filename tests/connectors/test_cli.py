@@ -93,6 +93,7 @@ def test_drivers_are_listed():
         "opcua",
         "sparkplug",
         "modbus",
+        "mtconnect",
         "http",
         "replay",
     ]

@@ -16,6 +16,7 @@ from twin.core.findings import Findings
 
 if TYPE_CHECKING:
     from twin.connectors.mapping import ConnectionEntry, Mapping
+    from twin.history import Recording
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Lint, probe and try out connections to a plant.")
 
@@ -127,7 +128,7 @@ def browse(
         text = draft(chosen[0], found)
         print(json_module.dumps({"mapping": text}) if json else text, end="\n" if json else "")
     elif json:
-        rows = [{"source": f.source, "label": f.label, "type": f.type, "sample": f.sample} for f in found]
+        rows = [{"source": f.source, "label": f.label, "type": f.type, "sample": f.sample, "unit": f.unit} for f in found]
         print(json_module.dumps(rows, indent=2))
     else:
         _table(("label", "type", "sample", "source"), [(f.label, f.type, f.sample, str(f.source)) for f in found])
@@ -215,6 +216,66 @@ def export(
         print(json_module.dumps({"samples": count, "bytes": size, "file": str(out)}, indent=2))
     else:
         print(f"{count} samples, {size} bytes: {out}")
+
+
+@app.command()
+def anomalies(
+    history: Annotated[Path, typer.Argument(help="A history file.")],
+    signal: Annotated[str, typer.Argument(metavar="PRIM:NAME", help="The signal that is judged.")],
+    against: Annotated[str | None, typer.Option(help="A signal that it should follow; without it its own past.")] = None,
+    window: Annotated[str, typer.Option(help="How far back the usual is learned.")] = "14 d",
+    hold: Annotated[str, typer.Option(help="How long it must stay unusual.")] = "1 h",
+    threshold: Annotated[float, typer.Option(min=0.1, help="Modified z-score that is unusual.")] = 3.5,
+    json: Json = False,
+) -> None:
+    """Say when a recorded number was unusual."""
+    from datetime import UTC, datetime
+
+    from twin.core.clock import parse_duration
+    from twin.history import Recording
+    from twin.live.residual import Detector, alarms, residual, scores
+
+    detector = Detector(
+        window_s=parse_duration(window, attribute="--window"),
+        hold_s=parse_duration(hold, attribute="--hold"),
+        threshold=threshold,
+    )
+    recording = Recording(history)
+    try:
+        time_s, value = _numbers(recording, signal)
+        if against is not None:
+            value = residual(time_s, value, *_numbers(recording, against))
+    finally:
+        recording.close()
+    found = [
+        {
+            "begin": datetime.fromtimestamp(alarm.begin_s, UTC).isoformat(),
+            "end": datetime.fromtimestamp(alarm.end_s, UTC).isoformat(),
+            "score": round(alarm.score, 2),
+        }
+        for alarm in alarms(time_s, scores(time_s, value, detector), detector)
+    ]
+    if json:
+        print(json_module.dumps({"signal": signal, "samples": len(value), "alarms": found}, indent=2))
+    else:
+        _table(("begin", "end", "score"), [[str(a[c]) for c in ("begin", "end", "score")] for a in found])
+        print(f"{len(found)} alarms in {len(value)} samples")
+
+
+def _numbers(recording: Recording, signal: str) -> tuple[Any, Any]:
+    """Times [s UTC] and usable numbers of a recorded signal."""
+    import numpy as np
+
+    from twin.core.samples import SignalKey
+
+    key = SignalKey.parse(signal)
+    known = [str(SignalKey(s.prim, s.name)) for s in recording.summaries()]
+    if signal not in known:
+        raise InputError("not recorded", attribute=signal, allowed=known[:20])
+    columns = recording.read_columns(key, 0, 2**62)
+    value = columns.numeric()
+    usable = np.isfinite(value) & (columns.quality & 0x80000000 == 0)
+    return columns.time_ns[usable] / 1e9, value[usable]
 
 
 def _moment(flag: str, text: str | None, default: int) -> int:

@@ -68,12 +68,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Found:
-    """One thing that browse() found: ``source`` as a mapping would write it, ``sample`` its value now, as text."""
+    """One thing that browse() found: ``source`` as a mapping would write it, ``sample`` its value now, as text.
+
+    ``unit`` is UCUM, empty where the other side does not tell.
+    """
 
     source: dict[str, Any]
     label: str
     type: str = ""
     sample: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)

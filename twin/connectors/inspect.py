@@ -65,6 +65,7 @@ def draft(connection: ConnectionEntry, found: list[Found]) -> str:
         parts = [re.sub(r"\W", "_", p) for p in re.split(r"[/.]", entry.label.strip("/")) if p]
         name = parts[-1].lower() + "".join(re.sub(r"\W", "_", p) for p in [entry.source.get("value", "")])
         prim = "/World/" + "/".join(p if not p[0].isdecimal() else f"_{p}" for p in parts[:-1] or ["Line"])
-        signals.append({"connection": connection.name, "source": entry.source, "target": {"prim": prim, "signal": name}})
+        signal = {"connection": connection.name, "source": entry.source, "target": {"prim": prim, "signal": name}}
+        signals.append({**signal, "raw_unit": entry.unit} if entry.unit else signal)
     document = {"schema": SCHEMA, "connections": [connection.model_dump(exclude_defaults=True)], "signals": signals}
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

@@ -11,6 +11,7 @@ from twin.connectors.base import Driver
 from twin.connectors.drivers.http.config import HttpOptions, HttpSource
 from twin.connectors.drivers.modbus.config import ModbusOptions, ModbusSource
 from twin.connectors.drivers.mqtt.config import MqttOptions, MqttSource
+from twin.connectors.drivers.mtconnect.config import MtconnectOptions, MtconnectSource
 from twin.connectors.drivers.opcua.config import OpcuaOptions, OpcuaSource
 from twin.connectors.drivers.replay.config import ReplayOptions, ReplaySource
 from twin.connectors.drivers.sparkplug.config import SparkplugOptions, SparkplugSource
@@ -82,6 +83,15 @@ KINDS = {
             "twin.connectors.drivers.modbus.driver",
             "ModbusDriver",
             writes=True,
+        ),
+        DriverKind(
+            "mtconnect",
+            "Adapters of machine tools (SHDR), with the units of their device model",
+            "shdr://HOST[:7878]",
+            MtconnectOptions,
+            MtconnectSource,
+            "twin.connectors.drivers.mtconnect.driver",
+            "MtconnectDriver",
         ),
         DriverKind(
             "http",

@@ -1,0 +1,1 @@
+"""MTConnect adapters of machine tools."""

@@ -359,11 +359,12 @@ class PrototypeDoc(msgspec.Struct):
 
 
 class LibraryPart(msgspec.Struct):
-    """A part that can be added: ``asset`` is its path relative to the asset root."""
+    """A part that can be added: ``asset`` is its path relative to the asset root; ``node`` the kind of node it is, if any."""
 
     asset: str
     name: str
     doc: str
+    node: str = ""
 
 
 class SceneDoc(msgspec.Struct):

@@ -317,11 +317,12 @@ export interface PrototypeDoc {
   prims: PrimDoc[];
 }
 
-/** A part that can be added: ``asset`` is its path relative to the asset root. */
+/** A part that can be added: ``asset`` is its path relative to the asset root; ``node`` the kind of node it is, if any. */
 export interface LibraryPart {
   asset: string;
   name: string;
   doc: string;
+  node: string;
 }
 
 /** Answer of ``GET /api/scene``. ``prims`` are depth first, parents before children. */

@@ -22,7 +22,7 @@ help: ## this list
 
 .make/node: web_viewer/package-lock.json
 	@mkdir -p .make
-	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' 2>/dev/null || { echo "Node 20 or newer is needed to build the web client" >&2; exit 2; }
+	@node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { echo "Node 20 or newer is needed to build the web client" >&2; exit 2; }
 	cd web_viewer && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 

@@ -6,7 +6,7 @@ import pytest
 from twin.core.errors import InputError, WorkError
 from twin.flow import simulate
 from twin.model.build import LineBuilder, serial_line
-from twin.model.factory import NodeState, RouterRule
+from twin.model.factory import NodeKind, NodeState, RouterRule
 
 
 def share(result, line, name, state):
@@ -267,8 +267,8 @@ def test_overflowing_buffer_grows_and_run_repeats():
 def test_unsupported_features_are_refused_by_name():
     line = LineBuilder()
     line.source("S", saturated=True)
-    line.station("M", cycle=line.constant(1.0), crew=0)
+    line.node("F", NodeKind.FLEET)
     line.sink("K")
-    line.chain("S", "M", "K")
-    with pytest.raises(InputError, match="/M: twin:station:crew"):
+    line.chain("S", "F", "K")
+    with pytest.raises(InputError, match="/F: fleets"):
         simulate(line.model, horizon_s=1.0, replications=1)

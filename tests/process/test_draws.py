@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from twin.model.distributions import Distribution as D
-from twin.model.distributions import DistributionRow, DistributionTable
+from twin.model.distributions import Distribution, DistributionRow, DistributionTable
 from twin.process.draws import draw, philox_words, uniforms, variates
 
 
@@ -19,18 +18,21 @@ def test_philox_known_answers():
 
 
 CASES = {
-    "exponential": (DistributionRow(D.EXPONENTIAL, mean=3.0), stats.expon(scale=3.0)),
-    "erlang": (DistributionRow(D.ERLANG, mean=6.0, k=4), stats.gamma(4, scale=1.5)),
-    "uniform": (DistributionRow(D.UNIFORM, low=2.0, high=5.0), stats.uniform(2.0, 3.0)),
-    "triangular": (DistributionRow(D.TRIANGULAR, low=1.0, mode=2.0, high=5.0), stats.triang(0.25, 1.0, 4.0)),
-    "normal": (DistributionRow(D.NORMAL, mean=10.0, cv=0.2), stats.truncnorm(-5.0, np.inf, 10.0, 2.0)),
+    "exponential": (DistributionRow(Distribution.EXPONENTIAL, mean=3.0), stats.expon(scale=3.0)),
+    "erlang": (DistributionRow(Distribution.ERLANG, mean=6.0, k=4), stats.gamma(4, scale=1.5)),
+    "uniform": (DistributionRow(Distribution.UNIFORM, low=2.0, high=5.0), stats.uniform(2.0, 3.0)),
+    "triangular": (DistributionRow(Distribution.TRIANGULAR, low=1.0, mode=2.0, high=5.0), stats.triang(0.25, 1.0, 4.0)),
+    "normal": (DistributionRow(Distribution.NORMAL, mean=10.0, cv=0.2), stats.truncnorm(-5.0, np.inf, 10.0, 2.0)),
     "lognormal": (
-        DistributionRow(D.LOGNORMAL, mean=4.0, cv=0.5),
+        DistributionRow(Distribution.LOGNORMAL, mean=4.0, cv=0.5),
         stats.lognorm(np.sqrt(np.log(1.25)), scale=4.0 / np.sqrt(1.25)),
     ),
-    "gamma, heavy": (DistributionRow(D.GAMMA, mean=4.0, cv=1.5), stats.gamma(1 / 2.25, scale=9.0)),
-    "gamma, narrow": (DistributionRow(D.GAMMA, mean=4.0, cv=0.1), stats.gamma(100.0, scale=0.04)),
-    "weibull": (DistributionRow(D.WEIBULL, mean=2.0, shape=1.5), stats.weibull_min(1.5, scale=2.0 / 0.9027452929509336)),
+    "gamma, heavy": (DistributionRow(Distribution.GAMMA, mean=4.0, cv=1.5), stats.gamma(1 / 2.25, scale=9.0)),
+    "gamma, narrow": (DistributionRow(Distribution.GAMMA, mean=4.0, cv=0.1), stats.gamma(100.0, scale=0.04)),
+    "weibull": (
+        DistributionRow(Distribution.WEIBULL, mean=2.0, shape=1.5),
+        stats.weibull_min(1.5, scale=2.0 / 0.9027452929509336),
+    ),
 }
 
 
@@ -44,7 +46,7 @@ def test_quantiles_agree_with_scipy(name):
 
 def test_truncation_is_conditional_not_clipped():
     table = DistributionTable()
-    row = table.add(DistributionRow(D.EXPONENTIAL, mean=3.0, low=1.0, high=4.0))
+    row = table.add(DistributionRow(Distribution.EXPONENTIAL, mean=3.0, low=1.0, high=4.0))
     u = np.linspace(0.01, 0.99, 99)
     base = stats.expon(scale=3.0)
     expected = base.ppf(base.cdf(1.0) + u * (base.cdf(4.0) - base.cdf(1.0)))
@@ -53,14 +55,14 @@ def test_truncation_is_conditional_not_clipped():
 
 def test_empirical_takes_values_by_weight():
     table = DistributionTable()
-    row = table.add(DistributionRow(D.EMPIRICAL, values=(1.0, 5.0, 9.0), weights=(1.0, 2.0, 1.0)))
+    row = table.add(DistributionRow(Distribution.EMPIRICAL, values=(1.0, 5.0, 9.0), weights=(1.0, 2.0, 1.0)))
     assert variates(table, row, np.array([0.1, 0.24, 0.26, 0.74, 0.76, 0.99])).tolist() == [1, 1, 5, 5, 9, 9]
 
 
 def test_a_constant_is_itself_and_durations_are_never_negative():
     table = DistributionTable()
-    constant = table.add(DistributionRow(D.CONSTANT, mean=7.5))
-    wild = table.add(DistributionRow(D.NORMAL, mean=1.0, cv=3.0))
+    constant = table.add(DistributionRow(Distribution.CONSTANT, mean=7.5))
+    wild = table.add(DistributionRow(Distribution.NORMAL, mean=1.0, cv=3.0))
     assert set(draw(table, constant, count=5)) == {7.5}
     assert draw(table, wild, count=5000).min() >= 0.0
 

@@ -248,7 +248,11 @@ def test_the_library_lists_parts_and_names_broken_ones(tmp_path):
         '#usda 1.0\n(defaultPrim = "Robot")\ndef Xform "Robot" (\n    doc = "Six axes."\n    displayName = "Robot arm"\n) {\n}\n'
     )
     (folder / "bad.usda").write_text("nonsense")
+    (folder / "belt.usda").write_text(
+        '#usda 1.0\n(defaultPrim = "Belt")\ndef Xform "Belt" (prepend apiSchemas = ["TwinPowerAPI", "TwinConveyorAPI"]) {\n}\n'
+    )
     findings = Findings()
-    (part,) = library_parts(tmp_path, findings)
+    belt, part = library_parts(tmp_path, findings)
     assert (part.asset, part.name, part.doc) == ("_assets/robot.usda", "Robot arm", "Six axes.")
+    assert (part.node, belt.node) == ("", "conveyor"), "what joins a line says so"
     assert [f.path for f in findings] == ["bad.usda"]

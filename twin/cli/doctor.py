@@ -51,11 +51,9 @@ def report() -> dict[str, Any]:
     from twin import __version__
 
     begin = time.perf_counter()
-    import warp as wp
+    from twin.process.device import describe
 
-    from twin.process import device  # noqa: F401  (sets Warp up before it starts)
-
-    wp.init()
+    warp = describe()
     static = Path(__file__).parent.parent / "server" / "static" / "index.html"
     return {
         "twin": __version__,
@@ -63,9 +61,9 @@ def report() -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "devices": [{"name": str(d), "description": d.name} for d in wp.get_devices()],
+        "devices": warp["devices"],
         "warp_start_s": round(time.perf_counter() - begin, 3),
-        "kernel_cache": _cache_state(Path(wp.config.kernel_cache_dir)),
+        "kernel_cache": _cache_state(Path(warp["kernel_cache"])),
         "web_client_built": static.is_file(),
         "ports": {str(port): "free" if _port_free(port) else "in use" for port in (8000, 1883, 4840)},
         "disk_free_gb": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),

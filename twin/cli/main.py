@@ -18,6 +18,7 @@ VERBS = {
     "simulate": "Run a stage's rigid-body physics headless and write what happened.",
     "study": "Plan, run, show and compare what-if studies.",
     "check": "Say what is wrong with a stage.",
+    "export": "Write a stage with its edits as clean USD.",
     "connectors": "Lint, probe and try out connections to a plant.",
     "doctor": "Report versions, devices, kernel cache, ports and disk.",
 }

@@ -103,7 +103,8 @@ def _report(sim: Simulation, wall: float, compiled: float, steps: int, deepest: 
         f"start-up {compiled:.1f} s"
     )
     print(
-        f"{document['bodies']} bodies; deepest overlap {deepest * 1000:.2f} mm, at the end {document['final_penetration_m'] * 1000:.2f} mm"
+        f"{document['bodies']} bodies; deepest overlap {deepest * 1000:.2f} mm, "
+        f"at the end {document['final_penetration_m'] * 1000:.2f} mm"
     )
     if document["spawned"]:
         print("pieces: " + ", ".join(f"{document[n]} {n}" for n in ("spawned", "inside", "sunk", "scrapped", "lost")))

@@ -1,7 +1,10 @@
 """Editing together: one ordered, journaled sequence of operations on a stage, roles, undo of one's own."""
 
+from twin.collab.access import Access, Identity
+from twin.collab.comments import Comments
 from twin.collab.document import Document, Outcome
 from twin.collab.journal import Journal
+from twin.collab.proposals import Proposals
 from twin.collab.roles import ROLES, may
 
-__all__ = ["ROLES", "Document", "Journal", "Outcome", "may"]
+__all__ = ["ROLES", "Access", "Comments", "Document", "Identity", "Journal", "Outcome", "Proposals", "may"]

@@ -8,18 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from twin.collab.journal import Entry, Journal, Refusal
+from twin.collab.undo import WINDOW, UndoStacks
 from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import Rejected
-from twin.core.findings import Findings
+from twin.core.findings import Finding, Findings
 from twin.protocol.messages import Op
 from twin.scene import find_asset_root, open_stage
-from twin.scene.edits import apply_txn, layer_from_text, layer_to_text, make_edit_layer
+from twin.scene.edits import Applied, apply_txn, difference, layer_from_text, layer_to_text, make_edit_layer
 
 CHECKPOINT_EVERY = 200
 MAX_OPS = 5000
@@ -28,7 +29,16 @@ MAX_LABEL = 200
 RESUME_WINDOW = 2000
 """A client that missed no more operations than this is told what changed instead of loading the scene again."""
 
-_STRUCTURE = {"add_prim", "remove_prim", "move_prim", "restore_spec", "set_variant", "apply_api"}
+
+@dataclass
+class Work:
+    """What is to be applied: ``target`` is the entry that an undo or redo is about."""
+
+    txn: list[Op]
+    label: str
+    kind: str
+    target: Entry | None = None
+    skipped: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -51,6 +61,8 @@ class Document:
 
     Attributes:
         findings: What recovery had to say: operations that no longer apply because a base file changed.
+        guard: Called with each new operation before it is applied; raises Rejected for what may not be done now.
+        read_only: Why nothing is accepted any more; empty while all is well.
     """
 
     def __init__(self, stage_path: Path, project: Path, *, asset_root: Path | None = None) -> None:
@@ -61,17 +73,16 @@ class Document:
         self.findings = Findings()
         self._log = log.get("document")
         self._recent: deque[tuple[int, list[str], list[str]]] = deque(maxlen=RESUME_WINDOW)
-        self._undo: dict[str, list[Entry]] = {}
-        self._redo: dict[str, list[Entry]] = {}
-        self._writers: dict[tuple[str, str], tuple[int, str]] = {}
-        self._read_only = ""
+        self._stacks = UndoStacks()
+        self.guard: Callable[[Op], None] = lambda op: None
+        self.read_only = ""
         self._base = self._base_hashes()
         self.layer = make_edit_layer(self.stage)
         self._recover()
 
     def close(self) -> None:
         """Checkpoint and let go of the project."""
-        if self.seq != self.journal.last_checkpoint()[0]:
+        if not self.read_only and self.seq != self.journal.last_checkpoint()[0]:
             self.journal.checkpoint(self.seq, layer_to_text(self.layer))
         self.journal.close()
 
@@ -98,33 +109,56 @@ class Document:
     def _recover(self) -> None:
         """The edit layer as the journal has it."""
         known = self.journal.meta("base")
-        moved = known is not None and known != self._base
-        self.journal.set_meta("base", self._base)
         at, text = self.journal.last_checkpoint()
-        if moved:
-            before = json.loads(known or "{}")
-            after = json.loads(self._base)
-            changed = sorted(f for f in before.keys() | after.keys() if before.get(f) != after.get(f))
-            if text:
-                self.journal.save_version(f"before a change of {', '.join(changed)}", "twin", at, text)
-            self.journal.new_epoch()
-            self.findings.info("/", "base-changed", f"files changed since the last start: {', '.join(changed)}")
-            at = 0  # what still applies, applies to the new base
-        elif text:
+        moved = known is not None and known != self._base
+        if text:
             layer_from_text(self.layer, text)
-        self._seq = 0
-        for entry in self.journal.entries():
-            self._seq = entry.seq
+        if moved:
+            self._keep_old(known or "{}", at)
+            at = 0
+        else:
+            # as long as the epoch lasts, what was lost at its begin stays worth knowing
+            for severity, path, code, message in json.loads(self.journal.meta("findings") or "[]"):
+                self.findings.items.append(Finding(severity, path, code, message))
+        self._seq = last = self.journal.seq
+        for entry in self.journal.entries(min(at, max(last - WINDOW, 0))):
             if entry.seq > at:
-                try:
-                    done = apply_txn(self.stage, self.layer, entry.txn, asset_root=self.asset_root, internal=True)
-                except Rejected as error:
-                    self.findings.warning(
-                        error.prim or entry.txn[0].path, "edit-dangles", f"edit {entry.seq} no longer applies: {error.message}"
-                    )
+                done = self._again(entry)
+                if done is None:
                     continue
                 self._recent.append((entry.seq, done.changed, done.resync))
-            self._note(entry)
+            self._stacks.note(entry)
+        if moved or known is None:
+            with self.journal.together():  # one step: a loss between these would hide the change, or tell of it twice
+                if moved:
+                    self.journal.new_epoch()
+                    self.journal.write("delete from checkpoints")
+                    self.journal.write("insert into checkpoints values (?, ?, ?)", (last, layer_to_text(self.layer), now_ns()))
+                    kept = [[f.severity, f.path, f.code, f.message] for f in self.findings]
+                    self.journal.set_meta("findings", json.dumps(kept))
+                self.journal.set_meta("base", self._base)
+
+    def _keep_old(self, known: str, at: int) -> None:
+        """Save a version of the edits as they were, then start with an empty layer on the changed base."""
+        before, after = json.loads(known), json.loads(self._base)
+        changed = ", ".join(sorted(f for f in before.keys() | after.keys() if before.get(f) != after.get(f)))
+        self.findings.info("/", "base-changed", f"files changed since the last start: {changed}")
+        if self.journal.seq:
+            for entry in self.journal.entries(at):
+                self._again(entry, report=False)
+            label = f"before a change of {changed}"[:MAX_LABEL]
+            self.journal.save_version(label, "twin", self.journal.seq, layer_to_text(self.layer))
+        self.layer.Clear()
+        self._recent.clear()
+
+    def _again(self, entry: Entry, *, report: bool = True) -> Applied | None:
+        try:
+            return apply_txn(self.stage, self.layer, entry.txn, asset_root=self.asset_root, internal=True)
+        except Rejected as error:
+            if report:
+                path = error.prim or entry.txn[0].path
+                self.findings.warning(path, "edit-dangles", f"edit {entry.seq} no longer applies: {error.message}")
+            return None
 
     # ---- operations
 
@@ -135,122 +169,123 @@ class Document:
             WorkError: The journal could not be written; the edit is taken back.
         """
 
-        def work() -> tuple[list[Op], str, int | None, list[str], str]:
+        def work() -> Work:
             if not txn:
                 raise Rejected("type", "the transaction is empty")
             if len(txn) > MAX_OPS:
                 raise Rejected("limit", f"a transaction may hold {MAX_OPS} operations, this one has {len(txn)}")
-            return txn, label[:MAX_LABEL] or _describe(txn), None, [], "edit"
+            return Work(txn, label[:MAX_LABEL] or _describe(txn), "edit")
 
         return self._run(session, opid, user, work, internal=False)
 
-    def undo(self, session: str, opid: int, user: str) -> Outcome:
-        """Take back the session's own last transaction, except what others wrote over since."""
+    def perform(self, session: str, opid: int, user: str, make: Callable[[], Sequence[Op]], *, label: str, kind: str) -> Outcome:
+        """Apply operations that were worked out here (a restored version, a merge), as one transaction that can be undone.
 
-        def work() -> tuple[list[Op], str, int | None, list[str], str]:
-            stack = self._undo.get(session, [])
-            if not stack:
-                raise Rejected("nothing", "there is nothing of yours to undo")
-            return self._revert(stack[-1], "Undo", "undo")
+        Args:
+            make: Called once it is known that this is no repetition. kind: How the entry is called: restore, merge.
+        """
+
+        def work() -> Work:
+            txn = list(make())
+            if not txn:
+                raise Rejected("nothing", "nothing would change")
+            return Work(txn, label[:MAX_LABEL], kind)
 
         return self._run(session, opid, user, work, internal=True)
+
+    def restore(self, session: str, opid: int, user: str, version: int) -> Outcome:
+        """Make the edits what they were in a version.
+
+        Raises:
+            InputError: There is no such version.
+        """
+        label, text = self.journal.version(version)
+        return self.perform(
+            session, opid, user, lambda: [o.op for o in difference(self.text(), text)], label=f"Restore {label}", kind="restore"
+        )
+
+    def text(self) -> str:
+        """The edits as USDA."""
+        return layer_to_text(self.layer)
+
+    def text_of(self, version: int) -> str:
+        """The edits of a version; those of now for 0, none at all for -1.
+
+        Raises:
+            InputError: There is no such version.
+        """
+        if version == -1:
+            return ""
+        return self.journal.version(version)[1] if version else self.text()
+
+    def undo(self, session: str, opid: int, user: str) -> Outcome:
+        """Take back the session's own last transaction, except what others wrote over since."""
+        return self._run(session, opid, user, lambda: self._revert(session, "undo"), internal=True)
 
     def redo(self, session: str, opid: int, user: str) -> Outcome:
         """Do again what the session undid last."""
+        return self._run(session, opid, user, lambda: self._revert(session, "redo"), internal=True)
 
-        def work() -> tuple[list[Op], str, int | None, list[str], str]:
-            stack = self._redo.get(session, [])
-            if not stack:
-                raise Rejected("nothing", "there is nothing of yours to redo")
-            return self._revert(stack[-1], "Redo", "redo")
-
-        return self._run(session, opid, user, work, internal=True)
-
-    def _revert(self, entry: Entry, verb: str, kind: str) -> tuple[list[Op], str, int | None, list[str], str]:
-        kept, skipped = [], []
-        for op in entry.inverse:
-            if self._written_since(op, entry):
-                skipped.append(f"{op.path}.{op.field}" if op.field else op.path)
-            else:
-                kept.append(op)
-        if not kept:
-            stack = self._undo if kind == "undo" else self._redo
-            stack[entry.session].remove(entry)
-            raise Rejected(
-                "overwritten", "others have changed all of that since", prim=entry.inverse[0].path if entry.inverse else None
-            )
+    def _revert(self, session: str, kind: str) -> Work:
+        entry = self._stacks.top(session, kind)
+        try:
+            txn, skipped = self._stacks.revert(entry)
+        except Rejected:
+            self._stacks.forget(entry)
+            raise
         label = entry.label.removeprefix("Undo ").removeprefix("Redo ")
-        return kept, f"{verb} {label}", entry.seq, skipped, kind
+        return Work(txn, f"{kind.title()} {label}", kind, entry, skipped)
 
-    def _written_since(self, op: Op, entry: Entry) -> bool:
-        """Whether another session wrote what ``op`` would put back."""
-        if op.kind in _STRUCTURE:
-            inside = op.path + "/"
-            return any(
-                seq > entry.seq and author != entry.session and (path == op.path or path.startswith(inside))
-                for (path, _), (seq, author) in self._writers.items()
-            )
-        seq, author = self._writers.get((op.path, op.field), (0, ""))
-        return seq > entry.seq and author != entry.session
-
-    def _run(
-        self,
-        session: str,
-        opid: int,
-        user: str,
-        work: Callable[[], tuple[list[Op], str, int | None, list[str], str]],
-        *,
-        internal: bool,
-    ) -> Outcome:
+    def _run(self, session: str, opid: int, user: str, work: Callable[[], Work], *, internal: bool) -> Outcome:
         before = self.journal.outcome(session, opid)
         if isinstance(before, Entry):
             return Outcome(entry=before, again=True)
         if isinstance(before, Refusal):
             return Outcome(refusal=before, again=True)
+        if self.read_only:
+            return Outcome(refusal=Refusal("read-only", self.read_only, ""))
+        todo: Work | None = None
         try:
-            if self._read_only:
-                raise Rejected("read-only", self._read_only)
-            txn, label, target, skipped, kind = work()
-            done = apply_txn(self.stage, self.layer, txn, asset_root=self.asset_root, internal=internal)
+            todo = work()
+            for op in todo.txn:
+                self.guard(op)
+            done = apply_txn(self.stage, self.layer, todo.txn, asset_root=self.asset_root, internal=internal)
         except Rejected as error:
+            if todo is not None and todo.target is not None:
+                # it would be refused again and again, and hide what lies under it
+                self._stacks.forget(todo.target)
             refusal = Refusal(error.code, error.message, error.prim or "")
-            if not self._read_only:
-                self.journal.refuse(session, opid, refusal)
+            self._written(lambda: self.journal.refuse(session, opid, refusal))
             return Outcome(refusal=refusal)
-        entry = Entry(self._seq + 1, session, opid, user, label, now_ns(), kind, target, txn, done.inverse, skipped)
-        try:
-            self.journal.append(entry)
-        except Exception:
-            # memory must not be ahead of the disk
-            apply_txn(self.stage, self.layer, done.inverse, asset_root=self.asset_root, internal=True)
-            self._read_only = "the journal cannot be written; see the server's log"
-            raise
+        target = None if todo.target is None else todo.target.seq
+        entry = Entry(
+            self._seq + 1, session, opid, user, todo.label, now_ns(), todo.kind, target, todo.txn, done.inverse, todo.skipped
+        )
+        self._written(lambda: self.journal.append(entry), lambda: self._take_back(done.inverse))
         self._seq = entry.seq
         self._recent.append((entry.seq, done.changed, done.resync))
-        self._note(entry)
+        self._stacks.note(entry)
         if self._seq % CHECKPOINT_EVERY == 0:
-            self.journal.checkpoint(self._seq, layer_to_text(self.layer))
+            self._written(lambda: self.journal.checkpoint(self._seq, layer_to_text(self.layer)))
         return Outcome(entry, None, done.changed, done.resync)
 
-    def _note(self, entry: Entry) -> None:
-        """Undo stacks and last writers after an entry."""
-        undo, redo = self._undo.setdefault(entry.session, []), self._redo.setdefault(entry.session, [])
-        if entry.kind == "undo":
-            undo[:] = [e for e in undo if e.seq != entry.target]
-            redo.append(entry)
-        elif entry.kind == "redo":
-            redo[:] = [e for e in redo if e.seq != entry.target]
-            undo.append(entry)
-        else:
-            undo.append(entry)
-            redo.clear()
-        for op in entry.txn:
-            self._writers[(op.path, op.field if op.kind not in _STRUCTURE else "")] = (entry.seq, entry.session)
+    def _written(self, write: Callable[[], object], otherwise: Callable[[], None] = lambda: None) -> None:
+        """Do a write; when it fails, nothing is accepted any more."""
+        try:
+            write()
+        except Exception as error:
+            otherwise()
+            self.read_only = "the journal cannot be written: edits are refused until the server has been restarted"
+            self._log.error("journal cannot be written; the document is read-only now", error=str(error))
+            raise
+
+    def _take_back(self, inverse: list[Op]) -> None:
+        """Memory must not be ahead of the disk."""
+        apply_txn(self.stage, self.layer, inverse, asset_root=self.asset_root, internal=True)
 
     def undo_labels(self, session: str) -> tuple[str, str]:
         """What the session would undo and redo next; empty for nothing."""
-        undo, redo = self._undo.get(session), self._redo.get(session)
-        return (undo[-1].label if undo else "", redo[-1].label.removeprefix("Undo ") if redo else "")
+        return self._stacks.labels(session)
 
     def changes_since(self, seq: int) -> tuple[list[str], list[str]] | None:
         """Paths changed and to look at anew since ``seq``; None when that is too long ago."""

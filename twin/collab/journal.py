@@ -10,9 +10,11 @@ import hashlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -24,19 +26,22 @@ _SCHEMA = """
 create table if not exists meta (key text primary key, value text not null);
 create table if not exists ops (
     seq integer primary key, session text not null, opid integer not null, user text not null, label text not null,
-    time_ns integer not null, kind text not null, target integer, txn blob not null, inverse blob not null, skipped blob not null);
+    time_ns integer not null, kind text not null, target integer,
+    txn blob not null, inverse blob not null, skipped blob not null);
 create table if not exists refusals (
     session text not null, opid integer not null, code text not null, reason text not null, path text not null,
     primary key (session, opid));
 create index if not exists ops_by_author on ops (session, opid);
-create table if not exists sessions (id text primary key, user text not null, color text not null, created_ns integer not null);
+create table if not exists sessions (
+    id text primary key, user text not null, color text not null, owner text not null, created_ns integer not null);
 create table if not exists checkpoints (seq integer primary key, text text not null, time_ns integer not null);
 create table if not exists versions (
     id integer primary key, label text not null, author text not null, seq integer not null, text text not null,
     hash text not null, time_ns integer not null);
-create table if not exists tokens (hash text primary key, role text not null, label text not null, created_ns integer not null);
 """
 FORMAT = 1
+REFUSALS_KEPT = 20_000
+"""Older refusals are forgotten: their senders have long been answered."""
 
 _ops = msgspec.msgpack.Decoder(list[Op])
 _strings = msgspec.msgpack.Decoder(list[str])
@@ -88,9 +93,13 @@ class Journal:
             os.close(self._lock)
             raise InputError("another process serves this project", file=project, attribute="--project") from error
         self._db = sqlite3.connect(project / "journal.db", check_same_thread=False, isolation_level=None)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = full")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = full")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            self.close()
+            raise InputError(f"the journal cannot be read: {error}", file=project / "journal.db") from error
         found = self.meta("format")
         if found is not None and int(found) > FORMAT:
             self.close()
@@ -110,7 +119,7 @@ class Journal:
         return None if row is None else str(row[0])
 
     def set_meta(self, key: str, value: str) -> None:
-        self._db.execute("insert into meta values (?, ?) on conflict (key) do update set value = excluded.value", (key, value))
+        self.write("insert into meta values (?, ?) on conflict (key) do update set value = excluded.value", (key, value))
 
     @property
     def epoch(self) -> str:
@@ -125,28 +134,59 @@ class Journal:
         """Number of the last operation, 0 before the first."""
         return int(self._db.execute("select coalesce(max(seq), 0) from ops").fetchone()[0])
 
+    def write(self, sql: str, values: Sequence[object] = ()) -> int:
+        """One change, on disk when this returns; gives the id of the row.
+
+        Raises:
+            WorkError: It could not be written (a full disk, say).
+        """
+        try:
+            return int(self._db.execute(sql, values).lastrowid or 0)
+        except sqlite3.Error as error:
+            raise WorkError(f"could not be written: {error}", file=self.project / "journal.db") from error
+
+    def read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows."""
+        return self._db.execute(sql, values).fetchall()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All writes inside reach the disk, or none.
+
+        Raises:
+            WorkError: They could not be written.
+        """
+        self.write("begin immediate")
+        try:
+            yield
+            self.write("commit")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
+
     # ---- operations
 
     def append(self, entry: Entry) -> None:
         """Write an operation; returns when it is on disk.
 
         Raises:
-            WorkError: It could not be written (a full disk, say).
+            WorkError: It could not be written.
         """
         row = (
             entry.seq, entry.session, entry.opid, entry.user, entry.label, entry.time_ns, entry.kind, entry.target,
             msgspec.msgpack.encode(entry.txn), msgspec.msgpack.encode(entry.inverse), msgspec.msgpack.encode(entry.skipped),
         )  # fmt: skip
-        try:
-            self._db.execute("insert into ops values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
-            raise WorkError(f"the edit could not be written: {error}", file=self.project / "journal.db") from error
+        self.write("insert into ops values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def refuse(self, session: str, opid: int, refusal: Refusal) -> None:
-        """Remember a refusal."""
-        self._db.execute(
-            "insert or ignore into refusals values (?, ?, ?, ?, ?)", (session, opid, refusal.code, refusal.reason, refusal.path)
-        )
+        """Remember a refusal.
+
+        Raises:
+            WorkError: It could not be written.
+        """
+        values = (session, opid, refusal.code, refusal.reason, refusal.path)
+        self.write("insert or ignore into refusals values (?, ?, ?, ?, ?)", values)
 
     def outcome(self, session: str, opid: int) -> Entry | Refusal | None:
         """What became of an operation that was sent before."""
@@ -163,14 +203,24 @@ class Journal:
         for row in self._db.execute("select * from ops where seq > ? order by seq", (after,)).fetchall():
             yield _entry(row)
 
+    def activity(self, before: int, limit: int) -> list[dict[str, object]]:
+        """Operations with a number below ``before``, newest first, without what they did in detail."""
+        columns = ("seq", "session", "user", "label", "time_ns", "kind", "target")
+        rows = self.read(f"select {', '.join(columns)} from ops where seq < ? order by seq desc limit ?", (before, limit))
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
     # ---- checkpoints and versions
 
     def checkpoint(self, seq: int, text: str) -> None:
-        """Keep the edit layer as it is after ``seq``; the last three are kept."""
-        self._db.execute("begin immediate")
-        self._db.execute("insert or replace into checkpoints values (?, ?, ?)", (seq, text, now_ns()))
-        self._db.execute("delete from checkpoints where seq not in (select seq from checkpoints order by seq desc limit 3)")
-        self._db.execute("commit")
+        """Keep the edit layer as it is after ``seq``; the last three are kept.
+
+        Raises:
+            WorkError: It could not be written; the journal is as it was.
+        """
+        with self.together():
+            self.write("insert or replace into checkpoints values (?, ?, ?)", (seq, text, now_ns()))
+            self.write("delete from checkpoints where seq not in (select seq from checkpoints order by seq desc limit 3)")
+            self.write("delete from refusals where rowid <= (select coalesce(max(rowid), 0) from refusals) - ?", (REFUSALS_KEPT,))
 
     def last_checkpoint(self) -> tuple[int, str]:
         """Number and text of the newest checkpoint; (0, "") when there is none."""
@@ -180,43 +230,45 @@ class Journal:
     def save_version(self, label: str, author: str, seq: int, text: str) -> int:
         """Keep a named, immutable version of the edit layer; returns its id."""
         digest = hashlib.sha256(text.encode()).hexdigest()
-        cursor = self._db.execute(
+        return self.write(
             "insert into versions (label, author, seq, text, hash, time_ns) values (?, ?, ?, ?, ?, ?)",
             (label, author, seq, text, digest, now_ns()),
         )
-        return int(cursor.lastrowid or 0)
 
     def versions(self) -> list[dict[str, object]]:
         """All versions, newest first, without their text."""
-        rows = self._db.execute("select id, label, author, seq, hash, time_ns from versions order by id desc").fetchall()
+        rows = self.read("select id, label, author, seq, hash, time_ns from versions order by id desc")
         return [dict(zip(("id", "label", "author", "seq", "hash", "time_ns"), row, strict=True)) for row in rows]
 
-    # ---- sessions and tokens
+    def version(self, id: int) -> tuple[str, str]:
+        """Label and text of a version.
 
-    def session(self, id: str) -> tuple[str, str] | None:
-        """User and colour of a session that was issued."""
-        row = self._db.execute("select user, color from sessions where id = ?", (id,)).fetchone()
-        return None if row is None else (str(row[0]), str(row[1]))
+        Raises:
+            InputError: There is none of that number.
+        """
+        rows = self.read("select label, text from versions where id = ?", (id,))
+        if not rows:
+            raise InputError(f"there is no version {id}", allowed=[row[0] for row in self.read("select id from versions")])
+        return str(rows[0][0]), str(rows[0][1])
 
-    def new_session(self, user: str, color: str) -> str:
+    # ---- sessions
+
+    def session(self, id: str, owner: str) -> tuple[str, str] | None:
+        """User and colour of a session that was issued to ``owner``; a session's id is no secret, so both must fit."""
+        rows = self.read("select user, color from sessions where id = ? and owner = ?", (id, owner))
+        return (str(rows[0][0]), str(rows[0][1])) if rows else None
+
+    def new_session(self, user: str, color: str, owner: str) -> str:
         """Issue a session."""
         id = secrets.token_urlsafe(12)
-        self._db.execute("insert into sessions values (?, ?, ?, ?)", (id, user, color, now_ns()))
+        self.write("insert into sessions values (?, ?, ?, ?, ?)", (id, user, color, owner, now_ns()))
         return id
 
+    def session_count(self) -> int:
+        return int(self.read("select count(*) from sessions")[0][0])
+
     def rename_session(self, id: str, user: str) -> None:
-        self._db.execute("update sessions set user = ? where id = ?", (user, id))
-
-    def add_token(self, token: str, role: str, label: str) -> None:
-        """Let ``token`` in with ``role``; only its hash is kept."""
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        self._db.execute("insert or replace into tokens values (?, ?, ?, ?)", (digest, role, label, now_ns()))
-
-    def role_of(self, token: str) -> str | None:
-        """Role of a token, None if it is not known."""
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        row = self._db.execute("select role from tokens where hash = ?", (digest,)).fetchone()
-        return None if row is None else str(row[0])
+        self.write("update sessions set user = ? where id = ?", (user, id))
 
 
 def _entry(row: tuple[object, ...]) -> Entry:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 ROLES = ("viewer", "operator", "editor", "admin")
-"""viewer looks; operator also runs and pauses; editor also edits; admin also hands out access."""
+"""viewer looks; operator also runs, pauses and comments; editor also edits; admin also hands out access."""
 
-_NEEDED = {"view": "viewer", "control": "operator", "edit": "editor", "share": "admin"}
+_NEEDED = {"view": "viewer", "comment": "operator", "control": "operator", "edit": "editor", "share": "admin"}
 
 
 def may(role: str, action: str) -> bool:
-    """Whether ``role`` may ``view``, ``control``, ``edit`` or ``share``."""
+    """Whether ``role`` may ``view``, ``comment``, ``control``, ``edit`` or ``share``."""
     return role in ROLES and ROLES.index(role) >= ROLES.index(_NEEDED[action])

@@ -1,4 +1,15 @@
-"""What the line engine does with items: book time, keep the pool, roll belts, find the way (docs/semantics.md)."""
+"""What the line engine does with items: book time, keep the pool, queue them in slots, carry them on belts (docs/semantics.md).
+
+Belts are solved, not stepped. An item's place on a belt at belt time b (time less what the belt has stood) is the least of
+
+    b - at                           it entered at belt time ``at`` and travels freely;
+    T + c_head - c                   it stands behind the head at the end (accumulating), c being the running sum of the least
+                                     distances between neighbours up to it, and T the belt's length;
+    T + b - D_j - (c - c_j)          it follows item j, which left at belt time D_j, at least that far behind.
+
+All in microseconds of travel. Of the last only the greatest D_j - c_j counts, which ``front`` keeps: so the head's arrival
+max(at + T, c + front) and the last item's place take constant time, however many items there are.
+"""
 
 # ruff: noqa: SIM102  (Warp has no short-circuit evaluation: nested ifs keep array reads in range)
 
@@ -8,19 +19,9 @@ import math
 
 import warp as wp
 
-from twin.flow.tables import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, FlowState, FlowTables
+from twin.flow.line import Line
+from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S
 from twin.process.draws import sample_us, uniform
-from twin.process.rules import (
-    BY_TYPE,
-    PROBABILITY,
-    ROUND_ROBIN,
-    SHORTEST_QUEUE,
-    choice_is_kept,
-    pick_by_quality,
-    pick_by_type,
-    pick_by_weight,
-)
-from twin.process.tables import DistributionArrays
 
 SOURCE = wp.constant(0)
 STATION = wp.constant(1)
@@ -35,13 +36,22 @@ READY = wp.constant(2)
 SETUP = wp.constant(3)
 WORKING = wp.constant(4)
 DONE = wp.constant(5)
-"""States of a server slot; a source's slot is IDLE or DONE."""
+ASKING = wp.constant(6)
+"""States of a server slot; a source's slot is IDLE or DONE. ASKING: complete, and waiting for people."""
 
 S_WORKING = wp.constant(0)
 S_SETUP = wp.constant(1)
 S_BLOCKED = wp.constant(2)
 S_STARVED = wp.constant(3)
+S_WAITING_CREW = wp.constant(4)
 S_DOWN = wp.constant(5)
+S_OFF = wp.constant(6)
+
+HALT_DOWN = wp.constant(1)
+HALT_OFF = wp.constant(2)
+HALT_CREW = wp.constant(4)
+HALT_BLOCKED = wp.constant(8)
+"""Why a node stands still, as bits: broken down, off shift, its crew off shift, a belt that does not accumulate blocked."""
 
 DEADLOCK = wp.constant(wp.int64(1))
 LIVELOCK = wp.constant(wp.int64(2))
@@ -49,118 +59,133 @@ OVERFLOW = wp.constant(wp.int64(4))
 """Flags of a replication."""
 
 NEVER_US = wp.constant(wp.int64(1 << 62))
+LONG_AGO = wp.constant(wp.int64(-(1 << 60)))
 ZERO = wp.constant(wp.int64(0))
 ONE = wp.constant(wp.int64(1))
-ROUTER_DEPTH = wp.constant(8)
-MOVES_AT_ONCE = wp.constant(1000000)
-"""More moves than this without time passing is a line that runs in circles."""
 
 _LOG_MIN = wp.constant(wp.float64(math.log(LEAD_MIN_S * 1e6)))
 _BIN_WIDTH = wp.constant(wp.float64((math.log(LEAD_MAX_S) - math.log(LEAD_MIN_S)) / LEAD_BINS))
 BINS = wp.constant(LEAD_BINS)
 
 
-@wp.struct
-class Random:
-    """Distributions and the key of their draws."""
-
-    table: DistributionArrays
-    seed: wp.uint32
-    first_replication: wp.uint32
-
-
 @wp.func
-def next_ordinal(s: FlowState, w: int, n: int, purpose: int) -> wp.int64:
+def next_ordinal(g: Line, w: int, n: int, purpose: int) -> wp.int64:
+    s = g[0].state
     ordinal = s.ordinal[w, n, purpose]
     s.ordinal[w, n, purpose] = ordinal + ONE
     return ordinal
 
 
 @wp.func
-def draw_us(t: FlowTables, s: FlowState, r: Random, w: int, n: int, row: int, purpose: int) -> wp.int64:
+def draw_us(g: Line, w: int, n: int, row: int, purpose: int) -> wp.int64:
+    t = g[0].tables
+    r = g[0].random
     return sample_us(
-        r.table, row, r.seed, r.first_replication + wp.uint32(w), t.stream[n], next_ordinal(s, w, n, purpose), purpose
+        r.table, row, r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, next_ordinal(g, w, n, purpose), purpose
     )
 
 
 @wp.func
-def draw_uniform(t: FlowTables, s: FlowState, r: Random, w: int, n: int, purpose: int) -> wp.float64:
-    return uniform(r.seed, r.first_replication + wp.uint32(w), t.stream[n], next_ordinal(s, w, n, purpose), purpose)
+def draw_uniform(g: Line, w: int, n: int, purpose: int) -> wp.float64:
+    t = g[0].tables
+    r = g[0].random
+    return uniform(r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, next_ordinal(g, w, n, purpose), purpose)
 
 
 # ---- statistics
 
 
 @wp.func
-def add_state(s: FlowState, w: int, n: int, state: int, us: wp.int64):
-    s.state_us[w, n, state] = s.state_us[w, n, state] + us
+def book(g: Line, w: int, n: int, k: int, state: int):
+    """From now on slot ``k`` of node ``n`` counts as ``state``."""
+    s = g[0].state
+    before = s.slot[w, k].booked
+    if before != state:
+        now = s.rep[w].now
+        s.state_us[w, n, before] = s.state_us[w, n, before] + now - s.slot[w, k].since
+        s.slot[w, k].since = now
+        s.slot[w, k].booked = state
 
 
 @wp.func
-def touch(t: FlowTables, s: FlowState, w: int, n: int):
-    """Book the time since the node last changed; call before any change. Station times count once per server."""
-    now = s.now[w]
-    dt = now - s.since[w, n]
-    if dt <= ZERO:
-        return
-    s.since[w, n] = now
-    kind = t.kind[n]
-    level = s.level[w, n]
-    s.level_us[w, n] = s.level_us[w, n] + wp.int64(level) * dt
-    if kind == STATION:
-        for k in range(t.slot_begin[n], t.slot_begin[n + 1]):
-            state = s.slot_state[w, k]
-            share = S_STARVED
-            if s.down[w, n] != 0:
-                share = S_DOWN
-            elif state == WORKING:
-                share = S_WORKING
-            elif state == SETUP:
-                share = S_SETUP
-            elif state == DONE or state == READY:
-                share = S_BLOCKED
-            add_state(s, w, n, share, dt)
-        return
+def book_server(g: Line, w: int, n: int, k: int):
+    """What a server counts as follows from its state and why its station stands."""
+    s = g[0].state
+    halts = s.node[w, n].halts
+    state = s.slot[w, k].state
+    share = S_STARVED
+    if state == WORKING:
+        share = S_WORKING
+    elif state == SETUP:
+        share = S_SETUP
+    elif state == DONE or state == READY:
+        share = S_BLOCKED
+    elif state == ASKING:
+        share = S_WAITING_CREW
+    if halts != 0:
+        if (halts & HALT_OFF) != 0:
+            share = S_OFF
+        elif (halts & HALT_DOWN) != 0:
+            share = S_DOWN
+        elif state == WORKING or state == SETUP:
+            share = S_WAITING_CREW
+    book(g, w, n, k, share)
+
+
+@wp.func
+def book_place(g: Line, w: int, n: int, k: int):
+    """The same for a source, a buffer or a conveyor, which have one slot."""
+    t = g[0].tables
+    s = g[0].state
+    kind = t.node[n].kind
     share = S_WORKING
     if kind == SOURCE:
-        if s.slot_ready[w, t.slot_begin[n]] >= ZERO:
+        if s.slot[w, k].ready >= ZERO:
             share = S_BLOCKED
-        elif t.limit[n] >= ZERO and s.made[w, n] >= t.limit[n]:
+        elif t.node[n].limit >= ZERO and s.node[w, n].made >= t.node[n].limit:
             share = S_STARVED
+    elif s.node[w, n].level == 0:
+        share = S_STARVED
     elif kind == BUFFER:
-        if level == 0:
-            share = S_STARVED
-        elif t.capacity[n] >= 0 and level >= t.capacity[n]:
+        if t.node[n].capacity >= 0 and s.node[w, n].level >= t.node[n].capacity:
             share = S_BLOCKED
-    elif kind == CONVEYOR:
-        if level == 0:
-            share = S_STARVED
-        elif s.slot_ready[w, t.slot_begin[n]] >= ZERO:
-            share = S_BLOCKED
-    add_state(s, w, n, share, dt)
+    elif s.slot[w, k].ready >= ZERO:
+        share = S_BLOCKED
+    if (s.node[w, n].halts & HALT_OFF) != 0:
+        share = S_OFF
+    book(g, w, n, k, share)
 
 
 @wp.func
-def book_pieces(t: FlowTables, s: FlowState, w: int):
-    """Book the pieces inside since their number last changed, by interval."""
-    now = s.now[w]
-    inside = s.spawned[w] - s.sunk[w] - s.scrapped[w]
-    at = s.pieces_since[w]
-    s.pieces_us[w] = s.pieces_us[w] + inside * (now - at)
-    s.pieces_since[w] = now
-    while at < now:
-        bin = wp.min(int(at / t.interval_us), t.intervals - 1)
-        upto = wp.int64(bin + 1) * t.interval_us
-        if upto > now or bin == t.intervals - 1:
-            upto = now
-        s.pieces_interval[w, bin] = s.pieces_interval[w, bin] + inside * (upto - at)
-        at = upto
+def count_pieces(g: Line, w: int, change: int):
+    """``change`` pieces more are inside from now on."""
+    t = g[0].tables
+    s = g[0].state
+    now = s.rep[w].now
+    bin = s.rep[w].bin
+    if now >= s.rep[w].bin_end and bin < t.intervals - 1:
+        bin = wp.min(int(now / t.interval_us), t.intervals - 1)
+        s.rep[w].bin = bin
+        s.rep[w].bin_end = wp.int64(bin + 1) * t.interval_us
+    pieces = wp.int64(change)
+    s.rep[w].pieces_us = s.rep[w].pieces_us - pieces * now
+    s.net_interval[w, bin] = s.net_interval[w, bin] + pieces
+    s.pieces_interval[w, bin] = s.pieces_interval[w, bin] + pieces * (s.rep[w].bin_end - now)
 
 
 @wp.func
-def count_lead(s: FlowState, w: int, item: int):
-    lead = s.now[w] - s.item_born[w, item]
-    s.lead_us[w] = s.lead_us[w] + lead
+def count_level(g: Line, w: int, n: int, change: int):
+    """``change`` items more are in node ``n`` from now on."""
+    s = g[0].state
+    s.node[w, n].level = s.node[w, n].level + change
+    s.node[w, n].level_us = s.node[w, n].level_us - wp.int64(change) * s.rep[w].now
+
+
+@wp.func
+def count_lead(g: Line, w: int, item: int):
+    s = g[0].state
+    lead = s.rep[w].now - s.item[w, item].born
+    s.rep[w].lead_us = s.rep[w].lead_us + lead
     bin = int((wp.log(wp.float64(wp.max(lead, ONE))) - _LOG_MIN) / _BIN_WIDTH)
     bin = wp.clamp(bin, 0, BINS - 1)
     s.lead_hist[w, bin] = s.lead_hist[w, bin] + 1
@@ -170,257 +195,188 @@ def count_lead(s: FlowState, w: int, item: int):
 
 
 @wp.func
-def new_item(s: FlowState, w: int, prototype: int) -> int:
-    """A slot of the pool, -1 (and the flag) when it is used up."""
-    item = s.free_item[w]
+def new_item(g: Line, w: int, prototype: int) -> int:
+    """A place in the pool, -1 (and the flag) when it is used up."""
+    s = g[0].state
+    item = s.rep[w].free_item
     if item < 0:
-        s.flags[w] = s.flags[w] | OVERFLOW
+        s.rep[w].flags = s.rep[w].flags | OVERFLOW
         return -1
-    s.free_item[w] = s.item_next[w, item]
-    s.item_next[w, item] = -1
-    s.item_child[w, item] = -1
-    s.item_prototype[w, item] = prototype
-    s.item_pieces[w, item] = 1
-    s.item_defective[w, item] = 0
-    s.item_at[w, item] = ZERO
+    s.rep[w].free_item = s.item[w, item].next
+    s.item[w, item].next = -1
+    s.item[w, item].child = -1
+    s.item[w, item].prototype = prototype
+    s.item[w, item].pieces = 1
+    s.item[w, item].defective = 0
     return item
 
 
 @wp.func
-def free_item(s: FlowState, w: int, item: int):
-    s.item_next[w, item] = s.free_item[w]
-    s.free_item[w] = item
+def free_item(g: Line, w: int, item: int):
+    s = g[0].state
+    s.item[w, item].next = s.rep[w].free_item
+    s.rep[w].free_item = item
 
 
 @wp.func
-def free_with_children(s: FlowState, w: int, item: int):
-    child = s.item_child[w, item]
+def free_with_children(g: Line, w: int, item: int):
+    s = g[0].state
+    child = s.item[w, item].child
     while child >= 0:
-        following = s.item_next[w, child]
-        free_item(s, w, child)
+        following = s.item[w, child].next
+        free_item(g, w, child)
         child = following
-    free_item(s, w, item)
+    free_item(g, w, item)
 
 
 @wp.func
-def push_back(s: FlowState, w: int, k: int, item: int):
-    s.item_next[w, item] = -1
-    if s.slot_count[w, k] == 0:
-        s.slot_head[w, k] = item
+def push_back(g: Line, w: int, k: int, item: int):
+    s = g[0].state
+    s.item[w, item].next = -1
+    count = s.slot[w, k].count
+    if count == 0:
+        s.slot[w, k].head = item
     else:
-        s.item_next[w, s.slot_tail[w, k]] = item
-    s.slot_tail[w, k] = item
-    s.slot_count[w, k] = s.slot_count[w, k] + 1
+        s.item[w, s.slot[w, k].tail].next = item
+    s.slot[w, k].tail = item
+    s.slot[w, k].count = count + 1
 
 
 @wp.func
-def push_front(s: FlowState, w: int, k: int, item: int):
-    s.item_next[w, item] = s.slot_head[w, k]
-    if s.slot_count[w, k] == 0:
-        s.slot_tail[w, k] = item
-        s.item_next[w, item] = -1
-    s.slot_head[w, k] = item
-    s.slot_count[w, k] = s.slot_count[w, k] + 1
+def push_front(g: Line, w: int, k: int, item: int):
+    s = g[0].state
+    s.item[w, item].next = s.slot[w, k].head
+    if s.slot[w, k].count == 0:
+        s.slot[w, k].tail = item
+        s.item[w, item].next = -1
+    s.slot[w, k].head = item
+    s.slot[w, k].count = s.slot[w, k].count + 1
 
 
 @wp.func
-def pop(s: FlowState, w: int, k: int) -> int:
-    item = s.slot_head[w, k]
-    s.slot_head[w, k] = s.item_next[w, item]
-    s.slot_count[w, k] = s.slot_count[w, k] - 1
-    s.item_next[w, item] = -1
-    s.slot_goal[w, k] = -1
+def pop(g: Line, w: int, k: int) -> int:
+    s = g[0].state
+    item = s.slot[w, k].head
+    s.slot[w, k].head = s.item[w, item].next
+    s.slot[w, k].count = s.slot[w, k].count - 1
+    s.slot[w, k].goal = -1
     return item
 
 
-# ---- conveyors: positions are in microseconds of travel
+# ---- conveyors
 
 
 @wp.func
-def gap_us(t: FlowTables, s: FlowState, w: int, n: int, ahead: int, behind: int) -> wp.int64:
-    """Least distance between the centres of two items [us of travel]."""
-    if t.pitch_us[n] > ZERO:
-        return t.pitch_us[n]
-    both = t.prototype_length[s.item_prototype[w, ahead]] + t.prototype_length[s.item_prototype[w, behind]]
-    return wp.int64(wp.float64(0.5) * both * t.us_per_m[n] + wp.float64(0.5))
+def belt_time(g: Line, w: int, n: int) -> wp.int64:
+    """Time on the belt's own clock, which stands with it."""
+    s = g[0].state
+    if s.node[w, n].halts != 0:
+        return s.node[w, n].halted_at
+    return s.rep[w].now - s.node[w, n].stopped
 
 
 @wp.func
-def roll(t: FlowTables, s: FlowState, w: int, n: int):
-    """Bring the items on conveyor ``n`` to where they are now."""
-    now = s.now[w]
-    dt = now - s.moved[w, n]
-    if dt <= ZERO:
-        return
-    s.moved[w, n] = now
-    k = t.slot_begin[n]
-    item = s.slot_head[w, k]
-    if s.slot_count[w, k] == 0:
-        return
-    limit = t.transit_us[n]
-    if t.accumulating[n] == 0:
-        dt = wp.min(dt, limit - s.item_at[w, item])
-    ahead = int(-1)
-    count = s.slot_count[w, k]
-    for _ in range(count):
-        at = s.item_at[w, item]
-        if ahead >= 0:
-            limit = s.item_at[w, ahead] - gap_us(t, s, w, n, ahead, item)
-        s.item_at[w, item] = wp.max(at, wp.min(at + dt, limit))
-        ahead = item
-        item = s.item_next[w, item]
+def gap_us(g: Line, w: int, n: int, ahead: int, behind: int) -> wp.int64:
+    """Least distance between the centres of two items [us of travel], at most the belt's length."""
+    t = g[0].tables
+    s = g[0].state
+    gap = t.node[n].pitch_us
+    if gap <= ZERO:
+        both = t.prototype_length[s.item[w, ahead].prototype] + t.prototype_length[s.item[w, behind].prototype]
+        gap = wp.int64(wp.float64(0.5) * both * t.node[n].us_per_m + wp.float64(0.5))
+    return wp.min(gap, t.node[n].transit_us)
 
 
 @wp.func
-def belt_has_room(t: FlowTables, s: FlowState, w: int, n: int, item: int) -> bool:
-    """Whether ``item`` may enter conveyor ``n`` now; if not, the node's due time says when to look again."""
-    k = t.slot_begin[n]
-    if s.slot_count[w, k] == 0:
-        return True
-    roll(t, s, w, n)
-    last = s.slot_tail[w, k]
-    gap = wp.min(gap_us(t, s, w, n, last, item), t.transit_us[n])
-    missing = gap - s.item_at[w, last]
-    if missing <= ZERO:
-        return True
-    due = s.now[w] + missing
-    if s.slot_ready[w, k] >= ZERO:
-        if t.accumulating[n] == 0:
-            due = NEVER_US
-        else:
-            # behind a standing queue the last item may never get that far
-            room = t.transit_us[n]
-            j = s.slot_head[w, k]
-            while j != last:
-                room = room - gap_us(t, s, w, n, j, s.item_next[w, j])
-                j = s.item_next[w, j]
-            if room < gap:
-                due = NEVER_US
-    s.node_due[w, n] = due
-    return False
-
-
-# ---- who may go where
-
-
-@wp.func
-def room_in(t: FlowTables, s: FlowState, w: int, c: int, item: int) -> bool:
-    """Whether node ``c`` takes the item now; a router does when any of its successors may."""
-    kind = t.kind[c]
-    if kind == SINK or kind == ROUTER:
-        return True
-    if kind == BUFFER:
-        return t.capacity[c] < 0 or s.level[w, c] < t.capacity[c]
-    if kind == STATION:
-        for k in range(t.slot_begin[c], t.slot_begin[c + 1]):
-            if s.slot_state[w, k] == IDLE or s.slot_state[w, k] == COLLECTING:
-                return True
+def belt_has_room(g: Line, w: int, n: int, item: int) -> bool:
+    """Whether ``item`` may enter conveyor ``n`` now; if not, the node's due time says when to look again, unless the belt
+    must move on first."""
+    t = g[0].tables
+    s = g[0].state
+    k = t.node[n].slot_begin
+    if s.slot[w, k].count == 0:
+        return s.node[w, n].halts == 0
+    last = s.slot[w, k].tail
+    gap = gap_us(g, w, n, last, item)
+    coordinate = s.item[w, last].coordinate
+    transit = t.node[n].transit_us
+    standing = transit
+    if t.node[n].accumulating != 0:
+        standing = transit + s.item[w, s.slot[w, k].head].coordinate - coordinate
+    clear = wp.max(s.item[w, last].at, coordinate - transit + s.node[w, n].front) + gap
+    if standing < gap:
         return False
-    if kind == CONVEYOR:
-        return belt_has_room(t, s, w, c, item)
+    if clear <= belt_time(g, w, n):
+        return (s.node[w, n].halts & HALT_OFF) == 0
+    if s.node[w, n].halts == 0:
+        c = t.node[n].clock
+        s.due[w, c] = wp.min(s.due[w, c], s.node[w, n].stopped + clear)
     return False
 
 
 @wp.func
-def room_behind(t: FlowTables, s: FlowState, w: int, c: int, item: int) -> bool:
-    """``room_in``, seen through one router."""
-    if t.kind[c] != ROUTER:
-        return room_in(t, s, w, c, item)
-    for e in range(t.next_begin[c], t.next_begin[c + 1]):
-        if room_in(t, s, w, t.next[e], item):
-            return True
-    return False
+def expect_head(g: Line, w: int, n: int, k: int):
+    """When the first item of a belt that runs is at its end."""
+    t = g[0].tables
+    s = g[0].state
+    head = s.slot[w, k].head
+    arrival = wp.max(s.item[w, head].at + t.node[n].transit_us, s.item[w, head].coordinate + s.node[w, n].front)
+    s.due[w, t.slot_clock[k]] = wp.max(s.node[w, n].stopped + arrival, s.rep[w].now)
 
 
 @wp.func
-def free_space(t: FlowTables, s: FlowState, w: int, c: int) -> int:
-    """Free places of a node, for the shortest-queue rule."""
-    if t.kind[c] == BUFFER and t.capacity[c] >= 0:
-        return t.capacity[c] - s.level[w, c]
-    if t.kind[c] == STATION:
-        return t.servers[c] * t.batch[c] - s.level[w, c]
-    return 1000000 - s.level[w, c]
+def stop_belt(g: Line, w: int, n: int, reason: int):
+    t = g[0].tables
+    s = g[0].state
+    k = t.node[n].slot_begin
+    if s.node[w, n].halts == 0:
+        s.node[w, n].halted_at = s.rep[w].now - s.node[w, n].stopped
+        s.due[w, t.slot_clock[k]] = NEVER_US
+        # an entry that comes clear in this very moment is clear, however long the belt then stands
+        if s.due[w, t.node[n].clock] > s.rep[w].now:
+            s.due[w, t.node[n].clock] = NEVER_US
+    s.node[w, n].halts = s.node[w, n].halts | reason
 
 
 @wp.func
-def goal_of(t: FlowTables, s: FlowState, r: Random, w: int, k: int, item: int) -> int:
-    """Where the first item of slot ``k`` goes now, -1 while there is no room. Kept choices stay in ``slot_goal``."""
-    n = t.slot_node[k]
-    c = s.slot_goal[w, k]
-    if c < 0:
-        if t.kind[n] == STATION and s.item_defective[w, item] != 0 and t.rework[n] >= 0:
-            c = t.rework[n]
-        else:
-            begin = t.next_begin[n]
-            if begin == t.next_begin[n + 1]:
-                return -1
-            c = t.next[begin]
-    keep = bool(True)
-    for _ in range(ROUTER_DEPTH):
-        if c >= 0:
-            if t.kind[c] == ROUTER:
-                begin = t.next_begin[c]
-                end = t.next_begin[c + 1]
-                rule = t.rule[c]
-                if begin == end:
-                    c = -1
-                elif choice_is_kept(rule):
-                    if rule == PROBABILITY:
-                        c = t.next[pick_by_weight(t.route_weight, begin, end, draw_uniform(t, s, r, w, c, 5))]
-                    elif rule == BY_TYPE:
-                        c = t.next[pick_by_type(t.route_type, begin, end, t.prototype_type[s.item_prototype[w, item]])]
-                    else:
-                        c = t.next[pick_by_quality(begin, end, s.item_defective[w, item])]
-                    if keep:
-                        s.slot_goal[w, k] = c
-                else:
-                    keep = False
-                    best = int(-1)
-                    space = int(-1)
-                    count = end - begin
-                    first = int(0)
-                    if rule == ROUND_ROBIN:
-                        first = s.round_robin[w, c]
-                    for j in range(count):
-                        candidate = t.next[begin + (first + j) % count]
-                        if best < 0 or rule == SHORTEST_QUEUE:
-                            if room_behind(t, s, w, candidate, item):
-                                free = free_space(t, s, w, candidate)
-                                if best < 0 or free > space:
-                                    best = candidate
-                                    space = free
-                    c = best
-    if c >= 0:
-        if t.kind[c] == ROUTER:
-            return -1
-        if not room_in(t, s, w, c, item):
-            return -1
-    return c
+def start_belt(g: Line, w: int, n: int, reason: int):
+    """One reason to stand is gone."""
+    t = g[0].tables
+    s = g[0].state
+    k = t.node[n].slot_begin
+    if s.node[w, n].halts == reason:
+        s.node[w, n].stopped = s.rep[w].now - s.node[w, n].halted_at
+        if s.slot[w, k].count > 0 and s.slot[w, k].ready < ZERO:
+            s.node[w, n].halts = 0
+            expect_head(g, w, n, k)
+    s.node[w, n].halts = s.node[w, n].halts & ~reason
 
 
 @wp.func
-def turn_round_robin(t: FlowTables, s: FlowState, w: int, n: int, goal: int):
-    """After a move: every round-robin router passed on the way points past the branch that was taken."""
-    begin = t.next_begin[n]
-    if begin == t.next_begin[n + 1]:
-        return
-    c = t.next[begin]
-    for _ in range(ROUTER_DEPTH):
-        if t.kind[c] == ROUTER:
-            first = t.next_begin[c]
-            count = t.next_begin[c + 1] - first
-            following = c
-            for j in range(count):
-                e = t.next[first + j]
-                hit = e == goal
-                if t.kind[e] == ROUTER:
-                    for q in range(t.next_begin[e], t.next_begin[e + 1]):
-                        if t.next[q] == goal:
-                            hit = True
-                if hit and following == c:
-                    following = e
-                    if t.rule[c] == ROUND_ROBIN:
-                        s.round_robin[w, c] = (j + 1) % count
-            if following == c:
-                return
-            c = following
+def enter_belt(g: Line, w: int, n: int, k: int, item: int):
+    s = g[0].state
+    coordinate = s.node[w, n].coordinate
+    if s.slot[w, k].count > 0:
+        coordinate = coordinate + gap_us(g, w, n, s.slot[w, k].tail, item)
+    s.node[w, n].coordinate = coordinate
+    s.item[w, item].coordinate = coordinate
+    s.item[w, item].at = belt_time(g, w, n)
+    push_back(g, w, k, item)
+    if s.slot[w, k].count == 1:
+        expect_head(g, w, n, k)
+
+
+@wp.func
+def leave_belt(g: Line, w: int, n: int, k: int) -> int:
+    """The head leaves: those behind it move on."""
+    t = g[0].tables
+    s = g[0].state
+    item = pop(g, w, k)
+    s.slot[w, k].ready = wp.int64(-1)
+    if t.node[n].accumulating != 0:
+        s.node[w, n].front = wp.max(s.node[w, n].front, belt_time(g, w, n) - s.item[w, item].coordinate)
+        if s.slot[w, k].count > 0:
+            expect_head(g, w, n, k)
+    else:
+        start_belt(g, w, n, HALT_BLOCKED)
+    return item

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
-from twin.flow.tables import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S
+from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S
 
 
 @dataclass
@@ -23,6 +24,7 @@ class FlowResult:
         wip_mean: float64 [R] mean pieces inside within the horizon.
         state_time_s: float64 [R,N,7] time in each NodeState within the horizon, averaged over servers.
         node_in, node_out: int64 [R,N] items within the horizon.
+        node_defective: int64 [R,N] of the items that a station finished within the horizon, those that were defective.
         level_mean: float64 [R,N] mean items inside within the horizon.
         energy_j: float64 [R] within the horizon [J].
         deadlocked: bool [R].
@@ -46,6 +48,7 @@ class FlowResult:
     state_time_s: np.ndarray
     node_in: np.ndarray
     node_out: np.ndarray
+    node_defective: np.ndarray
     level_mean: np.ndarray
     energy_j: np.ndarray
     deadlocked: np.ndarray
@@ -66,7 +69,7 @@ class FlowResult:
     @classmethod
     def concatenate(cls, parts: list[FlowResult]) -> FlowResult:
         """Replications of the parts one after another."""
-        values = {}
+        values: dict[str, Any] = {}
         for f in fields(cls):
             first = getattr(parts[0], f.name)
             values[f.name] = np.concatenate([getattr(p, f.name) for p in parts]) if isinstance(first, np.ndarray) else first

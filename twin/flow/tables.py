@@ -1,115 +1,192 @@
-"""The line as flat tables, and the state of R replications of it (replication-major)."""
+"""The line as flat tables: one row of records per node, and what belongs to several nodes as ranges of shared columns."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import warp as wp
 
-from twin.model.factory import FactoryModel, NodeKind
+from twin.model.factory import FactoryModel, Node, NodeKind
+from twin.model.shifts import switch_times
 from twin.process import device as _device  # noqa: F401  (sets Warp up)
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Raised whenever the same tables and seed would give other numbers; part of every result's identity."""
 
-NODE_STATES = 7
-LEAD_BINS = 512
-LEAD_MIN_S = 0.01
-LEAD_MAX_S = 1.0e7
-PURPOSES = 8
 UNLIMITED_ITEMS = 256
-"""Item slots granted to an unlimited buffer at first; the engine quadruples them for blocks that need more."""
+"""Item places granted to an unlimited buffer at first; the engine quadruples them for blocks that need more."""
+MAX_JOINS = 62
+"""Upstream nodes that one assembly station can name: what has come is a bit each in an int64."""
 
 _I32 = wp.int32
 _I64 = wp.int64
 _F64 = wp.float64
 
-TABLE_COLUMNS: dict[str, Any] = {
+NODE_FIELDS: dict[str, Any] = {
     **dict.fromkeys(
-        ("kind", "next_begin", "next", "slot_begin", "slot_node", "interarrival", "saturated", "item_begin", "item_prototype",
-         "servers", "cycle", "setup", "time_to_failure", "time_to_repair", "failure_while_working", "rework", "batch", "output",
-         "blocking_before", "capacity", "lifo", "accumulating", "rule", "route_type", "reject", "prototype_type"),
+        ("kind", "next_begin", "next_end", "up_begin", "up_end", "slot_begin", "slot_end", "clock", "item_begin", "item_end",
+         "join_begin", "join_end", "interarrival", "saturated", "servers", "cycle_begin", "setup", "time_to_failure",
+         "time_to_repair", "failure_while_working", "rework", "batch", "output", "blocking_before", "capacity", "lifo",
+         "accumulating", "rule", "reject", "crew", "crew_size", "repair_crew", "shift", "routed"),
         _I32,
     ),
     "stream": wp.uint64,
     **dict.fromkeys(("limit", "transit_us", "pitch_us"), _I64),
-    **dict.fromkeys(("item_cumulative", "scrap_rate", "route_weight", "us_per_m", "prototype_length"), _F64),
+    **dict.fromkeys(("scrap_rate", "us_per_m"), _F64),
 }  # fmt: skip
-
-STATE_COLUMNS: dict[str, tuple[str, Any]] = {
-    # slots: one for a source, buffer and conveyor, one per server of a station
-    **dict.fromkeys(("slot_ready", "slot_due", "slot_left"), ("RK", _I64)),
-    **dict.fromkeys(("slot_state", "slot_head", "slot_tail", "slot_count", "slot_goal"), ("RK", _I32)),
-    # nodes
-    **dict.fromkeys(("node_due", "fail_left", "made", "entered", "left", "level_us", "since", "moved"), ("RN", _I64)),
-    **dict.fromkeys(("down", "level", "last_type", "round_robin", "working"), ("RN", _I32)),
-    "state_us": ("RNS", _I64),
-    "ordinal": ("RNP", _I64),
-    # items
-    **dict.fromkeys(("item_next", "item_child", "item_prototype", "item_pieces", "item_defective"), ("RI", _I32)),
-    **dict.fromkeys(("item_born", "item_at"), ("RI", _I64)),
-    # replications
-    **dict.fromkeys(
-        ("now", "spawned", "sunk", "scrapped", "sunk_measured", "pieces_us", "pieces_since", "lead_us", "events", "flags"),
-        ("R", _I64),
-    ),
-    "free_item": ("R", _I32),
-    "lead_hist": ("RL", wp.int32),
-    "sunk_interval": ("RT", wp.int32),
-    "pieces_interval": ("RT", _I64),
-}
+"""One record a node. ``clock``: index of the node's own due time, -1 none. ``routed``: its first successor is a router."""
 
 
-def _struct(name: str, columns: dict[str, tuple[int, Any]], scalars: dict[str, Any]) -> type:
-    """A Warp struct with an array field per column; ``columns`` gives (dimensions, dtype)."""
-    fields: dict[str, Any] = dict(scalars)
-    fields |= {key: wp.array(dtype=dtype, ndim=ndim) for key, (ndim, dtype) in columns.items()}
-    return wp.struct(type(name, (), {"__annotations__": fields, "__module__": __name__}))
+def struct(name: str, fields: dict[str, Any], module: str) -> type:
+    """A Warp struct of these fields."""
+    return wp.struct(type(name, (), {"__annotations__": fields, "__module__": module}))
 
 
-FlowTables = _struct(
+NodeRow = struct("NodeRow", NODE_FIELDS, __name__)
+
+COLUMNS: dict[str, Any] = {
+    "next": _I32, "route_type": _I32, "route_weight": _F64,  # [E] edges: successors in authored order
+    "up": _I32,  # [U] nodes that hold items for a node, routers seen through
+    "join": _I32,  # [J] nodes of which an assembly takes one item each
+    "item_prototype": _I32, "item_cumulative": _F64,  # [G] what sources make
+    "cycle": _I32,  # [stations * types] distribution rows
+    "slot_node": _I32, "slot_clock": _I32,  # [K] its node, its due time (-1: a buffer has none)
+    "clock_slot": _I32, "clock_node": _I32, "clock_shift": _I32,  # [C] whose due time a clock is, -1: not such a thing
+    "prototype_type": _I32, "prototype_length": _F64,  # [Q], length [m]
+    "crew_people": _I32, "crew_shift": _I32, "crew_begin": _I32, "crew_user": _I32,  # [C], [C], [C + 1], [V] stations it serves
+    "shift_begin": _I32, "shift_us": _I64,  # [S + 1], [W] switch times in the week, from on to off and back in turn
+    "shift_first": _I32, "shift_on": _I32,  # [S] index of the first switch after time 0, whether it is on at time 0
+}  # fmt: skip
+"""Everything that is not one value a node."""
+
+FlowTables = struct(
     "FlowTables",
-    {k: (1, v) for k, v in TABLE_COLUMNS.items()},
-    {"nodes": int, "slots": int, "types": int, "items": int, "intervals": int, "interval_us": wp.int64},
+    {
+        "node": wp.array(dtype=NodeRow),
+        **{name: wp.array(dtype=dtype) for name, dtype in COLUMNS.items()},
+        **dict.fromkeys(("nodes", "slots", "clocks", "timed", "types", "items", "crews", "shifts", "intervals"), int),
+        "interval_us": wp.int64,
+        "begin_us": wp.int64,
+    },
+    __name__,
 )
-FlowState = _struct("FlowState", {k: (len(shape), dtype) for k, (shape, dtype) in STATE_COLUMNS.items()}, {})
 
 
-def node_columns(model: FactoryModel) -> dict[str, np.ndarray]:
-    """Everything the kernel reads of the model, as numpy columns (no geometry but lengths)."""
-    nodes = model.nodes
+@dataclass
+class LineColumns:
+    """The tables in numpy: ``node`` a structured array [N], the columns by name, and counts."""
+
+    node: dict[str, list[Any]]
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+
+    def array(self, name: str) -> np.ndarray:
+        """A column, or a field of the node records."""
+        if name in COLUMNS:
+            return np.array(self.columns[name], wp.dtype_to_numpy(COLUMNS[name]))
+        return np.array(self.node[name], wp.dtype_to_numpy(NODE_FIELDS[name]))
+
+
+def line_columns(model: FactoryModel) -> LineColumns:
+    """Everything the kernel reads of the model, as columns (no geometry but lengths)."""
+    out = LineColumns({name: [] for name in NODE_FIELDS}, {name: [] for name in COLUMNS})
     types = max(len(model.item_types), 1)
-    out: dict[str, list[Any]] = {name: [] for name in TABLE_COLUMNS}
-    out["next_begin"], out["slot_begin"], out["item_begin"] = [0], [0], [0]
-    for index, node in enumerate(nodes):
-        for name in ("kind", "interarrival", "saturated", "servers", "setup", "time_to_failure", "time_to_repair", "rework",
-                     "failure_while_working", "output", "blocking_before", "capacity", "lifo", "accumulating", "rule", "reject"):  # fmt: skip
-            out[name].append(int(getattr(node, name)))
-        out["batch"].append(max(node.batch_size, 1))
-        out["stream"].append(node.stream)
-        out["limit"].append(node.limit)
-        out["scrap_rate"].append(node.scrap_rate)
-        out["cycle"] += node.cycle if len(node.cycle) == types else (node.cycle or [0])[:1] * types
-        per_metre = 1e6 / node.speed if node.speed > 0.0 else 1e15
-        out["us_per_m"].append(per_metre)
-        out["transit_us"].append(min(round(node.length * per_metre), 1 << 60) if node.kind == NodeKind.CONVEYOR else 0)
-        out["pitch_us"].append(round(node.pitch * per_metre) if node.kind == NodeKind.CONVEYOR and node.pitch > 0.0 else 0)
-        out["next"] += node.next
-        out["next_begin"].append(len(out["next"]))
-        out["route_weight"] += shares(node.router_weights, len(node.next))
-        out["route_type"] += (list(node.router_types) + [-1] * len(node.next))[: len(node.next)]
-        out["item_prototype"] += node.items
-        out["item_cumulative"] += shares(node.weights, len(node.items))
-        out["item_begin"].append(len(out["item_prototype"]))
-        slots = node.servers if node.kind == NodeKind.STATION else int(node.kind not in (NodeKind.ROUTER, NodeKind.SINK))
-        out["slot_node"] += [index] * slots
-        out["slot_begin"].append(len(out["slot_node"]))
-    out["prototype_type"] = list(model.prototype_type)
-    out["prototype_length"] = [p.length for p in model.rigid.prototypes]
-    dtypes = {_I32: np.int32, _I64: np.int64, _F64: np.float64, wp.uint64: np.uint64}
-    return {name: np.array(values, dtypes[TABLE_COLUMNS[name]]) for name, values in out.items()}
+    for index, node in enumerate(model.nodes):
+        _add_node(out, model, index, node, types)
+    _add_clocks(out, model)
+    _add_crews(out, model)
+    c = out.columns
+    c["shift_begin"].append(0)
+    for shift in model.shifts:
+        times, _ = switch_times(shift.patterns)
+        c["shift_us"] += times
+        c["shift_begin"].append(len(c["shift_us"]))
+    c["prototype_type"] += model.prototype_type
+    c["prototype_length"] += [p.length for p in model.rigid.prototypes]
+    return out
+
+
+def _add_node(out: LineColumns, model: FactoryModel, index: int, node: Node, types: int) -> None:
+    row, c = out.node, out.columns
+    for name in ("kind", "interarrival", "saturated", "servers", "setup", "time_to_failure", "time_to_repair", "rework", "output",
+                 "failure_while_working", "blocking_before", "capacity", "lifo", "accumulating", "rule", "reject", "crew",
+                 "crew_size", "repair_crew", "shift", "limit"):  # fmt: skip
+        row[name].append(int(getattr(node, name)))
+    row["stream"].append(node.stream)
+    row["scrap_rate"].append(node.scrap_rate)
+    row["batch"].append(len(node.joins) or max(node.batch_size, 1))
+    moving = node.kind == NodeKind.CONVEYOR
+    per_metre = 1e6 / node.speed if node.speed > 0.0 else 1e15
+    row["us_per_m"].append(per_metre)
+    row["transit_us"].append(min(round(node.length * per_metre), 1 << 60) if moving else 0)
+    row["pitch_us"].append(round(node.pitch * per_metre) if moving and node.pitch > 0.0 else 0)
+    row["routed"].append(int(bool(node.next) and model.nodes[node.next[0]].kind == NodeKind.ROUTER))
+    slots = node.servers if node.kind == NodeKind.STATION else int(node.kind not in (NodeKind.ROUTER, NodeKind.SINK))
+    _range(row, "next", c["next"], node.next)
+    c["route_weight"] += shares(node.router_weights, len(node.next))
+    c["route_type"] += (list(node.router_types) + [-1] * len(node.next))[: len(node.next)]
+    _range(row, "item", c["item_prototype"], node.items)
+    c["item_cumulative"] += shares(node.weights, len(node.items))
+    _range(row, "join", c["join"], node.joins)
+    _range(row, "up", c["up"], upstream(model, index))
+    _range(row, "slot", c["slot_node"], [index] * slots)
+    row["cycle_begin"].append(len(c["cycle"]))
+    if node.kind == NodeKind.STATION:
+        c["cycle"] += node.cycle if len(node.cycle) == types else (node.cycle or [0])[:1] * types
+
+
+def _range(row: dict[str, list[Any]], name: str, column: list[Any], values: list[Any]) -> None:
+    row[f"{name}_begin"].append(len(column))
+    column += values
+    row[f"{name}_end"].append(len(column))
+
+
+def _add_clocks(out: LineColumns, model: FactoryModel) -> None:
+    """Due times in the order in which ties are broken: slots, then nodes, then calendars."""
+    c = out.columns
+    owners: list[tuple[int, int, int]] = []
+    for slot, n in enumerate(c["slot_node"]):
+        timed = model.nodes[n].kind != NodeKind.BUFFER
+        c["slot_clock"].append(len(owners) if timed else -1)
+        if timed:
+            owners.append((slot, n, -1))
+    for index, node in enumerate(model.nodes):
+        fails = node.kind == NodeKind.STATION and node.time_to_failure >= 0
+        own = fails or node.kind == NodeKind.CONVEYOR
+        out.node["clock"].append(len(owners) if own else -1)
+        if own:
+            owners.append((-1, index, -1))
+    owners += [(-1, -1, shift) for shift in range(len(model.shifts))]
+    c["clock_slot"], c["clock_node"], c["clock_shift"] = (list(x) for x in zip(*owners, strict=True)) if owners else ([], [], [])
+
+
+def _add_crews(out: LineColumns, model: FactoryModel) -> None:
+    c = out.columns
+    c["crew_people"] += [crew.size for crew in model.crews]
+    c["crew_shift"] += [crew.shift for crew in model.crews]
+    c["crew_begin"].append(0)
+    for crew in range(len(model.crews)):
+        c["crew_user"] += [i for i, n in enumerate(model.nodes) if crew in (n.crew, n.repair_crew)]
+        c["crew_begin"].append(len(c["crew_user"]))
+
+
+def upstream(model: FactoryModel, index: int) -> list[int]:
+    """Nodes that hold items which may go to node ``index`` next, routers seen through."""
+    found: list[int] = []
+    seen, frontier = {index}, [index]
+    while frontier:
+        at = frontier.pop()
+        for i, node in enumerate(model.nodes):
+            if at not in node.next and node.rework != at:
+                continue
+            if node.kind != NodeKind.ROUTER:
+                found.append(i)
+            elif i not in seen:
+                seen.add(i)
+                frontier.append(i)
+    return sorted(set(found))
 
 
 def shares(weights: list[float], n: int) -> list[float]:
@@ -120,15 +197,15 @@ def shares(weights: list[float], n: int) -> list[float]:
     return list(np.cumsum(w) / w.sum())
 
 
-def item_slots(model: FactoryModel, unlimited: int = UNLIMITED_ITEMS) -> int:
+def item_places(model: FactoryModel, unlimited: int = UNLIMITED_ITEMS) -> int:
     """Upper bound of items alive in one replication, children of batches included."""
     total, contained = 0, 1
     shortest = min([p.length for p in model.rigid.prototypes if p.length > 0.0] or [0.1])
     for node in model.nodes:
-        contained = max(contained, node.batch_size + 1 if node.output >= 0 else 1)
+        contained = max(contained, (len(node.joins) or node.batch_size) + 1 if node.output >= 0 else 1)
     for node in model.nodes:
         if node.kind == NodeKind.STATION:
-            total += node.servers * max(node.batch_size, 1)
+            total += node.servers * max(len(node.joins), node.batch_size, 1)
         elif node.kind == NodeKind.BUFFER:
             total += unlimited if node.capacity < 0 else node.capacity
         elif node.kind == NodeKind.CONVEYOR:
@@ -141,7 +218,10 @@ def item_slots(model: FactoryModel, unlimited: int = UNLIMITED_ITEMS) -> int:
 def tables_hash(model: FactoryModel) -> str:
     """Identity of everything that flow reads: a moved machine alters it only where a length changes."""
     digest = hashlib.sha256(f"flow {ENGINE_VERSION}".encode())
-    columns = node_columns(model) | model.distributions.arrays()
+    line = line_columns(model)
+    columns = {name: line.array(name) for name in (*NODE_FIELDS, *COLUMNS) if name not in ("shift_first", "shift_on")}
+    columns |= model.distributions.arrays()
+    columns["shift_always"] = np.array([switch_times(shift.patterns)[1] for shift in model.shifts], np.int32)
     columns["power"] = np.array([n.power for n in model.nodes], float)
     for name in sorted(columns):
         digest.update(name.encode())
@@ -150,33 +230,30 @@ def tables_hash(model: FactoryModel) -> str:
     return digest.hexdigest()
 
 
-def upload_tables(model: FactoryModel, *, intervals: int, interval_us: int, unlimited: int, device: wp.Device) -> Any:
-    """Device tables of a model."""
+def upload_tables(
+    model: FactoryModel, *, intervals: int, interval_us: int, begin_us: int, unlimited: int, device: wp.Device
+) -> Any:
+    """Device tables of a model; ``begin_us`` is time 0 as microseconds since Monday 00:00."""
+    line = line_columns(model)
+    line.columns["shift_first"], line.columns["shift_on"] = [], []
+    for shift in model.shifts:
+        times, on = switch_times(shift.patterns)
+        first = int(np.searchsorted(times, begin_us, side="right"))
+        line.columns["shift_first"].append(first)
+        line.columns["shift_on"].append(int(on) ^ (first & 1))
+    rows = np.zeros(max(len(model.nodes), 1), NodeRow.numpy_dtype())
+    for name in NODE_FIELDS:
+        rows[name][: len(model.nodes)] = line.array(name)
     tables = FlowTables()
-    columns = node_columns(model)
-    for name, column in columns.items():
-        values = column if len(column) else np.zeros(1, column.dtype)
-        setattr(tables, name, wp.array(values, dtype=TABLE_COLUMNS[name], device=device))
-    tables.nodes = len(model.nodes)
-    tables.slots = len(columns["slot_node"])
+    tables.node = wp.array(rows, dtype=NodeRow, device=device)
+    for name, dtype in COLUMNS.items():
+        column = line.array(name)
+        setattr(tables, name, wp.array(column if len(column) else np.zeros(1, column.dtype), dtype=dtype, device=device))
+    c = line.columns
+    tables.nodes, tables.slots, tables.clocks = len(model.nodes), len(c["slot_node"]), len(c["clock_slot"])
+    tables.timed = len(c["clock_slot"]) - len(model.shifts)
     tables.types = max(len(model.item_types), 1)
-    tables.items = item_slots(model, unlimited)
-    tables.intervals, tables.interval_us = intervals, interval_us
+    tables.items = item_places(model, unlimited)
+    tables.crews, tables.shifts = len(model.crews), len(model.shifts)
+    tables.intervals, tables.interval_us, tables.begin_us = intervals, interval_us, begin_us
     return tables
-
-
-def allocate_state(tables: Any, replications: int, device: wp.Device) -> Any:
-    """State of R replications in which nothing has happened."""
-    sizes = {"R": replications, "K": tables.slots, "N": tables.nodes, "S": NODE_STATES, "P": PURPOSES, "I": tables.items,
-             "L": LEAD_BINS, "T": tables.intervals}  # fmt: skip
-    state = FlowState()
-    for name, (shape, dtype) in STATE_COLUMNS.items():
-        setattr(state, name, wp.zeros(tuple(max(sizes[c], 1) for c in shape), dtype=dtype, device=device))
-    return state
-
-
-def bytes_per_replication(tables: Any) -> int:
-    """Memory of one replication [bytes]."""
-    sizes = {"R": 1, "K": tables.slots, "N": tables.nodes, "S": NODE_STATES, "P": PURPOSES, "I": tables.items,
-             "L": LEAD_BINS, "T": tables.intervals}  # fmt: skip
-    return sum(int(np.prod([sizes[c] for c in shape])) * (8 if dtype is _I64 else 4) for shape, dtype in STATE_COLUMNS.values())

@@ -38,6 +38,8 @@ KPI_PERIOD_S = 1.0
 KEYFRAME_PERIOD_S = 10.0
 SLICE_S = 0.05
 """Longest time the loop steps before it looks at calls again [s]."""
+COMPILE_SHARE = 2.0
+"""After a compilation, value edits wait this many times as long as it took, so that a dragged slider leaves time to simulate."""
 MAX_RATE = 100.0
 MAX_FAILURES = 3
 CALLS = 1024
@@ -109,6 +111,7 @@ class Runtime:
         self.signals = SignalBoard()
         self._figures = SlidingFigures()
         self._dirty = False
+        self._compile_not_before = 0.0
         self._table_version = 0
         self._failures = 0
         self.simulation: Simulation
@@ -288,7 +291,7 @@ class Runtime:
             if self._run_calls():
                 simulation = self.simulation
                 target = min(max(target, simulation.time), simulation.time + 1.0 / simulation.hz)
-            if self._dirty:
+            if self._dirty and now >= self._compile_not_before:
                 self.take_over_edits()
             if self.state == "running":
                 target += (now - wall) * self.rate
@@ -354,11 +357,15 @@ class Runtime:
     def take_over_edits(self) -> None:
         """Compile the edited stage and go on with it."""
         self._dirty = False
+        begin = time.perf_counter()
         try:
             model = self._compile()
         except InputError as error:
             self._emit(Notice("error", f"The edit cannot be simulated: {error}", error.prim or ""))
             return
+        finally:
+            end = time.perf_counter()
+            self._compile_not_before = end + COMPILE_SHARE * (end - begin)
         self.model = model
         if self.simulation.update(model):
             self._table_version += 1

@@ -70,7 +70,7 @@ class Node:
         rework: Node index defective items go to, -1 none. joins: upstream node indices, one item from each.
         output: Prototype index of what leaves a batch or join, -1: the items themselves.
         blocking_before: Starts a cycle only when there is room downstream.
-        crew, repair_crew, shift: Indices into the model's tables, -1 none.
+        crew, repair_crew, shift: Indices into the model's ``crews`` and ``shifts``, -1 none; crew_size: people per cycle.
         capacity: Buffer slots, -1 unlimited. lifo: last in first out.
         speed: m/s. length: m. pitch: m, 0: half the sum of the two items' lengths.
         belt_shapes: Shape indices in ``RigidModel.shapes`` that this conveyor drives.
@@ -122,6 +122,23 @@ class Node:
 
 
 @dataclass
+class Shift:
+    """A weekly calendar: ``patterns`` like ``mon-fri 06:00-14:00`` (see ``twin.model.shifts``); none: always on."""
+
+    path: str
+    patterns: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Crew:
+    """``size`` people who staff cycles and repairs while their ``shift`` (index, -1 always) is on."""
+
+    path: str
+    size: int = 1
+    shift: int = -1
+
+
+@dataclass
 class Signal:
     """A declared signal: ``prim`` path, ``name``, UCUM ``unit``, ``role``, initial ``value`` (None: not authored)."""
 
@@ -152,6 +169,7 @@ class FactoryModel:
     Attributes:
         item_types: Type tokens; node tables index them.
         prototype_type: Item type index of each ``rigid.prototypes`` entry.
+        crews, shifts: What ``Node.crew``, ``Node.repair_crew`` and ``Node.shift`` index.
         findings: What the compiler had to say.
     """
 
@@ -160,6 +178,8 @@ class FactoryModel:
     distributions: DistributionTable = field(default_factory=DistributionTable)
     item_types: list[str] = field(default_factory=list)
     prototype_type: list[int] = field(default_factory=list)
+    crews: list[Crew] = field(default_factory=list)
+    shifts: list[Shift] = field(default_factory=list)
     rigid: RigidModel = field(default_factory=RigidModel)
     signals: list[Signal] = field(default_factory=list)
     sensors: list[Sensor] = field(default_factory=list)

@@ -120,6 +120,64 @@ class Body:
 
 
 @dataclass
+class Drive:
+    """A spring and damper that moves one axis of a joint towards a target.
+
+    Attributes:
+        stiffness: N/m or N m/rad. damping: N s/m or N m s/rad; both per kg or kg m2 when ``acceleration``.
+        position: m or rad. velocity: m/s or rad/s. max_force: N or N m.
+    """
+
+    stiffness: float = 0.0
+    damping: float = 0.0
+    position: float = 0.0
+    velocity: float = 0.0
+    max_force: float = np.inf
+    acceleration: bool = False
+
+
+@dataclass
+class Joint:
+    """What holds two bodies together, axis by axis: translations along and rotations about X, Y, Z of the frame on ``body0``.
+
+    A fixed joint locks all six axes, a hinge about X leaves axis 3, a slide along X axis 0, a ball the three rotations.
+
+    Attributes:
+        body0, body1: Indices into ``RigidModel.bodies``; -1: the world.
+        position0, rotation0, position1, rotation1: Its frame on each body, [3] m and [4] xyzw in the body's frame.
+        lower, upper: [6] m and rad; lower above upper locks an axis, infinite ones leave it free.
+        drives: By axis.
+        min_distance, max_distance: Between the two frames [m]; below 0: none.
+        cone: Angles [rad] that the X axis may lean towards Y and towards Z; below 0: free.
+        break_force: N. break_torque: N m. It comes apart beyond.
+        collides: The two bodies also collide with each other.
+    """
+
+    path: str
+    body0: int = -1
+    body1: int = -1
+    position0: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    rotation0: np.ndarray = field(default_factory=lambda: np.array([0.0, 0.0, 0.0, 1.0]))
+    position1: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    rotation1: np.ndarray = field(default_factory=lambda: np.array([0.0, 0.0, 0.0, 1.0]))
+    lower: np.ndarray = field(default_factory=lambda: np.full(6, 1.0))
+    upper: np.ndarray = field(default_factory=lambda: np.full(6, -1.0))
+    drives: dict[int, Drive] = field(default_factory=dict)
+    min_distance: float = -1.0
+    max_distance: float = -1.0
+    cone: tuple[float, float] = (-1.0, -1.0)
+    break_force: float = np.inf
+    break_torque: float = np.inf
+    collides: bool = False
+
+    def free(self, *axes: int) -> Joint:
+        """Let go of some axes; returns itself."""
+        for axis in axes:
+            self.lower[axis], self.upper[axis] = -np.inf, np.inf
+        return self
+
+
+@dataclass
 class Prototype:
     """What a source spawns: one dynamic body with its shapes (``Shape.body`` is 0), and its drawing size.
 
@@ -150,6 +208,7 @@ class RigidModel:
         up_axis: 1 for Y, 2 for Z.
         paths: Curves for surface velocities, each float64 [P,3] m, world frame, in the direction of travel.
         group_filter: Pairs (a, b) of collision groups that ignore each other.
+        joints: What holds bodies together.
         filtered_pairs: Pairs of shape indices that ignore each other.
         steps_per_second: Authored rate [Hz], 60 by default.
     """
@@ -164,4 +223,5 @@ class RigidModel:
     prototypes: list[Prototype] = field(default_factory=list)
     group_filter: list[tuple[int, int]] = field(default_factory=list)
     filtered_pairs: list[tuple[int, int]] = field(default_factory=list)
+    joints: list[Joint] = field(default_factory=list)
     steps_per_second: float = 60.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import trimesh
 
 from twin.model.rigid import Mesh
 
@@ -23,17 +22,3 @@ def mesh_bound(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     """Centre [3] and half extents [3] of a mesh's bound [m]."""
     lower, upper = mesh.vertices.min(axis=0).astype(float), mesh.vertices.max(axis=0).astype(float)
     return (lower + upper) / 2.0, (upper - lower) / 2.0
-
-
-def cylinder_mesh(radius: float, half_height: float) -> Mesh:
-    """A closed cylinder along +Z [m]."""
-    made = trimesh.creation.cylinder(radius=radius, height=2.0 * half_height, sections=48)
-    return Mesh(np.asarray(made.vertices, np.float32), np.asarray(made.faces, np.int32))
-
-
-def capsule_mesh(radius: float, half_height: float) -> Mesh:
-    """A capsule along +Z, ``half_height`` of its straight part [m]."""
-    made = trimesh.creation.capsule(radius=radius, height=2.0 * half_height, count=[24, 24])
-    vertices = np.asarray(made.vertices, np.float32)
-    vertices = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2.0
-    return Mesh(vertices, np.asarray(made.faces, np.int32))

@@ -9,24 +9,11 @@ import numpy as np
 import warp as wp
 
 from twin.core.findings import Findings
-from twin.model.rigid import Body, Mesh, RigidModel, Shape, ShapeKind
-from twin.physics.geometry import capsule_mesh, cylinder_mesh, mesh_bound, rotate, rotation_matrix
+from twin.model.rigid import Body, RigidModel, ShapeKind
+from twin.physics.colliders import Collider, fixed_collider, moving_collider
+from twin.physics.geometry import rotate, rotation_matrix
+from twin.physics.joints import silent_pairs
 from twin.physics.kernels.data import RigidTables
-
-PLAIN = (ShapeKind.BOX, ShapeKind.SPHERE)
-
-
-@dataclass
-class Collider:
-    """One row of the collider table; ``source`` is the index into ``RigidModel.shapes``, -1 for goods."""
-
-    shape: Shape
-    kind: int
-    position: np.ndarray
-    rotation: np.ndarray
-    size: np.ndarray
-    source: int
-    mesh: Mesh | None = None
 
 
 @dataclass
@@ -38,56 +25,10 @@ class Uploaded:
     keep: list[Any] = field(default_factory=list)
 
 
-def _of_body(shape: Shape, body: Body, model: RigidModel, source: int, findings: Findings) -> Collider | None:
-    """A moving collider about the body's centre of mass: boxes and spheres as they are, everything else as its bounding box."""
-    position = np.asarray(shape.position, float) - np.asarray(body.com, float)
-    rotation = np.asarray(shape.rotation, float)
-    size = np.asarray(shape.size, float)
-    kind = shape.kind
-    if kind in PLAIN:
-        return Collider(shape, int(kind), position, rotation, size, source)
-    if kind == ShapeKind.PLANE:
-        findings.warning(shape.path, "not-simulated", "a plane on a moving body does not collide: planes are fixed")
-        return None
-    if kind in (ShapeKind.CAPSULE, ShapeKind.CYLINDER):
-        cap = size[0] if kind == ShapeKind.CAPSULE else 0.0
-        center, half = np.zeros(3), np.array([size[0], size[0], size[1] + cap])
-    else:
-        center, half = mesh_bound(model.meshes[shape.mesh])
-    findings.warning(shape.path, "approximated", f"a moving {kind.name.lower()} collides as its bounding box for now")
-    return Collider(shape, int(ShapeKind.BOX), position + rotate(rotation, center), rotation, half, source)
-
-
-def _fixed(shape: Shape, model: RigidModel, source: int) -> Collider:
-    """A fixed collider in the world: boxes, spheres and planes as they are, everything else as triangles."""
-    position, rotation, size = (np.asarray(v, float) for v in (shape.position, shape.rotation, shape.size))
-    kind = shape.kind
-    if kind in (*PLAIN, ShapeKind.PLANE):
-        return Collider(shape, int(kind), position, rotation, size, source)
-    if kind == ShapeKind.CYLINDER:
-        mesh = cylinder_mesh(size[0], size[1])
-    elif kind == ShapeKind.CAPSULE:
-        mesh = capsule_mesh(size[0], size[1])
-    else:
-        mesh = model.meshes[shape.mesh]
-    vertices = mesh.vertices @ rotation_matrix(rotation).T + position
-    return Collider(shape, int(ShapeKind.MESH), np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]), size, source,
-                    Mesh(vertices.astype(np.float32), mesh.triangles))  # fmt: skip
-
-
 def _inertia(body: Body) -> np.ndarray:
     """Inertia about the centre of mass in the axes of the body's frame [kg m2], [3,3]."""
     r = rotation_matrix(np.asarray(body.inertia_rotation, float))
     return r @ np.diag(np.asarray(body.inertia, float)) @ r.T
-
-
-def _bounds_of(collider: Collider) -> tuple[np.ndarray, np.ndarray]:
-    if collider.mesh is not None:
-        return collider.mesh.vertices.min(axis=0), collider.mesh.vertices.max(axis=0)
-    half = np.full(3, collider.size[0]) if collider.kind == ShapeKind.SPHERE else collider.size
-    if collider.kind == ShapeKind.BOX:
-        half = np.abs(rotation_matrix(collider.rotation)) @ half
-    return collider.position - half, collider.position + half
 
 
 def upload(model: RigidModel, device: wp.Device) -> Uploaded:
@@ -110,7 +51,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
             if shape.trigger:
                 findings.info(shape.path, "not-simulated", "a trigger volume pushes nothing; what it detects is not reported yet")
                 continue
-            collider = _of_body(shape, body, model, source, findings)
+            collider = moving_collider(shape, body, model, source, findings)
             if collider is not None:
                 colliders.append(collider)
         begin.append(len(colliders))
@@ -119,7 +60,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
     moving = len(colliders)
     for i, shape in enumerate(model.shapes):
         if shape.body < 0 and not shape.trigger:
-            colliders.append(_fixed(shape, model, i))
+            colliders.append(fixed_collider(shape, model, i))
 
     def put(name: str, values: Any, dtype: Any) -> None:
         array = np.asarray(values)
@@ -142,19 +83,27 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
     put("linear_damping", [b.linear_damping for b in kinds], wp.float32)
     put("angular_damping", [b.angular_damping for b in kinds], wp.float32)
     put("shape_begin", begin, wp.int32)
-    radius = []
-    for k in range(len(kinds)):
-        mine_c = colliders[begin[k] : begin[k + 1]]
-        reach = [
-            np.linalg.norm(c.position) + (c.size[0] if c.kind == ShapeKind.SPHERE else np.linalg.norm(c.size)) for c in mine_c
-        ]
-        radius.append(max(reach, default=0.0))
+    radius = [max((c.reach for c in colliders[begin[k] : begin[k + 1]]), default=0.0) for k in range(len(kinds))]
     put("radius", radius, wp.float32)
 
-    put("shape", [c.kind for c in colliders], wp.int32)
+    put("shape", [int(c.kind) for c in colliders], wp.int32)
     put("position", [c.position for c in colliders], wp.vec3)
     put("rotation", [c.rotation for c in colliders], wp.quat)
     put("size", [c.size for c in colliders], wp.vec3)
+    put("round", [c.round for c in colliders], wp.float32)
+    put("bevel", [c.bevel for c in colliders], wp.float32)
+    put("surface_center", [c.center for c in colliders], wp.vec3)
+    hulls = [c.hull for c in colliders if c.hull is not None]
+    hulled = np.array([c.hull is not None for c in colliders], bool)
+    put("hull", np.where(hulled, np.cumsum(hulled) - 1, -1), wp.int32)
+    hull_begin = np.cumsum([0, *(len(h.vertices) for h in hulls)])
+    put("hull_begin", hull_begin, wp.int32)
+    put("hull_vertex", np.concatenate([h.vertices for h in hulls]) if hulls else [], wp.vec3)
+    put("face_begin", np.cumsum([0, *(len(h.loops) for h in hulls)]), wp.int32)
+    put("face_normal", np.concatenate([h.normals for h in hulls]) if hulls else [], wp.vec3)
+    loops = [loop + first for h, first in zip(hulls, hull_begin, strict=False) for loop in h.loops]
+    put("loop_begin", np.cumsum([0, *(len(loop) for loop in loops)]), wp.int32)
+    put("loop", np.concatenate(loops) if loops else [], wp.int32)
     ids = []
     for c in colliders:
         if c.mesh is None:
@@ -174,22 +123,12 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
     put("restitution_combine", [int(m.restitution_combine) for m in materials], wp.int32)
     put("group", [c.shape.group for c in colliders], wp.int32)
     put("source", [c.source for c in colliders], wp.int32)
-    put("surface_linear", [c.shape.surface_linear for c in colliders], wp.vec3)
-    put("surface_angular", [c.shape.surface_angular for c in colliders], wp.vec3)
     # the vertices of a fixed mesh are in the world already: so must its surface velocity be
-    for row, c in enumerate(colliders):
-        if (
-            c.mesh is not None
-            and not c.shape.surface_world
-            and (np.any(c.shape.surface_linear) or np.any(c.shape.surface_angular))
-        ):
-            for name in ("surface_linear", "surface_angular"):
-                values = getattr(t, name).numpy()
-                values[row] = rotate(np.asarray(c.shape.rotation, float), np.asarray(getattr(c.shape, name), float))
-                getattr(t, name).assign(values)
-            position = t.position.numpy()
-            position[row] = c.shape.position
-            t.position.assign(position)
+    for name in ("surface_linear", "surface_angular"):
+        values = [np.asarray(getattr(c.shape, name), float) for c in colliders]
+        turn = [c.mesh is not None and not c.shape.surface_world for c in colliders]
+        pairs = zip(values, turn, colliders, strict=True)
+        put(name, [rotate(np.asarray(c.shape.rotation, float), v) if t_ else v for v, t_, c in pairs], wp.vec3)
     put("surface_world", [int(c.shape.surface_world) for c in colliders], wp.int32)
     put("surface_path", [c.shape.surface_path for c in colliders], wp.int32)
     put("path_begin", np.cumsum([0, *(len(p) for p in model.paths)]), wp.int32)
@@ -201,7 +140,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
     put("planes", planes, wp.int32)
     t.fixed_count, t.plane_count = len(boxes), len(planes)
     if boxes:
-        bounds = [_bounds_of(colliders[i]) for i in boxes]
+        bounds = [colliders[i].bounds() for i in boxes]
         lower: wp.array = wp.array(np.array([b[0] for b in bounds], np.float32), dtype=wp.vec3, device=device)
         upper: wp.array = wp.array(np.array([b[1] for b in bounds], np.float32), dtype=wp.vec3, device=device)
         bvh = wp.Bvh(lower, upper)
@@ -214,6 +153,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
         ignores[a, b] = ignores[b, a] = 1
     t.groups = groups if model.group_filter else 1
     t.group_ignores = wp.array(ignores, dtype=wp.int32, device=device)
-    t.pairs = wp.array(np.array(model.filtered_pairs or [(-1, -1)], np.int32), dtype=wp.int32, device=device)
-    t.pair_count = len(model.filtered_pairs)
+    silent = silent_pairs(model)
+    t.pairs = wp.array(np.array(silent or [(-1, -1)], np.int32), dtype=wp.int32, device=device)
+    t.pair_count = len(silent)
     return Uploaded(t, findings, keep)

@@ -11,6 +11,7 @@ import warp as wp
 from twin.core.errors import InputError
 from twin.core.findings import Finding
 from twin.model.rigid import RigidModel
+from twin.physics.joints import CARRIED, allocate_joints, stands_at, upload_joints
 from twin.physics.kernels import launch
 from twin.physics.kernels.data import CANDIDATES, POINTS, SCRATCH, Bodies, Contacts, Work
 from twin.physics.tables import upload
@@ -74,6 +75,8 @@ class World:
         self.slots = len(model.bodies) + item_capacity
         self._uploaded = upload(model, self.device)
         self._tables = self._uploaded.tables
+        self._joint_tables = upload_joints(model, self.device)
+        self._joints = allocate_joints(model, worlds, self.device)
         self._steps = 0
         self._bodies = self._allocate_bodies()
         for name in (*_BODY_ARRAYS, "surface_drive"):
@@ -82,7 +85,9 @@ class World:
         self._work = self._allocate(Work)
         self._work.lower = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
         self._work.upper = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
-        groups: wp.array = wp.array(np.repeat(np.arange(worlds, dtype=np.int32), max(self.slots, 1)), dtype=wp.int32, device=self.device)
+        groups: wp.array = wp.array(
+            np.repeat(np.arange(worlds, dtype=np.int32), max(self.slots, 1)), dtype=wp.int32, device=self.device
+        )
         if self.slots:
             self._launch_bounds()
         self._bvh = wp.Bvh(self._work.lower, self._work.upper, groups=groups)
@@ -136,7 +141,7 @@ class World:
         w, m = self.worlds, max(self.slots, 1)
         last = {
             "candidate": (CANDIDATES,),
-            "polygon": (2, SCRATCH),
+            "polygon": (3, SCRATCH),
             "found": (SCRATCH,),
             "found_depth": (SCRATCH,),
             "found_normal": (SCRATCH,),
@@ -173,8 +178,10 @@ class World:
             self._work.penetration.zero_()
             args = [self._tables, self._bodies, old, self._bvh.id, self.slots, dt, self._work, new]
             wp.launch(launch.collide, every, args, device=self.device)
-            wp.launch(launch.islands, self.worlds, [self._tables, self._bodies, new, self.slots, self._work], device=self.device)
-            wp.launch(launch.solve, every, [self._tables, dt, self.substeps, self._bodies, self._work, new], device=self.device)
+            args = [self._tables, self._joint_tables, self._bodies, self._joints, new, self.slots, self._work]
+            wp.launch(launch.islands, self.worlds, args, device=self.device)
+            args = [self._tables, self._joint_tables, dt, self.substeps, self._bodies, self._joints, self._work, new]
+            wp.launch(launch.solve, every, args, device=self.device)
             self._contacts = [new, old]
             self._steps += 1
 
@@ -226,6 +233,41 @@ class World:
         """Multiplier of a shape's surface velocity from the next step on; 0 stops the belt."""
         self._write("surface_drive", world, shape, drive)
 
+    # ---- joints
+
+    def set_drive(
+        self, joint: int, axis: int, *, position: float | None = None, velocity: float | None = None, world: int = 0
+    ) -> None:
+        """Target of a joint's drive from the next step on [m and m/s, or rad and rad/s]; axes are X, Y, Z, then rotations.
+
+        Raises:
+            InputError: The joint has no drive there, or the target is not a number.
+        """
+        if axis not in self.model.joints[joint].drives:
+            allowed = sorted(self.model.joints[joint].drives)
+            raise InputError(f"{self.model.joints[joint].path} has no drive on axis {axis}", attribute="axis", allowed=allowed)
+        for array, value in ((self._joints.target, position), (self._joints.target_velocity, velocity)):
+            if value is None:
+                continue
+            if not np.isfinite(value):
+                raise InputError(f"the target of a drive must be finite, is {value}", attribute="drive")
+            values = array.numpy()
+            values[world, joint, axis] = value
+            if not array.device.is_cpu:
+                array.assign(values)
+
+    def joint_coordinates(self, joint: int, *, world: int = 0) -> np.ndarray:
+        """Where a joint stands [6]: m along and rad about X, Y, Z of its frame on body 0."""
+        of = self.model.joints[joint]
+        positions, rotations = self.poses(world)
+        still = (np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]))
+        poses = [still if i < 0 else (positions[i].astype(float), rotations[i].astype(float)) for i in (of.body0, of.body1)]
+        return stands_at(of, poses[0], poses[1])
+
+    def broken_joints(self, world: int = 0) -> list[int]:
+        """Joints that came apart."""
+        return np.flatnonzero(self._joints.broken.numpy()[world, : len(self.model.joints)]).tolist()
+
     def _write(self, name: str, world: int, i: int, value: object) -> None:
         array = getattr(self, name)
         values = array.numpy()
@@ -272,6 +314,7 @@ class World:
         """Everything needed to continue bit for bit, contact impulses included."""
         out = {name: getattr(self, name).numpy().copy() for name in (*_BODY_ARRAYS, "surface_drive")}
         out |= {f"contact.{name}": getattr(self._contacts[0], name).numpy().copy() for name in _CARRIED}
+        out |= {f"joint.{name}": getattr(self._joints, name).numpy().copy() for name in CARRIED}
         return out | {"steps": np.array(self._steps)}
 
     def restore(self, snapshot: dict[str, np.ndarray]) -> None:
@@ -280,6 +323,8 @@ class World:
             getattr(self, name).assign(snapshot[name])
         for name in _CARRIED:
             getattr(self._contacts[0], name).assign(snapshot[f"contact.{name}"])
+        for name in CARRIED:
+            getattr(self._joints, name).assign(snapshot[f"joint.{name}"])
         self._steps = int(snapshot["steps"])
         if self.slots:
             self._launch_bounds()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import warp as wp
 
 from twin.core.errors import InputError
@@ -25,3 +27,10 @@ def resolve_device(name: str) -> wp.Device:
         raise InputError(
             f"no device {name!r} on this machine", attribute="--device", allowed=[str(d) for d in wp.get_devices()]
         ) from error
+
+
+def describe() -> dict[str, Any]:
+    """What ``twin doctor`` says about Warp: its devices and where compiled kernels are kept."""
+    wp.init()
+    devices = [{"name": str(d), "description": d.name} for d in wp.get_devices()]
+    return {"devices": devices, "kernel_cache": str(wp.config.kernel_cache_dir)}

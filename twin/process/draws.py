@@ -54,23 +54,76 @@ def normal_quantile(p: wp.float64) -> wp.float64:
     x = ZERO
     if p < _f(0.02425):
         q = wp.sqrt(-TWO * wp.log(p))
-        x = (((((_f(-7.784894002430293e-03) * q + _f(-3.223964580411365e-01)) * q + _f(-2.400758277161838e00)) * q
-               + _f(-2.549732539343734e00)) * q + _f(4.374664141464968e00)) * q + _f(2.938163982698783e00)) / (
-            (((_f(7.784695709041462e-03) * q + _f(3.224671290700398e-01)) * q + _f(2.445134137142996e00)) * q
-             + _f(3.754408661907416e00)) * q + ONE)
+        x = (
+            (
+                (
+                    ((_f(-7.784894002430293e-03) * q + _f(-3.223964580411365e-01)) * q + _f(-2.400758277161838e00)) * q
+                    + _f(-2.549732539343734e00)
+                )
+                * q
+                + _f(4.374664141464968e00)
+            )
+            * q
+            + _f(2.938163982698783e00)
+        ) / (
+            (
+                ((_f(7.784695709041462e-03) * q + _f(3.224671290700398e-01)) * q + _f(2.445134137142996e00)) * q
+                + _f(3.754408661907416e00)
+            )
+            * q
+            + ONE
+        )
     elif p > _f(0.97575):
         q = wp.sqrt(-TWO * wp.log(ONE - p))
-        x = -(((((_f(-7.784894002430293e-03) * q + _f(-3.223964580411365e-01)) * q + _f(-2.400758277161838e00)) * q
-                + _f(-2.549732539343734e00)) * q + _f(4.374664141464968e00)) * q + _f(2.938163982698783e00)) / (
-            (((_f(7.784695709041462e-03) * q + _f(3.224671290700398e-01)) * q + _f(2.445134137142996e00)) * q
-             + _f(3.754408661907416e00)) * q + ONE)
+        x = -(
+            (
+                (
+                    ((_f(-7.784894002430293e-03) * q + _f(-3.223964580411365e-01)) * q + _f(-2.400758277161838e00)) * q
+                    + _f(-2.549732539343734e00)
+                )
+                * q
+                + _f(4.374664141464968e00)
+            )
+            * q
+            + _f(2.938163982698783e00)
+        ) / (
+            (
+                ((_f(7.784695709041462e-03) * q + _f(3.224671290700398e-01)) * q + _f(2.445134137142996e00)) * q
+                + _f(3.754408661907416e00)
+            )
+            * q
+            + ONE
+        )
     else:
         q = p - HALF
         r = q * q
-        x = (((((_f(-3.969683028665376e01) * r + _f(2.209460984245205e02)) * r + _f(-2.759285104469687e02)) * r
-               + _f(1.383577518672690e02)) * r + _f(-3.066479806614716e01)) * r + _f(2.506628277459239e00)) * q / (
-            ((((_f(-5.447609879822406e01) * r + _f(1.615858368580409e02)) * r + _f(-1.556989798598866e02)) * r
-              + _f(6.680131188771972e01)) * r + _f(-1.328068155288572e01)) * r + ONE)
+        x = (
+            (
+                (
+                    (
+                        ((_f(-3.969683028665376e01) * r + _f(2.209460984245205e02)) * r + _f(-2.759285104469687e02)) * r
+                        + _f(1.383577518672690e02)
+                    )
+                    * r
+                    + _f(-3.066479806614716e01)
+                )
+                * r
+                + _f(2.506628277459239e00)
+            )
+            * q
+            / (
+                (
+                    (
+                        ((_f(-5.447609879822406e01) * r + _f(1.615858368580409e02)) * r + _f(-1.556989798598866e02)) * r
+                        + _f(6.680131188771972e01)
+                    )
+                    * r
+                    + _f(-1.328068155288572e01)
+                )
+                * r
+                + ONE
+            )
+        )
     e = normal_tail(x) - p
     u = e * _f(2.5066282746310002) * wp.exp(x * x * HALF)
     return x - u / (ONE + x * u * HALF)
@@ -173,47 +226,47 @@ def gamma_quantile(p: wp.float64, a: wp.float64) -> wp.float64:
 @wp.func
 def cdf(t: DistributionArrays, row: int, x: wp.float64) -> wp.float64:
     """Cumulative distribution of the untruncated kind at ``x``; only those that can be truncated."""
-    kind = t.kind[row]
-    mean = t.mean[row]
+    kind = t.row[row].kind
+    mean = t.row[row].mean
     if kind == 5:
-        return normal_tail((x - mean) / wp.max(mean * t.cv[row], TINY))
+        return normal_tail((x - mean) / wp.max(mean * t.row[row].cv, TINY))
     if x <= ZERO:
         return ZERO
     if kind == 1:
         return ONE - wp.exp(-x / mean)
     if kind == 2:
-        k = _f(float(t.k[row]))
+        k = _f(float(t.row[row].k))
         return gamma_cdf(k, x * k / mean)
     if kind == 6:
-        variance = wp.log(ONE + t.cv[row] * t.cv[row])
+        variance = wp.log(ONE + t.row[row].cv * t.row[row].cv)
         return normal_tail((wp.log(x / mean) + HALF * variance) / wp.sqrt(variance))
     if kind == 7:
-        a = ONE / (t.cv[row] * t.cv[row])
+        a = ONE / (t.row[row].cv * t.row[row].cv)
         return gamma_cdf(a, x * a / mean)
     if kind == 8:
-        scale = mean / wp.exp(log_gamma(ONE + ONE / t.shape[row]))
-        return ONE - wp.exp(-wp.pow(x / scale, t.shape[row]))
+        scale = mean / wp.exp(log_gamma(ONE + ONE / t.row[row].shape))
+        return ONE - wp.exp(-wp.pow(x / scale, t.row[row].shape))
     return ZERO
 
 
 @wp.func
 def quantile(t: DistributionArrays, row: int, p: wp.float64) -> wp.float64:
     """Inverse CDF of the untruncated kind."""
-    kind = t.kind[row]
-    mean = t.mean[row]
+    kind = t.row[row].kind
+    mean = t.row[row].mean
     if kind == 1:
         return -mean * wp.log(ONE - p)
     if kind == 2:
-        k = _f(float(t.k[row]))
-        if t.k[row] == 1:
+        k = _f(float(t.row[row].k))
+        if t.row[row].k == 1:
             return -mean * wp.log(ONE - p)
         return gamma_quantile(p, k) * mean / k
     if kind == 3:
-        return t.low[row] + p * (t.high[row] - t.low[row])
+        return t.row[row].low + p * (t.row[row].high - t.row[row].low)
     if kind == 4:
-        low = t.low[row]
-        high = t.high[row]
-        mode = t.mode[row]
+        low = t.row[row].low
+        high = t.row[row].high
+        mode = t.row[row].mode
         span = high - low
         if span <= ZERO:
             return low
@@ -222,23 +275,23 @@ def quantile(t: DistributionArrays, row: int, p: wp.float64) -> wp.float64:
             return low + wp.sqrt(p * span * (mode - low))
         return high - wp.sqrt((ONE - p) * span * (high - mode))
     if kind == 5:
-        return mean + mean * t.cv[row] * normal_quantile(p)
+        return mean + mean * t.row[row].cv * normal_quantile(p)
     if kind == 6:
-        if t.cv[row] <= ZERO:
+        if t.row[row].cv <= ZERO:
             return mean
-        variance = wp.log(ONE + t.cv[row] * t.cv[row])
+        variance = wp.log(ONE + t.row[row].cv * t.row[row].cv)
         return mean * wp.exp(wp.sqrt(variance) * normal_quantile(p) - HALF * variance)
     if kind == 7:
-        if t.cv[row] <= ZERO:
+        if t.row[row].cv <= ZERO:
             return mean
-        a = ONE / (t.cv[row] * t.cv[row])
+        a = ONE / (t.row[row].cv * t.row[row].cv)
         return gamma_quantile(p, a) * mean / a
     if kind == 8:
-        scale = mean / wp.exp(log_gamma(ONE + ONE / t.shape[row]))
-        return scale * wp.pow(-wp.log(ONE - p), ONE / t.shape[row])
+        scale = mean / wp.exp(log_gamma(ONE + ONE / t.row[row].shape))
+        return scale * wp.pow(-wp.log(ONE - p), ONE / t.row[row].shape)
     if kind == 9:
-        begin = t.value_begin[row]
-        end = t.value_end[row]
+        begin = t.row[row].value_begin
+        end = t.row[row].value_end
         for i in range(begin, end):
             if p < t.cumulative[i]:
                 return t.values[i]
@@ -249,14 +302,14 @@ def quantile(t: DistributionArrays, row: int, p: wp.float64) -> wp.float64:
 @wp.func
 def variate(t: DistributionArrays, row: int, u: wp.float64) -> wp.float64:
     """The value of row ``row`` for the uniform ``u``: truncated to [max(low, 0), high], never negative."""
-    kind = t.kind[row]
+    kind = t.row[row].kind
     if kind == 0 or kind == 3 or kind == 4 or kind == 9:
         return wp.max(quantile(t, row, u), ZERO)
     p = u
-    low = wp.max(t.low[row], ZERO)
-    high = t.high[row]
+    low = wp.max(t.row[row].low, ZERO)
+    high = t.row[row].high
     if kind == 5 or low > ZERO or high < INFINITE:
-        if t.cv[row] > ZERO or (kind != 5 and kind != 6 and kind != 7):
+        if t.row[row].cv > ZERO or (kind != 5 and kind != 6 and kind != 7):
             from_p = ZERO
             to_p = ONE
             if low > ZERO or kind == 5:
@@ -281,8 +334,8 @@ def sample_us(
     """A duration [us] of row ``row``; -1 for row -1 (never)."""
     if row < 0:
         return wp.int64(-1)
-    if t.kind[row] == 0:
-        return wp.int64(wp.max(t.mean[row], ZERO) * _f(1.0e6) + HALF)
+    if t.row[row].kind == 0:
+        return wp.int64(wp.max(t.row[row].mean, ZERO) * _f(1.0e6) + HALF)
     seconds = variate(t, row, uniform(seed, replication, stream, ordinal, purpose))
     return wp.int64(wp.min(seconds, _f(1.0e12)) * _f(1.0e6) + HALF)
 
@@ -302,9 +355,7 @@ def _draw(
 
 
 @wp.kernel
-def _uniforms(
-    seed: wp.uint32, replication: wp.uint32, stream: wp.uint64, purpose: int, out: wp.array(dtype=wp.float64)
-):
+def _uniforms(seed: wp.uint32, replication: wp.uint32, stream: wp.uint64, purpose: int, out: wp.array(dtype=wp.float64)):
     i = wp.tid()
     out[i] = uniform(seed, replication, stream, wp.int64(i), purpose)
 

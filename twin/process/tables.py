@@ -10,27 +10,39 @@ from twin.process import device as _device  # noqa: F401  (sets Warp up)
 
 
 @wp.struct
-class DistributionArrays:
-    """Columns of ``DistributionTable.arrays()``; D rows, V empirical values."""
+class DistributionRecord:
+    """One row of ``DistributionTable.arrays()``."""
 
-    kind: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    k: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    value_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    value_end: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    mean: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
-    cv: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
-    low: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
-    high: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
-    mode: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
-    shape: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
+    mean: wp.float64
+    cv: wp.float64
+    low: wp.float64
+    high: wp.float64
+    mode: wp.float64
+    shape: wp.float64
+    kind: wp.int32
+    k: wp.int32
+    value_begin: wp.int32
+    value_end: wp.int32
+
+
+@wp.struct
+class DistributionArrays:
+    """``DistributionTable`` as records [D], with the values and cumulative weights of its empirical rows [V]."""
+
+    row: wp.array(dtype=DistributionRecord)  # type: ignore[valid-type]
     values: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
     cumulative: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
 
 
 def upload_distributions(table: DistributionTable, device: wp.Device | str) -> DistributionArrays:
-    """The table's columns as device arrays (empty columns get one row of zeros)."""
+    """The table on a device (without empirical rows, one unused value)."""
+    columns = table.arrays()
+    rows = np.zeros(len(table), DistributionRecord.numpy_dtype())
+    for name in rows.dtype.names or ():
+        rows[name] = columns[name]
     out = DistributionArrays()
-    for name, column in table.arrays().items():
-        values = column if len(column) else np.zeros(1, column.dtype)
-        setattr(out, name, wp.array(values, dtype=wp.dtype_from_numpy(values.dtype), device=device))
+    out.row = wp.array(rows, dtype=DistributionRecord, device=device)
+    for name in ("values", "cumulative"):
+        column = columns[name] if len(columns[name]) else np.zeros(1)
+        setattr(out, name, wp.array(column, dtype=wp.float64, device=device))
     return out

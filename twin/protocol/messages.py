@@ -33,13 +33,19 @@ class Op(msgspec.Struct, omit_defaults=True):
 
 
 class Hello(msgspec.Struct, tag="hello", tag_field="t"):
-    """First message of a client. ``session`` resumes an earlier one; ``epoch`` and ``last_seq`` say what it has seen."""
+    """First message of a client. ``session`` resumes an earlier one; ``epoch`` and ``last_seq`` say what it has seen.
+
+    ``tab`` is a random text made when the page loads and kept in memory only. A connection of the same session and tab
+    takes over from an older one that the network has left hanging; one of another tab (a duplicate) gets a session of its
+    own while the first is connected.
+    """
 
     protocol: int
     name: str = ""
     session: str = ""
     epoch: str = ""
     last_seq: int = 0
+    tab: str = ""
 
 
 class Edit(msgspec.Struct, tag="edit", tag_field="t"):
@@ -70,10 +76,15 @@ class Preview(msgspec.Struct, tag="preview", tag_field="t"):
 
 
 class Presence(msgspec.Struct, tag="presence", tag_field="t", omit_defaults=True):
-    """Where a user looks and what is selected. The server fills ``session``, ``name``, ``color``, ``role``, ``gone``."""
+    """Where a user looks and what is selected. The server fills ``session``, ``name``, ``color``, ``role``, ``gone``.
+
+    ``holding`` are the prims that the user is working on now. It is advice to others, not a lock: of two who hold the same
+    prim the first keeps it until it lets go or leaves, and the server takes it from the other's list.
+    """
 
     selection: list[str] = []
     camera: list[float] = []
+    holding: list[str] = []
     session: str = ""
     name: str = ""
     color: str = ""
@@ -143,6 +154,33 @@ class Notice(msgspec.Struct, tag="notice", tag_field="t"):
     level: str
     text: str
     path: str = ""
+
+
+class CommentDoc(msgspec.Struct):
+    """A remark about a prim, or an answer to one (``parent`` is its id, else 0). Times in ns, 0 for not yet."""
+
+    id: int
+    parent: int
+    path: str
+    text: str
+    user: str
+    time_ns: int
+    edited_ns: int = 0
+    resolved_ns: int = 0
+    resolved_by: str = ""
+    deleted: bool = False
+
+
+class Commented(msgspec.Struct, tag="comment", tag_field="t"):
+    """A comment is new or has changed."""
+
+    comment: CommentDoc
+
+
+class Changed(msgspec.Struct, tag="changed", tag_field="t"):
+    """Something that is fetched by HTTP has changed: ``what`` is versions or proposals."""
+
+    what: str
 
 
 # ---- the running twin
@@ -321,11 +359,12 @@ class PrototypeDoc(msgspec.Struct):
 
 
 class LibraryPart(msgspec.Struct):
-    """A part that can be added: ``asset`` is its path relative to the asset root."""
+    """A part that can be added: ``asset`` is its path relative to the asset root; ``node`` the kind of node it is, if any."""
 
     asset: str
     name: str
     doc: str
+    node: str = ""
 
 
 class SceneDoc(msgspec.Struct):
@@ -403,6 +442,8 @@ ServerMessage = (
     | Refused
     | History
     | Notice
+    | Commented
+    | Changed
     | Clock
     | BodyTable
     | SignalBatch

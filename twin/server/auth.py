@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
-from twin.server.host import Host
+from twin.collab import Access, Identity
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 OPEN_PATHS = frozenset({"/", "/index.html", "/api/health", "/api/login", "/favicon.ico", "/favicon.svg"})
 OPEN_PREFIX = "/assets/"
 """The page and what it is made of; everything else needs a token."""
+MAX_BODY = 1 << 20
+"""Largest body of a request [bytes]."""
 
 CSP = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -26,15 +27,16 @@ _HEADERS = [
 
 
 class Guard:
-    """ASGI middleware: refuses what is not for this server, and notes the role in ``scope["role"]``.
+    """ASGI middleware: refuses what is not for this server, and notes the Identity, or None, in ``scope["who"]``.
 
     Args:
+        access: The tokens.
         hosts: Host names that the server answers to, beside loopback. public: Origin of ``--public-url``, if any.
         cookie: Name of the cookie.
     """
 
-    def __init__(self, app: Any, *, host: Host, hosts: frozenset[str], public: str, cookie: str) -> None:
-        self._app, self._host = app, host
+    def __init__(self, app: Any, *, access: Access, hosts: frozenset[str], public: str, cookie: str) -> None:
+        self._app, self._access = app, access
         self._hosts = hosts | LOOPBACK
         self._public, self._cookie = public, cookie
 
@@ -50,37 +52,65 @@ class Guard:
 
         async def send_with_headers(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message = message | {"headers": [*message.get("headers", []), *_HEADERS]}
+                own = message.get("headers", [])
+                # two policies would both hold: a page that brings a narrower one of its own (a report) has only that
+                given = {name.lower() for name, _ in own}
+                message = message | {"headers": [*own, *(h for h in _HEADERS if h[0] not in given)]}
             await send(message)
 
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        if scope["type"] == "http":
+            await self._app(scope, _limited(receive), send_with_headers)
+        else:
+            await self._app(scope, receive, send)
 
     def _problem(self, scope: dict[str, Any], headers: dict[str, str]) -> tuple[int, str] | None:
         name = headers.get("host", "")
-        hostname = urlsplit(f"//{name}").hostname or ""
+        hostname = _hostname(name)
         if hostname not in self._hosts:
             return 421, "this server does not answer to that host name"
         origin = headers.get("origin")
-        if origin is not None and origin not in (f"http://{name}", f"https://{name}", self._public):
+        if origin is not None and (not origin or origin not in (f"http://{name}", f"https://{name}", self._public)):
             return 403, "cross-origin requests are not allowed"
-        scope["role"] = self._role(headers)
+        if headers.get("content-length", "0").isdigit() and int(headers.get("content-length", "0")) > MAX_BODY:
+            return 413, "the request is too large"
+        scope["who"] = self._who(headers)
         path = scope["path"]
         if scope["type"] == "http" and (path in OPEN_PATHS or path.startswith(OPEN_PREFIX)):
             return None
-        if scope["role"] is None:
+        if scope["who"] is None:
             return 401, "a token is needed"
         return None
 
-    def _role(self, headers: dict[str, str]) -> str | None:
+    def _who(self, headers: dict[str, str]) -> Identity | None:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and given:
-            return self._host.role_of(given.strip())
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return None
-        morsel = cookies.get(self._cookie)
-        return None if morsel is None else self._host.role_of(morsel.value)
+            return self._access.identify(given.strip())
+        # by hand: the standard parser stops at the first odd cookie, and other servers of this host name set cookies too
+        for part in headers.get("cookie", "").split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == self._cookie:
+                return self._access.identify(value)
+        return None
+
+
+def _hostname(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _limited(receive: Any) -> Any:
+    """``receive`` that ends a body that is longer than it said."""
+    taken = 0
+
+    async def limited() -> Any:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        return message if taken <= MAX_BODY else {"type": "http.disconnect"}
+
+    return limited
 
 
 async def _refuse(scope: dict[str, Any], receive: Any, send: Any, status: int, reason: str) -> None:

@@ -16,10 +16,12 @@ from typing import Any
 
 import msgspec
 
-from twin.collab import Document, Outcome
+from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals
+from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
 from twin.core import log
+from twin.core.errors import Rejected
 from twin.core.findings import Finding
 from twin.core.samples import SignalKey
 from twin.history import Historian
@@ -37,6 +39,7 @@ from twin.protocol.messages import (
 )
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory
+from twin.scene.relevance import Relevance
 from twin.scene.render import AssetStore, SceneExtractor, library_parts, node_docs, prim_detail, signal_docs
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
@@ -82,10 +85,15 @@ class Host:
         self.document = Document(settings.stage, settings.project, asset_root=settings.asset_root)
         self.history = Historian(settings.project / "history.db")
         self.token = _project_token(settings.project)
+        self.access = Access(self.document.journal, self.token)
+        self.proposals = Proposals(self.document)
+        self.comments = Comments(self.document.journal)
+        self.document.guard = self._guard
         self._emulated: subprocess.Popen[bytes] | None = None
         self._extractor = SceneExtractor(
             self.document.stage, assets=self.assets, edit_layer=self.document.layer, asset_root=self.document.asset_root
         )
+        self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
         self._model: FactoryModel | None = None
         self.plant = self._connect()
@@ -135,6 +143,7 @@ class Host:
             except subprocess.TimeoutExpired:
                 self._emulated.kill()
         self.history.close()
+        self._relevance.close()
         self.document.close()
 
     # ---- owner
@@ -147,6 +156,7 @@ class Host:
                 self.history.declare(SignalKey(signal.prim, signal.name), signal.unit)
         self._model = model
         self._scene = None
+        self._relevance.compiled()
         return model
 
     def scene(self) -> bytes:
@@ -192,34 +202,47 @@ class Host:
             return False
         return self.runtime.signals.driven(SignalKey(prim, name.split(":")[2]))
 
+    def _guard(self, op: Op) -> None:
+        if op.kind in ("set_field", "block", "clear", "restore_spec") and self._driven(op.path, op.field):
+            raise Rejected("driven", f"{op.field} is written by a connection", prim=op.path)
+
     def edit(self, session: str, opid: int, user: str, txn: list[Op], label: str) -> tuple[Outcome, list[Any]]:
         """Owner: apply an edit; returns the outcome and what everybody is told."""
-        for op in txn:
-            if op.kind in ("set_field", "block", "clear") and self._driven(op.path, op.field):
-                from twin.collab.journal import Refusal
+        return self._told(lambda: self.document.submit(session, opid, user, txn, label))
 
-                refusal = Refusal("driven", f"{op.field} is written by a connection", op.path)
-                return Outcome(refusal=refusal), []
-        return self._told(self.document.submit(session, opid, user, txn, label))
+    def restore(self, session: str, opid: int, user: str, version: int) -> tuple[Outcome, list[Any]]:
+        """Owner."""
+        return self._told(lambda: self.document.restore(session, opid, user, version))
+
+    def merge(self, id: int, session: str, opid: int, user: str, *, overwrite: bool) -> tuple[Outcome, list[Any]]:
+        """Owner."""
+        return self._told(lambda: self.proposals.merge(id, session, opid, user, overwrite=overwrite))
+
+    def take_back(self, id: int, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
+        """Owner."""
+        return self._told(lambda: self.proposals.take_back(id, session, opid, user))
 
     def undo(self, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
         """Owner."""
-        return self._told(self.document.undo(session, opid, user))
+        return self._told(lambda: self.document.undo(session, opid, user))
 
     def redo(self, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
         """Owner."""
-        return self._told(self.document.redo(session, opid, user))
+        return self._told(lambda: self.document.redo(session, opid, user))
 
-    def _told(self, outcome: Outcome) -> tuple[Outcome, list[Any]]:
+    def _told(self, work: Callable[[], Outcome]) -> tuple[Outcome, list[Any]]:
+        """Do an edit, and take over into the simulation what matters to it."""
+        self._relevance.prepare()
+        outcome = work()
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None
-        touched = [*outcome.changed, *outcome.resync]
         before = None if self._model is None else node_docs(self._model)
-        if outcome.resync:
-            self.runtime.take_over_edits()
-        else:
-            self.runtime.value_changed(touched)
+        if self._relevance.touched():
+            if outcome.resync:
+                self.runtime.take_over_edits()
+            else:
+                self.runtime.value_changed(outcome.changed)
         patch = self._patch(outcome.entry.seq, outcome.changed, outcome.resync)
         if self._model is not None and (now := node_docs(self._model)) != before:
             patch.nodes = now
@@ -229,24 +252,29 @@ class Host:
         parts = self._extractor.patch(changed, resync)
         return ScenePatch(seq, parts.prims, parts.removed, parts.materials)
 
-    def join(self, session: str, name: str, role: str, epoch: str, last_seq: int) -> Join:
-        """Owner: let a client in, resuming where it was if that is possible."""
-        document = self.document
-        known = document.journal.session(session) if session else None
+    def join(self, session: str, name: str, who: Identity, epoch: str, last_seq: int) -> Join:
+        """Owner: let a client in, resuming where it was if that is possible.
+
+        Args:
+            session: The session to go on with, if any. name: What the person wants to be called; a name that came with the
+                token counts more. epoch, last_seq: What it has seen.
+        """
+        journal = self.document.journal
+        known = journal.session(session, who.key) if session else None
+        wanted = who.user or _printable(name)
         if known is None:
-            count = len(document.journal.meta("sessions") or "")
-            color = COLORS[count % len(COLORS)]
-            document.journal.set_meta("sessions", "." * ((count + 1) % 4096))
-            user = name.strip()[:40] or f"Guest {count + 1}"
-            session = document.journal.new_session(user, color)
+            count = journal.session_count()
+            user, color = wanted or f"Guest {count + 1}", COLORS[count % len(COLORS)]
+            session = journal.new_session(user, color, who.key)
         else:
             user, color = known
-            if name.strip() and name.strip()[:40] != user:
-                user = name.strip()[:40]
-                document.journal.rename_session(session, user)
+            if wanted and wanted != user:
+                user = wanted
+                journal.rename_session(session, user)
+        document = self.document
         changes = document.changes_since(last_seq) if epoch == document.epoch else None
         welcome = Welcome(
-            PROTOCOL_VERSION, session, user, role, color, document.epoch, document.seq,
+            PROTOCOL_VERSION, session, user, who.role, color, document.epoch, document.seq,
             self.settings.project.name, self.settings.stage_name or document.path.name, changes is not None,
         )  # fmt: skip
         messages: list[Any] = []
@@ -265,18 +293,6 @@ class Host:
         """Run ``fn`` on the owner thread."""
         return self.runtime.call(fn)
 
-    def role_of(self, token: str) -> str | None:
-        """Role of a token; None: unknown."""
-        if secrets.compare_digest(token.encode(), self.token.encode()):
-            return "admin"
-        return self.document.journal.role_of(token)
-
-    def share(self, role: str, label: str) -> str:
-        """A new token for ``role``."""
-        token = secrets.token_urlsafe(24)
-        self.document.journal.add_token(token, role, label)
-        return token
-
 
 def edited(entry: Entry) -> Edited:
     """The message that tells of an accepted transaction."""
@@ -291,14 +307,27 @@ def _meters_per_unit(stage: Any) -> float:
     return meters_per_unit(stage)
 
 
+def _printable(name: str) -> str:
+    """A name as others will read it: no line breaks or other control characters, at most 40."""
+    return "".join(c for c in name if c.isprintable()).strip()[:MAX_NAME]
+
+
 def _project_token(project: Path) -> str:
     """``TWIN_TOKEN``, else the token kept in the project, made on the first start (mode 0600)."""
-    given = os.environ.get("TWIN_TOKEN", "")
+    given = os.environ.get("TWIN_TOKEN", "").strip()
     if given:
         return given
     file = project / "token"
-    if not file.exists():
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    kept = file.read_text().strip() if file.exists() else ""
+    if not kept:
+        # a loss of power must not leave an empty file behind, which would be a token that everybody knows
+        kept = secrets.token_urlsafe(24)
+        fresh = project / "token.new"
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as out:
-            out.write(secrets.token_urlsafe(24))
-    return file.read_text().strip()
+            out.write(kept)
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(file)
+    return kept

@@ -6,6 +6,9 @@ import asyncio
 from collections import deque
 from typing import Any
 
+from msgspec.structs import replace
+
+from twin.collab import Identity
 from twin.live import Event, Failure
 from twin.model.frame import StateFrame
 from twin.protocol.messages import BodyTable, Clock, Notice, Presence, Preview, encode
@@ -13,41 +16,52 @@ from twin.server.stream import FrameEncoder
 
 CONTROL_LIMIT = 4096
 """Messages that may wait for one client; more, and it is disconnected to resume afresh."""
+CONTROL_BYTES = 64 << 20
 LOSSY_LIMIT = 64
 """Above this many waiting messages, presence and previews are dropped for the client."""
+CLOSE_UNAUTHORISED = 4401
 CLOSE_SLOW = 4408
+CLOSE_REPLACED = 4410
 
 
 class Client:
     """One connection: what waits to be sent."""
 
-    def __init__(self, role: str) -> None:
-        self.role = role
+    def __init__(self, who: Identity) -> None:
+        self.who = who
         self.session = ""
+        self.tab = ""
         self.presence = Presence()
         self.since = 0
         self.frame_due = False
         self.close_code = 0
+        self.close_reason = ""
+        self.closing = asyncio.Event()
         self.active = False
         self._queue: deque[bytes] = deque()
+        self._waiting = 0
         self._wake = asyncio.Event()
 
     def send(self, data: bytes, *, lossy: bool = False) -> None:
         if lossy and len(self._queue) > LOSSY_LIMIT:
             return
-        if len(self._queue) >= CONTROL_LIMIT:
-            self.close(CLOSE_SLOW)
+        if len(self._queue) >= CONTROL_LIMIT or self._waiting + len(data) > CONTROL_BYTES:
+            self.close(CLOSE_SLOW, "too slow to follow; connect again")
             return
         self._queue.append(data)
+        self._waiting += len(data)
         self._wake.set()
 
     def frame_ready(self) -> None:
         self.frame_due = True
         self._wake.set()
 
-    def close(self, code: int) -> None:
-        self.close_code = code
-        self._wake.set()
+    def close(self, code: int, reason: str) -> None:
+        """Ask for the end of the connection, whatever it is busy with."""
+        if not self.close_code:
+            self.close_code, self.close_reason = code, reason
+            self.closing.set()
+            self._wake.set()
 
     async def next(self) -> list[bytes]:
         """Waits until something is due; returns the control messages to send."""
@@ -56,6 +70,7 @@ class Client:
             await self._wake.wait()
         out = list(self._queue)
         self._queue.clear()
+        self._waiting = 0
         return out
 
 
@@ -96,16 +111,39 @@ class Hub:
             if client.active and client is not sender:
                 client.send(data, lossy=True)
 
-    def connected(self, session: str) -> bool:
-        """Whether the session has a connection now."""
-        return any(c.session == session for c in self.clients)
+    def claim(self, client: Client, session: str, tab: str) -> None:
+        """Let a client have a session, unless another tab is connected with it.
+
+        An older connection of the same tab is one that the network has left hanging: it ends.
+        """
+        client.tab = tab
+        for other in list(self.clients):
+            if session and other.session == session and other is not client:
+                if not tab or other.tab != tab:
+                    return
+                self.leave(other)
+                other.session = ""
+                other.close(CLOSE_REPLACED, "connected again from the same tab")
+        client.session = session
+
+    def hold(self, client: Client, paths: list[str]) -> list[str]:
+        """Of the prims that a client wants to hold, those that no other holds."""
+        taken = {path for other in self.clients if other is not client for path in other.presence.holding}
+        return [path for path in paths if path not in taken]
+
+    def revoke(self, key: str) -> None:
+        """End the connections of a token."""
+        for client in list(self.clients):
+            if client.who.key == key:
+                client.close(CLOSE_UNAUTHORISED, "access has been taken back")
 
     def activate(self, client: Client, messages: list[Any]) -> None:
         """The client has been let in: its first messages, then everything that happens."""
+        if client not in self.clients:
+            return
         for message in messages:
             if isinstance(message, StateFrame):
-                if self.frames.tick == 0 and message.tick >= 0:
-                    self.frames.push(message)
+                self.frames.push(message)
                 continue
             if isinstance(message, BodyTable) and message.version != self.frames.version:
                 self.frames.reset(message.version)
@@ -118,7 +156,10 @@ class Hub:
         self.others(client, client.presence)
 
     def leave(self, client: Client) -> None:
+        """The client is gone."""
+        if client not in self.clients:
+            return
         self.clients.discard(client)
         if client.active:
-            client.presence.gone = True
+            client.presence = replace(client.presence, gone=True, holding=[])
             self.others(client, client.presence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import sys
 from typing import Any
@@ -49,6 +50,15 @@ class _Server(uvicorn.Server):
             print(json.dumps(self._line), flush=True)
 
 
+class _Leave(BaseException):
+    """A signal asked the server to stop."""
+
+
+def _leave(number: int, frame: object) -> None:
+    """Before uvicorn listens to signals, and when it passes on the one that ended it: stop in order, exit 0."""
+    raise _Leave
+
+
 def serve(settings: Settings, *, address: str, port: int, public_url: str) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
@@ -58,6 +68,8 @@ def serve(settings: Settings, *, address: str, port: int, public_url: str) -> No
     sys.setswitchinterval(0.0005)  # the event loop must not wait for Python in the owner thread
     sock = bind(address, port)
     host: Host | None = None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     try:
         host = Host(settings, lambda text: print(f"{text} ...", file=sys.stderr, flush=True))
         host.start()
@@ -70,6 +82,7 @@ def serve(settings: Settings, *, address: str, port: int, public_url: str) -> No
             app,
             log_level="warning",
             access_log=False,
+            ws="websockets-sansio",
             ws_max_size=MAX_MESSAGE,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=3,
@@ -77,7 +90,11 @@ def serve(settings: Settings, *, address: str, port: int, public_url: str) -> No
         )
         ready = {"event": "ready", "url": url, "open_url": f"{url}/#token={host.token}", "token": host.token}
         _Server(config, ready).run(sockets=[sock])
+    except _Leave:
+        pass
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # nothing may interrupt what follows
         if host is not None:
             host.stop()
         sock.close()

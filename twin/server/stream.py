@@ -11,17 +11,28 @@ DEAD_BAND_M = 0.001
 DEAD_BAND_Q = 0.0017
 """Half the sine of 0.2 degrees: a quaternion component that moves less is left alone."""
 CACHED = 32
+REMEMBERED = 600
+"""A client that is further behind than this many frames gets a whole one."""
 
 
 class FrameEncoder:
     """Keeps the poses as last sent, and when each changed.
 
-    ``push`` takes the newest frame; ``encode(since)`` gives everything that changed after tick ``since`` (0: everything).
+    ``push`` takes the newest frame and gives it a number; ``encode(since)`` gives everything that changed after frame
+    number ``since`` (0: everything). Numbers go up always, ticks do not: an edit while the twin is paused changes poses and
+    leaves the tick, and a failed run goes back.
+
+    Attributes:
+        number: Number of the newest frame, 0 before the first.
+        version: Version of the body table that the frames need.
     """
 
     def __init__(self) -> None:
         self.version = 0
-        self.tick = 0
+        self.number = 0
+        self._whole = 0
+        self._tick = 0
+        self._ticks: dict[int, int] = {}
         self._time = 0.0
         self._shape: tuple[int, int] = (-1, -1)
         self._cache: dict[int, bytes] = {}
@@ -33,16 +44,20 @@ class FrameEncoder:
         self._cache.clear()
 
     def push(self, frame: StateFrame) -> None:
+        """Take the newest frame."""
+        self.number += 1
         shape = (len(frame.body_position), len(frame.item_position))
         position = np.concatenate([frame.body_position, frame.item_position]) if sum(shape) else np.zeros((0, 3))
         rotation = np.concatenate([frame.body_rotation, frame.item_rotation]) if sum(shape) else np.zeros((0, 4))
         identity = np.concatenate([np.full(shape[0], -1), np.where(frame.item_alive, frame.item_id, -2)])
         kind = np.concatenate([np.zeros(shape[0], np.int64), frame.item_prototype])
-        if shape != self._shape or frame.tick < self.tick:
+        if shape != self._shape or frame.tick < self._tick:
             self._shape = shape
+            self._whole = self.number  # what was sent before this no longer holds
+            self._ticks.clear()
             self._position, self._rotation = position.copy(), rotation.copy()
             self._identity, self._kind = identity.copy(), kind.copy()
-            self._changed = np.full(len(position), frame.tick, np.int64)
+            self._changed = np.full(len(position), self.number, np.int64)
         else:
             moved = np.abs(position - self._position).max(axis=1, initial=0.0) > DEAD_BAND_M
             moved |= np.abs(rotation - self._rotation).max(axis=1, initial=0.0) > DEAD_BAND_Q
@@ -54,16 +69,18 @@ class FrameEncoder:
                 (self._kind, kind),
             ):
                 kept[moved] = new[moved]
-            self._changed[moved] = frame.tick
+            self._changed[moved] = self.number
         self._alive = frame.item_alive.copy()
-        self.tick, self._time = frame.tick, frame.sim_time
+        self._tick, self._time = frame.tick, frame.sim_time
+        self._ticks[self.number] = frame.tick
+        self._ticks.pop(self.number - REMEMBERED, None)
         self._cache.clear()
 
     def encode(self, since: int) -> bytes | None:
-        """The frame for a client that has everything up to tick ``since``; None before the first frame."""
+        """The frame for a client that has everything up to frame number ``since``; None before the first frame."""
         if self._shape[0] < 0:
             return None
-        since = since if 0 < since <= self.tick else 0
+        since = since if self._whole <= since <= self.number and since in self._ticks else 0
         data = self._cache.get(since)
         if data is None:
             data = self._encode(since)
@@ -78,8 +95,8 @@ class FrameEncoder:
         slot = np.flatnonzero(fresh[bodies:] & self._alive)
         rows = bodies + slot
         return encode_frame(
-            tick=self.tick,
-            since=since,
+            tick=self._tick,
+            since=self._ticks.get(since, 0),
             version=self.version,
             sim_time=self._time,
             alive=self._alive,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from fastapi import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketState
 
 from twin.collab import may
-from twin.core import log
 from twin.core.errors import InputError, Rejected, WorkError
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Control,
     Edit,
     Hello,
+    Notice,
     Presence,
     Preview,
     Redo,
@@ -26,42 +27,36 @@ from twin.protocol.messages import (
     encode,
 )
 from twin.protocol.messages import History as UndoState
-from twin.server.host import Host
-from twin.server.hub import Client, Hub
+from twin.server.host import Host, edited
+from twin.server.hub import CLOSE_UNAUTHORISED, Client, Hub
+from twin.server.limits import Bucket
 
 HELLO_TIMEOUT_S = 10.0
 CLOSE_PROTOCOL = 4409
 CLOSE_BAD_MESSAGE = 4400
 EDITS_PER_S = 60.0
 EDIT_BURST = 400.0
-"""Transactions of one client: a token bucket."""
-
-_log = log.get("websocket")
-
-
-class Bucket:
-    """Lets ``rate`` things a second through, and a burst of ``size``."""
-
-    def __init__(self, rate: float, size: float) -> None:
-        self._rate, self._size, self._level, self._at = rate, size, size, time.monotonic()
-
-    def take(self) -> bool:
-        now = time.monotonic()
-        self._level = min(self._size, self._level + (now - self._at) * self._rate)
-        self._at = now
-        if self._level < 1.0:
-            return False
-        self._level -= 1.0
-        return True
+"""Transactions and commands of one client: a token bucket."""
+LOSSY_PER_S = 120.0
+"""Presence and previews of one client; more are dropped."""
+MAX_CLIENTS = 500
+MAX_SELECTION = 64
+MAX_PATH = 1024
+MAX_REASON = 120
+"""Longest reason in the close of a websocket [characters]."""
+CLOSE_TIMEOUT_S = 2.0
+CLOSE_AGAIN_LATER = 1013
 
 
 async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
     """From the handshake to the end of the connection."""
     await socket.accept()
-    client = Client(socket.scope["role"])
+    if len(hub.clients) >= MAX_CLIENTS:
+        await socket.close(CLOSE_AGAIN_LATER, f"{MAX_CLIENTS} connections are open already")
+        return
     try:
-        hello = decode_client(await asyncio.wait_for(socket.receive_bytes(), HELLO_TIMEOUT_S))
-    except (TimeoutError, msgspec.DecodeError, KeyError):
+        hello = _understood(await asyncio.wait_for(socket.receive_bytes(), HELLO_TIMEOUT_S))
+    except (TimeoutError, BadMessage, KeyError):
         await socket.close(CLOSE_BAD_MESSAGE, "the first message must be a hello")
         return
     except WebSocketDisconnect:
@@ -72,33 +67,51 @@ async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
     if hello.protocol != PROTOCOL_VERSION:
         await socket.close(CLOSE_PROTOCOL, f"this server speaks protocol {PROTOCOL_VERSION}: reload the page")
         return
+    client = Client(socket.scope["who"])
     hub.clients.add(client)
     try:
+        hub.claim(client, hello.session, hello.tab)
         await _enter(client, hello, host, hub)
-    except Rejected as error:
+        await _converse(socket, client, host, hub)
+    except (Rejected, WorkError) as error:
+        await socket.close(CLOSE_AGAIN_LATER, error.message[:MAX_REASON])
+    finally:
         hub.leave(client)
-        await socket.close(1013, error.message)
-        return
-    sender = asyncio.create_task(_send(socket, client, hub))
-    receiver = asyncio.create_task(_receive(socket, client, host, hub))
-    done, pending = await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _converse(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
+    """Send and receive until either ends or the client must go."""
+    tasks = [
+        asyncio.create_task(_send(socket, client, host, hub)),
+        asyncio.create_task(_receive(socket, client, host, hub)),
+        asyncio.create_task(client.closing.wait()),
+    ]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
-    hub.leave(client)
     await asyncio.gather(*pending, return_exceptions=True)
-    for task in done:
-        failure = task.exception()
-        if failure is not None and not isinstance(failure, WebSocketDisconnect):
+    if client.close_code:
+        # a peer that does not read would never let the farewell through
+        with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
+            await asyncio.wait_for(socket.close(client.close_code, client.close_reason), CLOSE_TIMEOUT_S)
+        return
+    failures = [task.exception() for task in done]
+    gone = WebSocketState.DISCONNECTED in (socket.client_state, socket.application_state)
+    for failure in failures:
+        # whoever talks to a socket that the other task has seen closed gets a RuntimeError
+        if (
+            failure is not None
+            and not isinstance(failure, WebSocketDisconnect)
+            and not (gone and isinstance(failure, RuntimeError))
+        ):
             raise failure
 
 
 async def _enter(client: Client, hello: Hello, host: Host, hub: Hub) -> None:
-    # a session that is connected already stays with its tab; a duplicate gets one of its own
-    session = "" if hub.connected(hello.session) else hello.session
     loop = asyncio.get_running_loop()
 
     def enter() -> None:
-        join = host.join(session, hello.name, client.role, hello.epoch, hello.last_seq)
+        join = host.join(client.session, hello.name, client.who, hello.epoch, hello.last_seq)
         welcome = join.welcome
         client.session = welcome.session
         client.presence = Presence(session=welcome.session, name=welcome.name, color=welcome.color, role=welcome.role)
@@ -108,46 +121,74 @@ async def _enter(client: Client, hello: Hello, host: Host, hub: Hub) -> None:
     await asyncio.wrap_future(host.on_owner(enter))
 
 
-async def _send(socket: WebSocket, client: Client, hub: Hub) -> None:
+async def _send(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
     while True:
         for data in await client.next():
             await socket.send_bytes(data)
+        if not host.access.valid(client.who.key):
+            client.close(CLOSE_UNAUTHORISED, "access has ended")
         if client.close_code:
-            await socket.close(client.close_code, "too slow to follow; connect again")
             return
         if client.frame_due:
             client.frame_due = False
             frame = hub.frames.encode(client.since)
             if frame is not None:
-                client.since = hub.frames.tick
+                client.since = hub.frames.number
                 await socket.send_bytes(frame)
 
 
+class BadMessage(Exception):
+    """A message that cannot be read."""
+
+
+def _understood(data: bytes) -> Any:
+    try:
+        return decode_client(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadMessage(str(error)) from error
+
+
 async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
-    bucket = Bucket(EDITS_PER_S, EDIT_BURST)
+    edits, lossy = Bucket(EDITS_PER_S, EDIT_BURST), Bucket(LOSSY_PER_S, LOSSY_PER_S)
+    role = client.who.role
     while True:
-        data = await socket.receive_bytes()
         try:
-            message = decode_client(data)
-        except msgspec.DecodeError as error:
+            message = _understood(await socket.receive_bytes())
+        except BadMessage as error:
             client.send(encode(Refused(0, "message", f"not understood: {error}")))
             continue
-        if isinstance(message, (Edit, Undo, Redo)):
-            if not may(client.role, "edit"):
+        except KeyError:
+            client.send(encode(Refused(0, "message", "not understood: messages are binary")))
+            continue
+        if not host.access.valid(client.who.key):
+            client.close(CLOSE_UNAUTHORISED, "access has ended")
+        elif isinstance(message, (Edit, Undo, Redo)):
+            if not may(role, "edit"):
                 client.send(encode(Refused(message.opid, "role", "your role does not allow edits")))
-            elif not bucket.take():
+            elif not edits.take():
                 client.send(encode(Refused(message.opid, "limit", "too many edits at once; try again in a moment")))
             else:
                 await _edit(message, client, host, hub)
         elif isinstance(message, Control):
-            await _control(message, client, host)
+            if edits.take():
+                await _control(message, client, host)
+            else:
+                client.send(encode(Refused(0, "limit", "too many commands at once; try again in a moment")))
+        elif not lossy.take():
+            continue
         elif isinstance(message, Presence):
-            client.presence.selection = message.selection[:64]
+            holding = message.holding if may(role, "edit") else []
+            client.presence.selection = _paths(message.selection)
             client.presence.camera = message.camera[:6]
+            client.presence.holding = hub.hold(client, _paths(holding))
             hub.others(client, client.presence)
-        elif isinstance(message, Preview) and may(client.role, "edit"):
-            message.session = client.session
+        elif isinstance(message, Preview) and may(role, "edit") and len(message.path) <= MAX_PATH:
+            message.session, message.matrix = client.session, message.matrix[:16]
             hub.others(client, message)
+
+
+def _paths(paths: list[str]) -> list[str]:
+    return [path for path in paths[:MAX_SELECTION] if len(path) <= MAX_PATH]
 
 
 async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hub) -> None:
@@ -167,8 +208,6 @@ async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hu
         if outcome.refusal is not None:
             answers.append(Refused(message.opid, outcome.refusal.code, outcome.refusal.reason, outcome.refusal.path))
         elif outcome.again and outcome.entry is not None:
-            from twin.server.host import edited
-
             answers.append(edited(outcome.entry))
         answers.append(UndoState(*host.document.undo_labels(client.session)))
         for answer in answers:
@@ -179,12 +218,12 @@ async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hu
     except Rejected as error:
         client.send(encode(Refused(message.opid, error.code, error.message)))
     except WorkError as error:
-        _log.error("edit not written", error=str(error))
         client.send(encode(Refused(message.opid, "journal", str(error))))
+        hub.publish(Notice("error", f"Nothing can be edited any more: {host.document.read_only}"))
 
 
 async def _control(message: Control, client: Client, host: Host) -> None:
-    if not may(client.role, "control"):
+    if not may(client.who.role, "control"):
         client.send(encode(Refused(0, "role", "your role does not allow to run or pause the twin")))
         return
     try:

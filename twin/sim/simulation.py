@@ -12,6 +12,7 @@ from twin.physics import World
 from twin.process.device import resolve_device
 from twin.process.tables import upload_distributions
 from twin.sim import kernels
+from twin.sim.places import Goods, Random
 from twin.sim.sensors import simulated_signals
 from twin.sim.tables import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, allocate_state, state_arrays, upload_tables
 
@@ -65,7 +66,12 @@ class Simulation:
     def _build(self, model: FactoryModel) -> None:
         self.model = model
         self.world = World(
-            model.rigid, worlds=self.worlds, item_capacity=self.capacity, device=str(self.device), hz=self.hz, substeps=self.substeps
+            model.rigid,
+            worlds=self.worlds,
+            item_capacity=self.capacity,
+            device=str(self.device),
+            hz=self.hz,
+            substeps=self.substeps,
         )
         self._state = allocate_state(self.worlds, len(model.nodes), self.capacity, self.device)
         self._bind(model)
@@ -74,11 +80,11 @@ class Simulation:
         """Tables and random streams of ``model`` on the device; the state stays."""
         self.model = model
         self._tables = upload_tables(model, self.device)
-        self._random = kernels.Random()
+        self._random = Random()
         self._random.table = upload_distributions(model.distributions, self.device)
         self._random.seed = self.seed
         self._random.first_replication = self.first_replication
-        self._goods = kernels.Goods()
+        self._goods = Goods()
         self._goods.first = len(model.rigid.bodies)
         self._goods.slots = self.capacity
         for name in ("position", "rotation", "linear_velocity", "angular_velocity", "alive", "held", "prototype", "generation"):
@@ -246,7 +252,19 @@ _NODE_ARRAYS = (
     "fail_us", "repair_us", "arrival_us", "waiting", "made", "last_type", "round_robin", "level", "state", "busy", "done",
     "working", "setting", "stuck", "entered", "left", "state_us", "level_us", "ordinal",
 )  # fmt: skip
-_ITEM_ARRAYS = ("phase", "work_us", "setup_us", "since_us", "fallen_us", "born_us", "pieces", "defective", "id", "glide_to", "glide_speed")
+_ITEM_ARRAYS = (
+    "phase",
+    "work_us",
+    "setup_us",
+    "since_us",
+    "fallen_us",
+    "born_us",
+    "pieces",
+    "defective",
+    "id",
+    "glide_to",
+    "glide_speed",
+)
 _WORLD_ARRAYS = ("time_us", "next_id", "spawned", "sunk", "scrapped", "lost", "full", "pieces_us", "lead_us", "lead_hist")
 _STATISTICS = (
     "time_us", "state_us", "level_us", "entered", "left", "pieces_us", "lead_us", "lead_hist", "sunk", "spawned", "scrapped",
@@ -266,13 +284,22 @@ def _same_layout(a: FactoryModel, b: FactoryModel) -> bool:
     if ra.materials != rb.materials or not np.array_equal(ra.gravity, rb.gravity):
         return False
     for p, q in zip(ra.bodies, rb.bodies, strict=True):
-        if p.path != q.path or p.mass != q.mass or not np.array_equal(p.position, q.position) or not np.array_equal(p.rotation, q.rotation):
+        if (
+            p.path != q.path
+            or p.mass != q.mass
+            or not np.array_equal(p.position, q.position)
+            or not np.array_equal(p.rotation, q.rotation)
+        ):
             return False
     conveyor_shapes = {s for n in b.nodes for s in n.belt_shapes}
     for i, (p, q) in enumerate(zip(ra.shapes, rb.shapes, strict=True)):
         same = (
-            (p.path, p.kind, p.body, p.material, p.mesh, p.trigger, p.group) == (q.path, q.kind, q.body, q.material, q.mesh, q.trigger, q.group)
-            and all(np.array_equal(getattr(p, f), getattr(q, f)) for f in ("position", "rotation", "size", "surface_linear", "surface_angular"))
+            (p.path, p.kind, p.body, p.material, p.mesh, p.trigger, p.group)
+            == (q.path, q.kind, q.body, q.material, q.mesh, q.trigger, q.group)
+            and all(
+                np.array_equal(getattr(p, f), getattr(q, f))
+                for f in ("position", "rotation", "size", "surface_linear", "surface_angular")
+            )
             and (i in conveyor_shapes or p.surface_drive == q.surface_drive)
         )
         if not same:

@@ -133,14 +133,18 @@ class LineState:
 
 _STATE_DTYPES: dict[str, tuple[str, Any]] = {
     **dict.fromkeys(("fail_us", "repair_us", "arrival_us", "made", "entered", "left", "level_us"), ("WN", wp.int64)),
-    **dict.fromkeys(("waiting", "last_type", "round_robin", "level", "state", "busy", "done", "working", "setting", "stuck"), ("WN", wp.int32)),
+    **dict.fromkeys(
+        ("waiting", "last_type", "round_robin", "level", "state", "busy", "done", "working", "setting", "stuck"), ("WN", wp.int32)
+    ),
     "state_us": ("WN7", wp.int64),
     "ordinal": ("WNP", wp.int64),
     **dict.fromkeys(("phase", "node", "target", "pieces", "defective"), ("WS", wp.int32)),
     **dict.fromkeys(("work_us", "setup_us", "since_us", "fallen_us", "born_us", "id"), ("WS", wp.int64)),
     "glide_to": ("WS", wp.vec3),
     "glide_speed": ("WS", wp.float32),
-    **dict.fromkeys(("time_us", "next_id", "spawned", "sunk", "scrapped", "lost", "full", "pieces_us", "lead_us"), ("W", wp.int64)),
+    **dict.fromkeys(
+        ("time_us", "next_id", "spawned", "sunk", "scrapped", "lost", "full", "pieces_us", "lead_us"), ("W", wp.int64)
+    ),
     "lead_hist": ("WL", wp.int64),
 }
 

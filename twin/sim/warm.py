@@ -23,7 +23,9 @@ def smallest_line() -> FactoryModel:
     )  # fmt: skip
 
     def zone(x: float, half_x: float) -> Zone:
-        return Zone(np.array([x, 0.0, 1.1]), np.array([0.0, 0.0, 0.0, 1.0]), np.array([half_x, 0.4, 0.3]), np.array([x, 0.0, 0.8]))
+        return Zone(
+            np.array([x, 0.0, 1.1]), np.array([0.0, 0.0, 0.0, 1.0]), np.array([half_x, 0.4, 0.3]), np.array([x, 0.0, 0.8])
+        )
 
     every = model.distributions.add(DistributionRow(Distribution.CONSTANT, mean=2.0))
     model.nodes = [

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import warp as wp
 
+from twin.physics.kernels.convex import convex_of
 from twin.physics.kernels.data import (
     BOX,
     MAX_CANDIDATES,
@@ -20,10 +21,10 @@ from twin.physics.kernels.data import (
     kind_of,
     reacts,
 )
+from twin.physics.kernels.manifold import convex_convex, convex_plane, convex_triangle
 from twin.physics.kernels.narrow import (
     box_box,
     box_plane,
-    box_triangle,
     closest_on_triangle,
     gather_normals,
     reduce,
@@ -51,9 +52,7 @@ def bound(t: RigidTables, b: Bodies, k: Work, w: int, i: int, slots: int, dt: fl
             q = b.rotation[w, i] * t.rotation[c]
             center = p + wp.quat_rotate(b.rotation[w, i], t.position[c])
             e = t.size[c]
-            if t.shape[c] == SPHERE:
-                e = wp.vec3(e[0], e[0], e[0])
-            else:
+            if t.shape[c] != SPHERE:
                 x = wp.quat_rotate(q, wp.vec3(e[0], 0.0, 0.0))
                 y = wp.quat_rotate(q, wp.vec3(0.0, e[1], 0.0))
                 z = wp.quat_rotate(q, wp.vec3(0.0, 0.0, e[2]))
@@ -96,11 +95,18 @@ def ignores(t: RigidTables, a: int, b: int) -> bool:
     if t.groups > 1:
         if t.group_ignores[t.group[a], t.group[b]] != 0:
             return True
-    x = t.source[a]
-    y = t.source[b]
-    for f in range(t.pair_count):
-        if (t.pairs[f, 0] == x and t.pairs[f, 1] == y) or (t.pairs[f, 0] == y and t.pairs[f, 1] == x):
-            return True
+    x = wp.min(t.source[a], t.source[b])
+    y = wp.max(t.source[a], t.source[b])
+    low = int(0)
+    high = t.pair_count
+    while low < high:
+        middle = (low + high) // 2
+        if t.pairs[middle, 0] < x or (t.pairs[middle, 0] == x and t.pairs[middle, 1] < y):
+            low = middle + 1
+        else:
+            high = middle
+    if low < t.pair_count:
+        return t.pairs[low, 0] == x and t.pairs[low, 1] == y
     return False
 
 
@@ -168,7 +174,7 @@ def surface_velocity(t: RigidTables, b: Bodies, w: int, c: int, p: wp.vec3, cent
     if t.surface_world[c] == 0:
         linear = wp.quat_rotate(q, linear)
         angular = wp.quat_rotate(q, angular)
-    return (linear + wp.cross(angular, p - center)) * drive
+    return (linear + wp.cross(angular, p - center - wp.quat_rotate(q, t.surface_center[c]))) * drive
 
 
 @wp.func
@@ -195,20 +201,20 @@ def touch(
         n = wp.quat_rotate(qb, wp.vec3(0.0, 0.0, 1.0))
         if sa == SPHERE:
             return sphere_point(k, w, i, 0, pa, ha[0], pa - n * wp.max(wp.dot(pa - pb, n), 1.0e-6), n, margin)
-        return box_plane(k, w, i, pa, qa, ha, pb, n, margin)
+        if sa == BOX:
+            return box_plane(k, w, i, pa, qa, ha, pb, n, margin)
+        return convex_plane(t, k, w, i, convex_of(t, a, pa, qa), pb, n, margin)
     if sb == MESH:
-        e = ha + wp.vec3(margin, margin, margin)
-        if sa == SPHERE:
-            e = wp.vec3(ha[0] + margin, ha[0] + margin, ha[0] + margin)
-        x = wp.quat_rotate(qa, wp.vec3(e[0], 0.0, 0.0))
-        y = wp.quat_rotate(qa, wp.vec3(0.0, e[1], 0.0))
-        z = wp.quat_rotate(qa, wp.vec3(0.0, 0.0, e[2]))
+        x = wp.quat_rotate(qa, wp.vec3(ha[0] + margin, 0.0, 0.0))
+        y = wp.quat_rotate(qa, wp.vec3(0.0, ha[1] + margin, 0.0))
+        z = wp.quat_rotate(qa, wp.vec3(0.0, 0.0, ha[2] + margin))
         r = wp.vec3(
             wp.abs(x[0]) + wp.abs(y[0]) + wp.abs(z[0]),
             wp.abs(x[1]) + wp.abs(y[1]) + wp.abs(z[1]),
             wp.abs(x[2]) + wp.abs(y[2]) + wp.abs(z[2]),
         )
         found = int(0)
+        convex = convex_of(t, a, pa, qa)
         query = wp.mesh_query_aabb(t.mesh[c], pa - r, pa + r)
         face = int(0)
         while wp.mesh_query_aabb_next(query, face):
@@ -219,23 +225,25 @@ def touch(
                 q = closest_on_triangle(pa, v0, v1, v2)
                 found = sphere_point(k, w, i, found, pa, ha[0], q, wp.normalize(wp.cross(v1 - v0, v2 - v0)), margin)
             else:
-                found = box_triangle(k, w, i, found, pa, qa, ha, v0, v1, v2, margin, DEEP_M + wp.length(step))
+                found = convex_triangle(t, k, w, i, found, convex, v0, v1, v2, margin, DEEP_M + wp.length(step))
         return found
-    if sa == SPHERE:
-        if sb == SPHERE:
-            way = pa - pb
-            distance = wp.length(way)
-            n = wp.vec3(0.0, 0.0, 1.0)
-            if distance > 1.0e-7:
-                n = way / distance
-            return sphere_point(k, w, i, 0, pa, ha[0], pb + n * wp.min(hb[0], wp.max(distance - 1.0e-6, 0.0)), n, margin)
+    if sa == SPHERE and sb == SPHERE:
+        way = pa - pb
+        distance = wp.length(way)
+        n = wp.vec3(0.0, 0.0, 1.0)
+        if distance > 1.0e-7:
+            n = way / distance
+        return sphere_point(k, w, i, 0, pa, ha[0], pb + n * wp.min(hb[0], wp.max(distance - 1.0e-6, 0.0)), n, margin)
+    if sa == SPHERE and sb == BOX:
         return sphere_box(k, w, i, pa, ha[0], pb, qb, hb, margin)
-    if sb == SPHERE:
+    if sa == BOX and sb == SPHERE:
         found = sphere_box(k, w, i, pb, hb[0], pa, qa, ha, margin)
         for j in range(found):
             k.found_normal[w, i, j] = -k.found_normal[w, i, j]
         return found
-    return box_box(k, w, i, pa, qa, ha, pb, qb, hb, step, margin)
+    if sa == BOX and sb == BOX:
+        return box_box(k, w, i, pa, qa, ha, pb, qb, hb, step, margin)
+    return convex_convex(t, k, w, i, convex_of(t, a, pa, qa), convex_of(t, c, pb, qb), step, margin)
 
 
 @wp.func
@@ -347,8 +355,8 @@ def against(
             qa = q * t.rotation[a]
             found = touch(t, k, w, i, a, pa, qa, c, pb, qb, step, margin)
             if found > 0:
-                if t.shape[c] == MESH and t.shape[a] == BOX:
-                    # one manifold for each of the directions that the faces under the box look to
+                if t.shape[c] == MESH and t.shape[a] != SPHERE:
+                    # one manifold for each of the directions that the faces under the shape look to
                     begin = int(0)
                     kept = int(0)
                     for _ in range(3):
@@ -376,21 +384,16 @@ def collide_body(
         return
     lower = k.lower[w * slots + i]
     upper = k.upper[w * slots + i]
-    for n in range(t.plane_count):
-        c = t.planes[n]
-        against(t, b, k, old, fresh, w, i, c, t.position[c], t.rotation[c], -1, dt)
-    if t.fixed_count > 0:
-        count = int(0)
-        query = wp.bvh_query_aabb(t.fixed_bvh, lower, upper)
-        hit = int(0)
-        while wp.bvh_query_next(query, hit):
-            count = insert(k, w, i, count, t.fixed[hit])
-        for n in range(count):
-            c = k.candidate[w, i, n]
-            against(t, b, k, old, fresh, w, i, c, t.position[c], t.rotation[c], -1, dt)
+    # fixed colliders as -2 - collider, bodies as they are: one list, so that the narrow phase is compiled in one place
     count = int(0)
-    query = wp.bvh_query_aabb(bvh, lower, upper, wp.bvh_get_group_root(bvh, w))
     hit = int(0)
+    for n in range(t.plane_count):
+        count = insert(k, w, i, count, -2 - t.planes[n])
+    if t.fixed_count > 0:
+        query = wp.bvh_query_aabb(t.fixed_bvh, lower, upper)
+        while wp.bvh_query_next(query, hit):
+            count = insert(k, w, i, count, -2 - t.fixed[hit])
+    query = wp.bvh_query_aabb(bvh, lower, upper, wp.bvh_get_group_root(bvh, w))
     while wp.bvh_query_next(query, hit):
         j = hit - w * slots
         if j != i:
@@ -399,7 +402,17 @@ def collide_body(
                     count = insert(k, w, i, count, j)
     for n in range(count):
         j = k.candidate[w, i, n]
-        kind = kind_of(t, b, w, j)
-        for c in range(t.shape_begin[kind], t.shape_begin[kind + 1]):
-            pb = b.position[w, j] + wp.quat_rotate(b.rotation[w, j], t.position[c])
-            against(t, b, k, old, fresh, w, i, c, pb, b.rotation[w, j] * t.rotation[c], j, dt)
+        begin = -2 - j
+        end = begin + 1
+        p = wp.vec3(0.0, 0.0, 0.0)
+        q = wp.quat(0.0, 0.0, 0.0, 1.0)
+        other = int(-1)
+        if j >= 0:
+            other = j
+            kind = kind_of(t, b, w, j)
+            begin = t.shape_begin[kind]
+            end = t.shape_begin[kind + 1]
+            p = b.position[w, j]
+            q = b.rotation[w, j]
+        for c in range(begin, end):
+            against(t, b, k, old, fresh, w, i, c, p + wp.quat_rotate(q, t.position[c]), q * t.rotation[c], other, dt)

@@ -10,14 +10,27 @@ POINTS = 32
 """Contact points that one body can own."""
 CANDIDATES = 64
 """Bodies and colliders near one body that are looked at."""
-SCRATCH = 24
+JOINT_IMPULSES = 21
+"""Scalar impulses of a joint: six lower limits, six upper ones, six drives, two distances, a cone."""
+SCRATCH = 40
+"""Points of one manifold while it is made."""
+RIM_POINTS = 16
+"""Corners of the face of a cylinder, and most corners of a hull's face."""
 
 MAX_POINTS = wp.constant(POINTS)
 MAX_CANDIDATES = wp.constant(CANDIDATES)
 
+RIM = wp.constant(RIM_POINTS)
+
+AXES = wp.constant(6)
+JOINT_ROWS = wp.constant(JOINT_IMPULSES)
+
 BOX = wp.constant(0)
 SPHERE = wp.constant(1)
+CAPSULE = wp.constant(2)
+CYLINDER = wp.constant(3)
 PLANE = wp.constant(4)
+HULL = wp.constant(5)
 MESH = wp.constant(6)
 
 FIXED = wp.constant(0)
@@ -44,10 +57,13 @@ class RigidTables:
     radius: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m] bound about the centre of mass
     shape_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first of its body shapes [K+1]
     # colliders, of bodies (pose about the centre of mass) and fixed ones (pose in the world) alike [C]
-    shape: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # ShapeKind: BOX, SPHERE, PLANE or MESH
+    shape: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # ShapeKind
     position: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m]
     rotation: wp.array(dtype=wp.quat)  # type: ignore[valid-type]
-    size: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] half extents, or (radius, 0, 0)
+    size: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] half extents of the bound
+    round: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m] radius swept round the core: spheres and capsules
+    bevel: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m] see convex; a factor for hulls
+    hull: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # row of the hull tables, -1 none
     mesh: wp.array(dtype=wp.uint64)  # type: ignore[valid-type]  # wp.Mesh id of fixed meshes
     static_friction: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
     dynamic_friction: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
@@ -58,10 +74,18 @@ class RigidTables:
     source: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # index into RigidModel.shapes, -1 for goods
     surface_linear: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m/s] at drive 1, collider's frame (or world)
     surface_angular: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [rad/s] at drive 1
+    surface_center: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] what it turns about, in the collider's frame
     surface_world: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     surface_path: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # curve, -1 none
     path_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     path_point: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] world
+    # hulls [H]: vertices, and faces as loops of them, counter-clockwise seen from outside
+    hull_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first vertex [H+1]
+    hull_vertex: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] about a point inside
+    face_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first face [H+1]
+    face_normal: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
+    loop_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first corner of a face [faces+1]
+    loop: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # vertex of each corner
     # fixed colliders
     fixed: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # collider of each box in the static BVH
     fixed_count: int
@@ -71,8 +95,50 @@ class RigidTables:
     # filters
     groups: int
     group_ignores: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [groups, groups]
-    pairs: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # RigidModel.shapes pairs that ignore each other [F,2]
+    pairs: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # pairs of RigidModel.shapes that ignore each other, sorted [F,2]
     pair_count: int
+
+
+@wp.struct
+class JointTables:
+    """Joints of the stage's bodies [J]; axes are X, Y, Z, then the rotations about them."""
+
+    count: int
+    body0: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # -1: the world
+    body1: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    position0: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] from the centre of mass
+    rotation0: wp.array(dtype=wp.quat)  # type: ignore[valid-type]
+    position1: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
+    rotation1: wp.array(dtype=wp.quat)  # type: ignore[valid-type]
+    lower: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # [J,6] m and rad; above upper: locked
+    upper: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
+    locks_slide: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # some translation is locked
+    locks_turn: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    driven: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [J,6] 0 no, 1 by forces, 2 by accelerations
+    stiffness: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N/m, N m/rad
+    damping: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N s/m, N m s/rad
+    max_force: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N, N m
+    min_distance: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m], below 0: none
+    max_distance: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
+    cone0: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [rad] towards Y, below 0: none
+    cone1: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # towards Z
+    break_force: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [N]
+    break_torque: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [N m]
+    begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first of a body's entries in ``of_body`` [bodies+1]
+    of_body: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+
+
+@wp.struct
+class JointState:
+    """State of the joints [W,J]; impulses carry over to the next step."""
+
+    broken: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    target: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,J,6] m, rad
+    target_velocity: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,J,6] m/s, rad/s
+    point: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [N s] of the locked translations, in body 0's frame
+    turn: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [N m s] of the locked rotations
+    row: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,J,JOINT_ROWS]
+    error: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,J,6] of the drives, at the start of the substep
 
 
 @wp.struct
@@ -127,7 +193,7 @@ class Work:
     lower: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [W*M] bounds for the BVH
     upper: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
     candidate: wp.array3d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M,CANDIDATES]
-    polygon: wp.array4d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W,M,2,SCRATCH] while clipping
+    polygon: wp.array4d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W,M,3,SCRATCH] while clipping
     found: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W,M,SCRATCH] points of one manifold, world
     found_depth: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # separation of each
     found_normal: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]

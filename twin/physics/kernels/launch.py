@@ -5,7 +5,7 @@ from __future__ import annotations
 import warp as wp
 
 from twin.physics.kernels.collide import bound, collide_body
-from twin.physics.kernels.data import Bodies, Contacts, RigidTables, Work
+from twin.physics.kernels.data import Bodies, Contacts, JointState, JointTables, RigidTables, Work
 from twin.physics.kernels.solve import build_islands, carry_kinematic, is_head, solve_island
 
 
@@ -48,8 +48,10 @@ def collide(
 def islands(
     # model
     t: RigidTables,
+    jt: JointTables,
     # state in
     b: Bodies,
+    js: JointState,
     contacts: Contacts,
     slots: int,
     # out
@@ -57,23 +59,25 @@ def islands(
 ):
     """Islands of touching bodies; one thread a world."""
     w = wp.tid()
-    build_islands(t, b, k, contacts, w, slots)
+    build_islands(t, jt, b, js, k, contacts, w, slots)
 
 
 @wp.kernel
 def solve(
     # model
     t: RigidTables,
+    jt: JointTables,
     dt: float,
     substeps: int,
     # state in/out
     b: Bodies,
+    js: JointState,
     k: Work,
     contacts: Contacts,
 ):
     """Velocities and positions; one thread an island."""
     w, i = wp.tid()
     if is_head(t, b, k, w, i):
-        solve_island(t, b, k, contacts, w, i, dt, substeps)
+        solve_island(t, jt, b, js, k, contacts, w, i, dt, substeps)
     else:
         carry_kinematic(t, b, w, i, dt)

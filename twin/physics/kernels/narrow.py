@@ -19,6 +19,8 @@ SEAM_M = wp.constant(0.004)
 """Two boxes that overlap less than this on two axes meet corner to corner: where they are heading decides [m]."""
 EDGE_BIAS_M = wp.constant(0.002)
 """An edge must separate by this much more than the best face [m]: faces make steadier manifolds."""
+LEVEL_M = wp.constant(0.002)
+"""Points this much less deep than the deepest still carry their share [m]."""
 SAME_NORMAL = wp.constant(0.97)
 
 
@@ -64,7 +66,8 @@ def swap(k: Work, w: int, i: int, a: int, b: int):
 
 @wp.func
 def reduce(k: Work, w: int, i: int, begin: int, end: int) -> int:
-    """Of the points [begin, end) keep four: the deepest, the farthest from it, and the two that span most area."""
+    """Of the points [begin, end) keep four: the deepest, the farthest from it, and the two that span most area, chosen among
+    those that are nearly as deep; where these are fewer than four, the deepest of the others beside them."""
     if end - begin <= 4:
         return end
     best = begin
@@ -72,6 +75,21 @@ def reduce(k: Work, w: int, i: int, begin: int, end: int) -> int:
         if k.found_depth[w, i, j] < k.found_depth[w, i, best] - 1.0e-5:
             best = j
     swap(k, w, i, begin, best)
+    level = k.found_depth[w, i, begin] + LEVEL_M
+    near = begin + 1
+    for j in range(begin + 1, end):
+        if k.found_depth[w, i, j] < level:
+            swap(k, w, i, near, j)
+            near += 1
+    if near - begin <= 4:
+        for m in range(near, begin + 4):
+            best = m
+            for j in range(m + 1, end):
+                if k.found_depth[w, i, j] < k.found_depth[w, i, best] - 1.0e-5:
+                    best = j
+            swap(k, w, i, m, best)
+        return begin + 4
+    end = near
     p0 = k.found[w, i, begin]
     n = k.found_normal[w, i, begin]
     best = begin + 1
@@ -126,6 +144,13 @@ def clip(k: Work, w: int, i: int, source: int, count: int, a: float, b: float, c
         previous = p
         d0 = d
     return out
+
+
+@wp.func
+def beyond_seam(s: float, way: float) -> float:
+    """How far apart two boxes are along an axis after a step of ``way``; a wall that is being reached must win clearly over the
+    ground that is lain on, or the overlap of a body at rest makes an edge of every seam."""
+    return s + way - wp.where(way < 0.0, SEAM_M * 0.5, 0.0)
 
 
 @wp.func
@@ -190,7 +215,7 @@ def box_box(
             best = a
         if s > -SEAM_M:
             seams += 1
-            ahead = s + wp.dot(step, axis) * wp.sign(distance)
+            ahead = beyond_seam(s, wp.dot(step, axis) * wp.sign(distance))
             if ahead > seam_value:
                 seam_value = ahead
                 seam = a
@@ -204,6 +229,8 @@ def box_box(
             value = wp.abs(wp.dot(d, axis)) - hb[best] - extent(qa, ha, axis)
         else:
             value = wp.abs(wp.dot(d, axis)) - ha[best - 3] - extent(qb, hb, axis)
+        if value < 0.0 and value + wp.dot(step, axis) * wp.sign(wp.dot(d, axis)) > 0.0:
+            return 0  # it is leaving by itself
     edge = int(-1)
     edge_value = value + EDGE_BIAS_M
     edge_normal = wp.vec3(0.0, 0.0, 0.0)
@@ -365,50 +392,6 @@ def closest_on_triangle(p: wp.vec3, a: wp.vec3, b: wp.vec3, c: wp.vec3) -> wp.ve
         return b + (c - b) * ((d4 - d3) / ((d4 - d3) + (d5 - d6)))
     s = 1.0 / (va + vb + vc)
     return a + ab * (vb * s) + ac * (vc * s)
-
-
-@wp.func
-def box_triangle(
-    k: Work,
-    w: int,
-    i: int,
-    found: int,
-    pa: wp.vec3,
-    qa: wp.quat,
-    ha: wp.vec3,
-    a: wp.vec3,
-    b: wp.vec3,
-    c: wp.vec3,
-    margin: float,
-    deepest: float,
-) -> int:
-    """Box against the front of a triangle, along the triangle's normal only: no phantom walls at inner edges of a mesh."""
-    n = wp.cross(b - a, c - a)
-    area = wp.length(n)
-    if area < 1.0e-12:
-        return found
-    n = n / area
-    height = wp.dot(pa - a, n)
-    s = height - extent(qa, ha, n)
-    if height < 0.0 or s > margin or s < -deepest:
-        return found
-    u = wp.normalize(b - a)
-    v = wp.cross(n, u)
-    incident_face(k, w, i, pa, qa, ha, a, u, v, n)
-    b2 = wp.vec2(wp.dot(b - a, u), wp.dot(b - a, v))
-    c2 = wp.vec2(wp.dot(c - a, u), wp.dot(c - a, v))
-    # counter-clockwise edges a-b, b-c, c-a: inside is left of each
-    count = clip(k, w, i, 0, 4, b2[1], -b2[0], 0.0)
-    e = c2 - b2
-    count = clip(k, w, i, 1, count, e[1], -e[0], e[1] * b2[0] - e[0] * b2[1])
-    count = clip(k, w, i, 0, count, -c2[1], c2[0], 0.0)
-    for j in range(count):
-        p = k.polygon[w, i, 1, j]
-        if p[2] < margin:
-            found = add(k, w, i, found, a + u * p[0] + v * p[1] + n * (0.5 * p[2]), n, p[2])
-            if found >= FULL - 8:
-                found = reduce(k, w, i, 0, found)
-    return found
 
 
 @wp.func

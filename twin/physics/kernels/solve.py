@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.physics.kernels.data import KINEMATIC, Bodies, Contacts, RigidTables, Work, kind_of, reacts
+from twin.physics.kernels.data import KINEMATIC, Bodies, Contacts, JointState, JointTables, RigidTables, Work, kind_of, reacts
+from twin.physics.kernels.joints import break_joint, leads, solve_joint, warm_joint
+from twin.physics.kernels.motion import turned
 
 CONTACT_HERTZ = wp.constant(60.0)
 DAMPING_RATIO = wp.constant(10.0)
@@ -32,8 +34,19 @@ def find(k: Work, w: int, i: int) -> int:
 
 
 @wp.func
-def build_islands(t: RigidTables, b: Bodies, k: Work, fresh: Contacts, w: int, slots: int):
-    """Bodies that touch one another directly or through others form an island, headed by the lowest index."""
+def join(k: Work, w: int, i: int, j: int):
+    """Put two bodies into one island."""
+    x = find(k, w, i)
+    y = find(k, w, j)
+    if x < y:
+        k.root[w, y] = x
+    elif y < x:
+        k.root[w, x] = y
+
+
+@wp.func
+def build_islands(t: RigidTables, jt: JointTables, b: Bodies, js: JointState, k: Work, fresh: Contacts, w: int, slots: int):
+    """Bodies that touch or hold one another, directly or through others, form an island, headed by the lowest index."""
     points = int(0)
     for i in range(slots):
         k.root[w, i] = i
@@ -44,12 +57,20 @@ def build_islands(t: RigidTables, b: Bodies, k: Work, fresh: Contacts, w: int, s
         for c in range(fresh.count[w, i]):
             j = fresh.partner_body[w, i, c]
             if j >= 0:
-                x = find(k, w, i)
-                y = find(k, w, j)
-                if x < y:
-                    k.root[w, y] = x
-                elif y < x:
-                    k.root[w, x] = y
+                join(k, w, i, j)
+    for j in range(jt.count):
+        if js.broken[w, j] == 0:
+            i0 = jt.body0[j]
+            i1 = jt.body1[j]
+            if i0 >= 0 and i1 >= 0:
+                if reacts(t, b, w, i0) and reacts(t, b, w, i1):
+                    join(k, w, i0, i1)
+    if jt.count > 0:
+        # joints look at bodies that do not react, which other threads carry on meanwhile
+        for i in range(t.bodies):
+            if not reacts(t, b, w, i):
+                k.start_position[w, i] = b.position[w, i]
+                k.start_rotation[w, i] = b.rotation[w, i]
     for i in range(slots):
         r = find(k, w, i)
         k.root[w, i] = r
@@ -238,15 +259,6 @@ def bounce(b: Bodies, k: Work, s: Contacts, w: int, i: int):
 
 
 @wp.func
-def turned(q: wp.quat, o: wp.vec3, h: float) -> wp.quat:
-    """The rotation after turning with angular velocity ``o`` for ``h`` (exact for a constant one)."""
-    angle = wp.length(o) * h
-    if angle < 1.0e-9:
-        return q
-    return wp.normalize(wp.quat_from_axis_angle(wp.normalize(o), angle) * q)
-
-
-@wp.func
 def move(t: RigidTables, b: Bodies, k: Work, w: int, i: int, h: float):
     """Positions from velocities. A free body keeps its angular momentum: its angular velocity follows its turning inertia."""
     b.position[w, i] = b.position[w, i] + b.linear_velocity[w, i] * h
@@ -303,9 +315,48 @@ def begin_body(t: RigidTables, b: Bodies, k: Work, w: int, i: int):
 
 
 @wp.func
-def solve_island(t: RigidTables, b: Bodies, k: Work, s: Contacts, w: int, head: int, dt: float, substeps: int):
+def pass_joints(
+    t: RigidTables,
+    jt: JointTables,
+    b: Bodies,
+    js: JointState,
+    k: Work,
+    w: int,
+    i: int,
+    h: float,
+    elapsed: float,
+    stage: int,
+):
+    """The joints that are body ``i``'s turn: 0 warm start, 1 with bias, 2 without, 3 see whether they hold."""
+    if i < t.bodies:
+        for n in range(jt.begin[i], jt.begin[i + 1]):
+            j = jt.of_body[n]
+            if leads(t, jt, b, w, j, i):
+                if stage == 0:
+                    warm_joint(t, jt, js, b, k, w, j, elapsed)
+                elif stage == 3:
+                    break_joint(jt, js, w, j, h)
+                else:
+                    solve_joint(t, jt, js, b, k, w, j, h, elapsed, stage == 1)
+
+
+@wp.func
+def solve_island(
+    t: RigidTables,
+    jt: JointTables,
+    b: Bodies,
+    js: JointState,
+    k: Work,
+    s: Contacts,
+    w: int,
+    head: int,
+    dt: float,
+    substeps: int,
+):
     """Advance the island that ``head`` leads by one step."""
     h = dt / float(substeps)
+    # a pass that ends on the ground alone leaves what stands on it with the error; bodies on bodies then sway ever more
+    relax = wp.where(k.next[w, head] >= 0, 2, 1)
     i = head
     while i >= 0:
         begin_body(t, b, k, w, i)
@@ -322,24 +373,33 @@ def solve_island(t: RigidTables, b: Bodies, k: Work, s: Contacts, w: int, head: 
             i = k.next[w, i]
         i = head
         while i >= 0:
+            if jt.count > 0:
+                pass_joints(t, jt, b, js, k, w, i, h, elapsed, 0)
             for c in range(s.count[w, i]):
                 push(b, k, s, w, i, c, s.normal[w, i, c] * s.normal_impulse[w, i, c] + s.tangent_impulse[w, i, c])
             i = k.next[w, i]
-        i = head
-        while i >= 0:
-            solve_body(b, k, s, w, i, h, elapsed, True)
-            i = k.next[w, i]
-        i = head
-        while i >= 0:
-            move(t, b, k, w, i, h)
-            i = k.next[w, i]
-        i = head
-        while i >= 0:
-            solve_body(b, k, s, w, i, h, elapsed + h, False)
-            i = k.next[w, i]
+        # one pass with bias, then the positions, then the passes that take the bias out of the velocities again
+        for turn in range(relax + 1):
+            if turn == 1:
+                i = head
+                while i >= 0:
+                    move(t, b, k, w, i, h)
+                    i = k.next[w, i]
+                elapsed = elapsed + h
+            i = head
+            while i >= 0:
+                if jt.count > 0:
+                    pass_joints(t, jt, b, js, k, w, i, h, elapsed, wp.where(turn == 0, 1, 2))
+                i = k.next[w, i]
+            i = head
+            while i >= 0:
+                solve_body(b, k, s, w, i, h, elapsed, turn == 0)
+                i = k.next[w, i]
     i = head
     while i >= 0:
         bounce(b, k, s, w, i)
+        if jt.count > 0:
+            pass_joints(t, jt, b, js, k, w, i, h, dt, 3)
         i = k.next[w, i]
     i = head
     while i >= 0:

@@ -2,6 +2,16 @@
 
 from twin.scene.edits.apply import apply_txn
 from twin.scene.edits.context import Applied
-from twin.scene.edits.layer import layer_from_text, layer_to_text, make_edit_layer
+from twin.scene.edits.difference import Opinion, difference
+from twin.scene.edits.layer import layer_from_text, layer_to_text, make_edit_layer, save_layer
 
-__all__ = ["Applied", "apply_txn", "layer_from_text", "layer_to_text", "make_edit_layer"]
+__all__ = [
+    "Applied",
+    "Opinion",
+    "apply_txn",
+    "difference",
+    "layer_from_text",
+    "layer_to_text",
+    "make_edit_layer",
+    "save_layer",
+]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from pxr import Sdf, Tf, Usd
+from pxr import Sdf, Tf, Usd, UsdUtils
 
 from twin.core.errors import SceneError
 from twin.scene.stage import tf_message
@@ -39,6 +40,29 @@ def is_edit_layer(layer: Sdf.Layer) -> bool:
 def layer_to_text(layer: Sdf.Layer) -> str:
     """A layer as USDA text, for checkpoints."""
     return str(layer.ExportToString())
+
+
+def save_layer(layer: Sdf.Layer, path: Path) -> bool:
+    """Write the edits as a layer of their own, for studies; relative asset paths go on meaning the same files.
+
+    Returns:
+        False where there are no edits: then nothing is written.
+    """
+    if layer.empty:
+        return False
+    home = Path(layer.identifier).parent
+
+    def moved(asset: str) -> str:
+        if not asset or asset.startswith("/") or ":" in asset:
+            return asset
+        return "./" + os.path.relpath(home / asset, path.parent).replace(os.sep, "/")
+
+    copy = Sdf.Layer.CreateAnonymous(".usda")
+    copy.TransferContent(layer)
+    UsdUtils.ModifyAssetPaths(copy, moved)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    copy.Export(str(path), comment="Edits of a shared session")
+    return True
 
 
 def layer_from_text(layer: Sdf.Layer, text: str) -> None:

@@ -81,6 +81,9 @@ def restore_spec(context: Context, op: Op) -> None:
             source.ImportFromString(text)
         except Tf.ErrorException as error:
             raise Rejected("type", "the text to restore cannot be read", prim=op.path) from error
+        if not op.field and (there := layer.GetPrimAtPath(path)):
+            # copied over what is there, children would keep the order that they have
+            del parent_of(there).nameChildren[there.name]
         over(layer, path.GetPrimPath())
         Sdf.CopySpec(source, path, layer, path)
         if not op.field and index >= 0:
@@ -94,6 +97,7 @@ def restore_spec(context: Context, op: Op) -> None:
 def _put_at(layer: Sdf.Layer, path: Sdf.Path, index: int) -> None:
     """Give a prim's spec its place among its siblings. USD moves only what also gets another name: hence there and back."""
     names = list(parent_of(layer.GetPrimAtPath(path)).nameChildren.keys())
+    index = min(index, len(names) - 1)
     if names.index(path.name) == index:
         return
     aside = path.ReplaceName(max(names, key=len) + "_")

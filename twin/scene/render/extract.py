@@ -66,6 +66,7 @@ class SceneExtractor:
         self._goods: set[Sdf.Path] = set()
         self._paths: set[Sdf.Path] = set()
         self._drawn: set[Sdf.Path] = set()
+        self._docs: dict[Sdf.Path, PrimDoc] = {}
         if model is not None:
             self.use(model)
 
@@ -73,13 +74,16 @@ class SceneExtractor:
         """Take body and node numbers from a newly compiled factory."""
         self._bodies = {body.path: i for i, body in enumerate(model.rigid.bodies)}
         self._nodes = {node.path: i for i, node in enumerate(model.nodes)}
+        for doc in self._docs.values():
+            doc.body, doc.node = self._bodies.get(doc.path, -1), self._nodes.get(doc.path, -1)
 
     def scene(self) -> SceneParts:
-        """The whole scene, prims depth first, parents before children."""
+        """The whole scene, prims depth first, parents before children; what no patch has touched is not read again."""
         self._look_around()
         walked = [prim for prim in self._walk(self._stage.GetPseudoRoot()) if not prim.IsPseudoRoot()]
         self._drawn = {prim.GetPath() for prim in walked}
-        prims = [self._doc(prim) for prim in walked]
+        self._docs = {path: doc for path, doc in self._docs.items() if path in self._drawn}
+        prims = [self._docs.get(prim.GetPath()) or self._fresh(prim) for prim in walked]
         prototypes = [self._prototype(self._stage.GetPrimAtPath(path)) for path in prototype_paths(self._stage)]
         return SceneParts(prims, list(self._materials.docs), prototypes)
 
@@ -89,7 +93,9 @@ class SceneExtractor:
         Args:
             changed: Property paths, or prims whose own doc changed. resync: Prims to look at with all below (``Applied``).
         """
-        self._look_around()
+        changed, resync = list(changed), list(resync)
+        # who is goods and which curves are paths is said by prims that are new and by properties of Twin
+        self._look_around(anew=bool(resync) or any(".twin:" in path for path in changed))
         known = len(self._materials.docs)
         wanted: dict[Sdf.Path, bool] = {}
         for text in changed:
@@ -109,11 +115,13 @@ class SceneExtractor:
             if wanted[path] or not here:
                 gone = {p for p in self._drawn if p.HasPrefix(path)} - {p.GetPath() for p in walked}
                 parts.removed += [str(p) for p in sorted(gone) if p.GetParentPath() not in gone]
+                for path_gone in gone:
+                    self._docs.pop(path_gone, None)
                 self._drawn -= gone
             for part in walked:
                 if part.GetPath() not in done:
                     done.add(part.GetPath())
-                    parts.prims.append(self._doc(part))
+                    parts.prims.append(self._fresh(part))
         self._drawn |= done
         if len(self._materials.docs) != known:
             parts.materials = list(self._materials.docs)
@@ -124,21 +132,30 @@ class SceneExtractor:
         self._look_around()
         return [self._prototype(self._stage.GetPrimAtPath(path)) for path in prototype_paths(self._stage)]
 
-    def _look_around(self) -> None:
-        """Gather what depends on the stage as it stands now."""
+    def _look_around(self, *, anew: bool = True) -> None:
+        """Gather what depends on the stage as it stands now; ``anew`` false: transforms only."""
         self._cache = UsdGeom.XformCache(TIME)
-        self._goods = set(prototype_paths(self._stage))
-        self._paths = {
+        if not anew:
+            return
+        goods = set(prototype_paths(self._stage))
+        paths = {
             target
             for prim in self._stage.Traverse()
             if prim.HasAPI("TwinConveyorAPI")
             for target in prim.GetRelationship("twin:conveyor:path").GetTargets()
         }
+        if (goods, paths) != (self._goods, self._paths):
+            self._goods, self._paths = goods, paths
+            self._docs.clear()
 
     def _walk(self, prim: Usd.Prim) -> Iterator[Usd.Prim]:
         return iter(Usd.PrimRange(prim, Usd.TraverseInstanceProxies()))
 
     # ---- one prim
+
+    def _fresh(self, prim: Usd.Prim) -> PrimDoc:
+        doc = self._docs[prim.GetPath()] = self._doc(prim)
+        return doc
 
     def _doc(self, prim: Usd.Prim) -> PrimDoc:
         path = str(prim.GetPath())

@@ -9,6 +9,7 @@ from pxr import Usd, UsdGeom
 from twin.core.errors import SceneError
 from twin.core.findings import Findings
 from twin.protocol.messages import LibraryPart
+from twin.scene.factory import NODE_APIS
 from twin.scene.stage import open_layer
 
 FOLDER = "_assets"
@@ -34,5 +35,7 @@ def library_parts(asset_root: Path, findings: Findings) -> list[LibraryPart]:
             continue  # shared materials and the like: nothing that can be set down
         name = str(prim.GetInfo("displayName")) if prim.HasInfo("displayName") else prim.name
         doc = str(prim.GetInfo("documentation")) if prim.HasInfo("documentation") else layer.documentation
-        parts.append(LibraryPart(asset=f"{FOLDER}/{file.name}", name=name, doc=doc))
+        schemas = prim.GetInfo("apiSchemas").GetAppliedItems() if prim.HasInfo("apiSchemas") else []
+        node = next((NODE_APIS[s].name.lower() for s in schemas if s in NODE_APIS), "")
+        parts.append(LibraryPart(asset=f"{FOLDER}/{file.name}", name=name, doc=doc, node=node))
     return parts

@@ -60,11 +60,13 @@ export async function getAsset(hash: string): Promise<ArrayBuffer> {
   return (await answer(await fetch(assetUrl(hash), { credentials: "same-origin" }))).arrayBuffer();
 }
 
+const nsOf = (ms: number): string => String(BigInt(Math.round(ms)) * 1000000n);
+
 /** Nanoseconds UTC, a decimal string where a number could not hold them, as milliseconds. */
 export const msOfNs = (ns: string | number): number =>
   typeof ns === "string" ? Number(BigInt(ns) / 1000n) / 1000 : ns / 1e6;
 
-/** History of one signal between two times [ms UTC], at most ``points`` rows. */
+/** History of one signal between two times [ms UTC], about ``points`` rows, and the row before, which holds at the beginning. */
 export async function getHistory(
   prim: string,
   name: string,
@@ -72,8 +74,103 @@ export async function getHistory(
   t1: number,
   points: number,
 ): Promise<{ time: number[]; value: unknown[]; quality: number[] }> {
-  const ns = (ms: number) => String(BigInt(Math.round(ms)) * 1000000n);
-  const query = new URLSearchParams({ prim, name, t0_ns: ns(t0), t1_ns: ns(t1), points: String(points) });
+  const query = new URLSearchParams({ prim, name, t0_ns: nsOf(t0), t1_ns: nsOf(t1), points: String(points), before: "true" });
   const series = await json<Omit<Series, "time_ns"> & { time_ns: (string | number)[] }>(`/api/history?${query}`);
   return { time: series.time_ns.map(msOfNs), value: series.value, quality: series.quality };
 }
+
+export interface TrackChunk {
+  id: string;
+  begin_ns: string;
+  end_ns: string;
+  bytes: number;
+}
+
+export interface TrackIndex {
+  begin_ns: string;
+  end_ns: string;
+  /** When the twin was up. */
+  runs: [string, string][];
+  chunks: TrackChunk[];
+  /** There are more chunks than are named. */
+  more: boolean;
+  lost: number;
+}
+
+/** What of the pose track is kept between two times [ms UTC], and the chunk before. */
+export const getTrack = (t0: number, t1: number) => json<TrackIndex>(`/api/track?${new URLSearchParams({ from: nsOf(t0), to: nsOf(t1) })}`);
+
+export async function getTrackChunk(id: string): Promise<ArrayBuffer> {
+  return (await answer(await fetch(`/api/track/${id}`, { credentials: "same-origin" }))).arrayBuffer();
+}
+
+export interface StudyEntry {
+  id: string;
+  name: string;
+  created_ns: number;
+  state: "queued" | "running" | "done" | "cancelled" | "failed";
+  error: string;
+  expected: number;
+  done: number;
+  label: string;
+  points: number;
+}
+
+export interface StudyFigure {
+  mean: number | null;
+  half_width: number | null;
+  unit: string;
+}
+
+export interface StudyDifference {
+  difference: number | null;
+  half_width: number | null;
+  significant: boolean | null;
+  unit: string;
+}
+
+interface PointName {
+  scenario: string;
+  parameters: Record<string, unknown>;
+}
+
+export interface StudyPoint extends PointName {
+  replications: number;
+  kpis: Record<string, StudyFigure>;
+  error: string | null;
+}
+
+export interface StudyDocument extends StudyEntry {
+  report: boolean;
+  summary: {
+    kpis: string[];
+    horizon_s: number;
+    warmup_s: number | null;
+    points: StudyPoint[];
+    comparisons: (PointName & { reference: PointName; kpis: Record<string, StudyDifference> })[];
+    warnings: string[];
+  } | null;
+}
+
+export interface StudyRequest {
+  name: string;
+  sweep: Record<string, (number | string | boolean)[]>;
+  run: { horizon: string; warmup: string; seed: number };
+  replications: number;
+  kpis: string[];
+}
+
+export const getStudies = () => json<StudyEntry[]>("/api/studies");
+
+export const getStudy = (id: string) => json<StudyDocument>(`/api/studies/${id}`);
+
+async function send<T>(method: "POST" | "DELETE", path: string, body?: unknown): Promise<T> {
+  const headers = body === undefined ? undefined : { "Content-Type": "application/json" };
+  const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin" });
+  return (await (await answer(response)).json()) as T;
+}
+
+export const addStudy = (request: StudyRequest) => send<{ id: string }>("POST", "/api/studies", request);
+export const runStudyAgain = (id: string) => send<{ id: string }>("POST", `/api/studies/${id}/run`);
+/** End a study that runs; take one that does not off the list. */
+export const deleteStudy = (id: string) => send<{ state: "stopping" | "removed" }>("DELETE", `/api/studies/${id}`);

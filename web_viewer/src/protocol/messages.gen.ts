@@ -18,7 +18,13 @@ export interface Op {
   value?: unknown;
 }
 
-/** First message of a client. ``session`` resumes an earlier one; ``epoch`` and ``last_seq`` say what it has seen. */
+/**
+ * First message of a client. ``session`` resumes an earlier one; ``epoch`` and ``last_seq`` say what it has seen.
+ *
+ * ``tab`` is a random text made when the page loads and kept in memory only. A connection of the same session and tab
+ * takes over from an older one that the network has left hanging; one of another tab (a duplicate) gets a session of its
+ * own while the first is connected.
+ */
 export interface Hello {
   t: "hello";
   protocol: number;
@@ -26,6 +32,7 @@ export interface Hello {
   session?: string;
   epoch?: string;
   last_seq?: number;
+  tab?: string;
 }
 
 /** An atomic transaction; idempotent by (session, opid). ``label`` is for the activity log. */
@@ -56,11 +63,17 @@ export interface Preview {
   session?: string;
 }
 
-/** Where a user looks and what is selected. The server fills ``session``, ``name``, ``color``, ``role``, ``gone``. */
+/**
+ * Where a user looks and what is selected. The server fills ``session``, ``name``, ``color``, ``role``, ``gone``.
+ *
+ * ``holding`` are the prims that the user is working on now. It is advice to others, not a lock: of two who hold the same
+ * prim the first keeps it until it lets go or leaves, and the server takes it from the other's list.
+ */
 export interface Presence {
   t: "presence";
   selection?: string[];
   camera?: number[];
+  holding?: string[];
   session?: string;
   name?: string;
   color?: string;
@@ -125,6 +138,32 @@ export interface Notice {
   level: string;
   text: string;
   path: string;
+}
+
+/** A remark about a prim, or an answer to one (``parent`` is its id, else 0). Times in ns, 0 for not yet. */
+export interface CommentDoc {
+  id: number;
+  parent: number;
+  path: string;
+  text: string;
+  user: string;
+  time_ns: number;
+  edited_ns: number;
+  resolved_ns: number;
+  resolved_by: string;
+  deleted: boolean;
+}
+
+/** A comment is new or has changed. */
+export interface Commented {
+  t: "comment";
+  comment: CommentDoc;
+}
+
+/** Something that is fetched by HTTP has changed: ``what`` is versions or proposals. */
+export interface Changed {
+  t: "changed";
+  what: string;
 }
 
 /** State of the shared clock. ``state`` is running, paused or failed; ``rate`` is the wanted, ``achieved`` the real speed. */
@@ -278,11 +317,12 @@ export interface PrototypeDoc {
   prims: PrimDoc[];
 }
 
-/** A part that can be added: ``asset`` is its path relative to the asset root. */
+/** A part that can be added: ``asset`` is its path relative to the asset root; ``node`` the kind of node it is, if any. */
 export interface LibraryPart {
   asset: string;
   name: string;
   doc: string;
+  node: string;
 }
 
 /** Answer of ``GET /api/scene``. ``prims`` are depth first, parents before children. */
@@ -364,6 +404,8 @@ export type ServerMessage =
   | Refused
   | History
   | Notice
+  | Commented
+  | Changed
   | Clock
   | BodyTable
   | SignalBatch

@@ -1,9 +1,11 @@
 /** What a person can do with the scene; toolbar, tree and keys all come through here. */
+import { getPrim } from "../net/http";
 import type { Op } from "../protocol/messages.gen";
 import { baseName } from "../ui/format";
 import type { Viewport } from "../viewer/viewport";
 import type { PrimNode } from "./scene.svelte";
 import type { Session } from "./session.svelte";
+import { exitOfCurve, exitOfZone, joinOps, placedAt, type Exit } from "./snap";
 
 const named = (nodes: PrimNode[]): string => (nodes.length === 1 ? nodes[0].name : `${nodes.length} prims`);
 
@@ -66,9 +68,20 @@ export class Commands {
     this.selectOnceThere([path]);
   }
 
-  /** Put a part of the library into the scene, at a place on the screen or in the middle of the view. */
+  /**
+   * Put a part of the library into the scene: behind the selected node where it is one itself, else at a place on the
+   * screen or in the middle of the view.
+   */
   add(asset: string, name: string, at?: { x: number; y: number }): void {
     const { scene } = this.session;
+    const part = scene.library.find((p) => p.asset === asset);
+    const after = scene.selection.length === 1 ? scene.prims.get(scene.selection[0]) : undefined;
+    if (!at && part?.node && part.node !== "source" && after && this.goesOn(after)) {
+      this.addBehind(after, asset, name, part.node).catch((error: unknown) =>
+        this.session.ui.toast("error", `${name} could not be added: ${error instanceof Error ? error.message : String(error)}`),
+      );
+      return;
+    }
     const parent = scene.roots.find((r) => r.doc.type === "Xform" || r.doc.type === "Scope") ?? scene.roots[0] ?? null;
     const stem = name || baseName(asset).replace(/\.[^.]*$/, "");
     const path = scene.freePath(parent?.path ?? "", stem);
@@ -76,6 +89,36 @@ export class Commands {
     const txn: Op[] = [{ kind: "add_prim", path, value: { type: "Xform", reference: asset, name: baseName(path) } }];
     if (place) txn.push({ kind: "set_field", path, field: "xformOp:translate", value: ["double3", place] });
     this.session.edit(txn, `Add ${stem}`);
+    this.selectOnceThere([path]);
+  }
+
+  /** Whether goods leave a prim towards another one. */
+  goesOn(prim: PrimNode): boolean {
+    const kind = this.session.scene.nodes.find((n) => n.path === prim.path)?.kind;
+    return kind !== undefined && kind !== "sink" && kind !== "fleet" && this.session.scene.upAxis === "Z";
+  }
+
+  /** A part of the line, end to end with the one before it. */
+  private async addBehind(after: PrimNode, asset: string, name: string, node: string): Promise<void> {
+    const { scene } = this.session;
+    const detail = await getPrim(after.path);
+    const targets = (property: string): string[] => {
+      const value = detail.properties.find((p) => p.name === property)?.value;
+      return Array.isArray(value) ? value.map(String) : [];
+    };
+    let exit: Exit | null = null;
+    const [curve] = targets("twin:conveyor:path");
+    if (curve) {
+      const points = (await getPrim(curve)).properties.find((p) => p.name === "points")?.value;
+      if (Array.isArray(points)) exit = exitOfCurve(points as number[][]);
+    }
+    const zone = scene.prims.get(targets("twin:node:zone")[0] ?? "");
+    if (!exit && zone?.doc.matrix?.length === 16) exit = exitOfZone(zone.doc.matrix, zone.doc.geometry?.size ?? [1, 1, 1]);
+    if (!exit) exit = { at: [1, 0, 0], along: [1, 0, 0] };
+    const matrix = after.doc.matrix?.length === 16 ? after.doc.matrix : [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1];
+    const path = scene.freePath(after.parent?.path ?? "", name || baseName(asset).replace(/\.[^.]*$/, ""));
+    const add: Op = { kind: "add_prim", path, value: { type: "Xform", reference: asset, name: baseName(path) } };
+    this.session.edit(joinOps(path, add, node, after.path, targets("twin:next"), placedAt(exit, matrix)), `Add ${baseName(path)} behind ${after.name}`);
     this.selectOnceThere([path]);
   }
 
@@ -124,6 +167,9 @@ export const KEYS: Key[] = [
   { group: "Edit", keys: "F2", does: "Rename (in the stage tree)" },
   { group: "Twin", keys: "Space", does: "Play or pause" },
   { group: "Twin", keys: ".", does: "One step" },
+  { group: "Twin", keys: "P", does: "Replay the last minute, or stop it" },
+  { group: "Twin", keys: "[ ]", does: "Ten seconds back or forth" },
+  { group: "Twin", keys: "Home", does: "Go live" },
   { group: "Find", keys: "/", does: "Search the stage" },
   { group: "Find", keys: "Esc", does: "Clear the selection, close" },
   { group: "Find", keys: "?", does: "This list" },
@@ -167,6 +213,10 @@ export function handleKey(event: KeyboardEvent, session: Session, commands: Comm
         "3": () => commands.viewport?.focus(scene.selection, "right"),
         l: () => ui.setLabels(!ui.labels),
         b: () => ui.setBottomOpen(!ui.bottomOpen),
+        p: () => session.replay.toggle(),
+        "[": () => session.replay.seek((session.replay.active ? session.replay.cursor : Date.now()) - 10_000),
+        "]": () => session.replay.active && session.replay.seek(session.replay.cursor + 10_000),
+        home: () => session.replay.live(),
         h: () => commands.toggleVisibility(scene.selection),
         delete: () => commands.remove(),
         backspace: () => commands.remove(),

@@ -3,11 +3,13 @@ import * as http from "../net/http";
 import { PendingEdits, type Request } from "../net/pending";
 import { TwinSocket, type LinkState } from "../net/socket";
 import { decodeFrame, isFrame } from "../protocol/frames";
-import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type Op, type Presence, type ServerMessage, type Welcome } from "../protocol/messages.gen";
+import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type ServerMessage, type Welcome } from "../protocol/messages.gen";
 import { decodeMessage, encodeMessage } from "../protocol/wire";
 import { PoseStream } from "../viewer/poses";
 import { LiveStore } from "./live.svelte";
+import { Replay } from "./replay.svelte";
 import { SceneStore } from "./scene.svelte";
+import { Studies } from "./studies.svelte";
 import { UiStore } from "./ui.svelte";
 
 export interface User {
@@ -36,11 +38,16 @@ const ACTIVITY_KEPT = 300;
 const PATCH_WAIT_MS = 1500;
 const PRESENCE_EVERY_MS = 120;
 
+/** This page load: tells a reconnection, which takes its session along, from a duplicate of the tab. */
+const TAB = Math.random().toString(36).slice(2);
+
 export class Session {
   readonly scene = new SceneStore();
   readonly live = new LiveStore();
   readonly ui = new UiStore();
-  readonly poses = new PoseStream();
+  readonly livePoses = new PoseStream();
+  readonly replay = new Replay(this);
+  readonly studies = new Studies((text) => this.ui.toast("error", text));
   readonly pending = new PendingEdits();
 
   phase = $state<"starting" | "login" | "ready" | "failed">("starting");
@@ -63,6 +70,8 @@ export class Session {
   onPoses: () => void = () => undefined;
   onPreview: (path: string, matrix: number[] | null) => void = () => undefined;
   onBodies: () => void = () => undefined;
+  /** Told when goods of another time are shown. */
+  onSwap: () => void = () => undefined;
   /** Told of the properties that an edit touched, to refresh what shows them. */
   onEdited: (paths: string[]) => void = () => undefined;
 
@@ -74,8 +83,31 @@ export class Session {
   private presenceTimer: ReturnType<typeof setTimeout> | undefined;
   private previewsOf = new Map<string, Set<string>>();
 
-  get canEdit(): boolean {
+  get mayEdit(): boolean {
     return this.me?.role === "editor" || this.me?.role === "admin";
+  }
+
+  /** The past is read-only. */
+  get canEdit(): boolean {
+    return this.mayEdit && !this.replay.active;
+  }
+
+  /** Poses that the picture shows: those of now, or of the moment that the time bar stands at. */
+  get poses(): PoseStream {
+    return this.replay.active ? this.replay.poses : this.livePoses;
+  }
+
+  /** States of the nodes as the picture shows them. */
+  get nodeStates(): NodeStates | null {
+    return this.replay.active ? this.replay.nodes : this.live.nodes;
+  }
+
+  swapped(): void {
+    this.onSwap();
+  }
+
+  problem(text: string): void {
+    this.ui.toast("warning", text);
   }
 
   get canOperate(): boolean {
@@ -117,6 +149,7 @@ export class Session {
     }
     this.phase = "ready";
     this.connect();
+    this.replay.follow();
   }
 
   private connect(): void {
@@ -141,6 +174,7 @@ export class Session {
       session: this.me?.session ?? sessionStorage.getItem("twin.session") ?? "",
       epoch: this.scene.epoch,
       last_seq: this.scene.seq,
+      tab: TAB,
     });
   }
 
@@ -162,7 +196,7 @@ export class Session {
 
   private receive(data: ArrayBuffer): void {
     if (isFrame(data)) {
-      if (this.poses.push(decodeFrame(data), performance.now())) this.onPoses();
+      if (this.livePoses.push(decodeFrame(data), performance.now())) this.onPoses();
       return;
     }
     this.dispatch(decodeMessage(data));
@@ -193,7 +227,8 @@ export class Session {
       case "bodies":
         this.bodies = message.bodies;
         this.prototypes = message.prototypes;
-        this.poses.reset(message.version, message.bodies.length, message.slots);
+        this.livePoses.reset(message.version, message.bodies.length, message.slots);
+        this.replay.tableChanged();
         return this.onBodies();
       case "signals":
         return this.live.onSignals(message);
@@ -311,6 +346,7 @@ export class Session {
 
   /** Change the scene for everybody. ``matrices``: where prims are shown until the server's answer. */
   edit(txn: Op[], label: string, matrices?: Map<string, number[]>): void {
+    if (this.replay.active) return this.ui.toast("info", "You are looking at the past: go live to edit.");
     if (!this.canEdit) return this.ui.toast("warning", `As ${this.me?.role ?? "viewer"} you can look, but not edit.`);
     const request = this.pending.edit(txn, label, this.scene.seq, matrices);
     this.count();

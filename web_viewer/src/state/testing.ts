@@ -9,6 +9,8 @@ export interface TwinHandle {
   readonly selected: string | null;
   readonly session: string;
   readonly simTime: number;
+  /** "live", or where the time bar stands [ms UTC]. */
+  readonly moment: "live" | number;
   /** Goods that are drawn now. */
   goodsVisible(): number;
   select(path: string): void;
@@ -40,6 +42,9 @@ export function exposeForTests(session: Session, commands: Commands): void {
     },
     get simTime() {
       return session.live.clock?.sim_time ?? 0;
+    },
+    get moment() {
+      return session.replay.active ? session.replay.cursor : "live";
     },
     goodsVisible: () => session.poses.visibleGoods,
     select: (path) => session.scene.select([path]),

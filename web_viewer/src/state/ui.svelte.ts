@@ -1,5 +1,7 @@
 /** What only this browser knows: theme, messages to the person, which panels are open. */
 
+import type { HeatMap } from "../viewer/heat";
+
 export type Theme = "dark" | "light";
 export type GizmoMode = "translate" | "rotate" | "scale";
 
@@ -31,14 +33,26 @@ export class UiStore {
   gizmoSpace = $state<"world" | "local">("world");
   snap = $state(false);
   leftTab = $state<"stage" | "library">("stage");
-  bottomTab = $state<"figures" | "stations" | "activity" | "connectors" | "findings">("figures");
+  bottomTab = $state<"figures" | "whatif" | "stations" | "activity" | "connectors" | "findings">("figures");
   leftWidth = $state(numberOr(stored("left"), 280));
   rightWidth = $state(numberOr(stored("right"), 330));
   bottomHeight = $state(numberOr(stored("bottom"), 256));
   bottomOpen = $state(stored("bottomOpen") !== "off");
   charts = $state.raw<string[] | null>(stored("charts") ? (JSON.parse(stored("charts") ?? "[]") as string[]) : null);
 
+  /** Stretch of time that charts show [ms]; 0: all that is recorded. */
+  chartRange = $state(numberOr(stored("chartRange"), 600_000));
+  /** Prims covered with colours that tell a value. */
+  heat = $state.raw<HeatMap | null>(null);
+  /** Signal whose chart fills the page. */
+  largeChart = $state<string | null>(null);
+
   private nextToast = 1;
+
+  setChartRange(ms: number): void {
+    this.chartRange = ms;
+    store("chartRange", String(ms));
+  }
 
   setTheme(theme: Theme): void {
     this.theme = theme;

@@ -52,6 +52,10 @@ export const PATHS = {
   fleet: "M3 8h11v8H3zM14 11h4l3 3v2h-7zM7 16v.1M17 16v.1",
   user: "M12 4a4 4 0 1 0 0 8 4 4 0 0 0 0-8M4.500 20a7.500 7.500 0 0 1 15 0",
   panel: "M4 5h16v14H4zM4 14h16",
+  branch: "M6 4v16M6 15c0-5 12-3 12-9M18 6.5V3M6 4l-2.500 2.500M6 4l2.500 2.500M18 3l-2.500 2.500M18 3l2.500 2.500",
+  heat: "M12 3c1 4 5 5.500 5 10.500a5 5 0 0 1-10 0c0-2 1-3.500 2-4.500.300 1.500 1 2.500 2 3 1-2.500 0-6 1-9",
+  ruler: "M3 15 15 3l6 6L9 21zM7 11l2 2M10 8l3 3M13 5l2 2",
+  section: "M4 4h16v16H4zM4 20 20 4",
   crosshair: "M12 7a5 5 0 1 0 0 10 5 5 0 0 0 0-10M12 3v4M12 17v4M3 12h4M17 12h4",
 } as const;
 export type IconName = keyof typeof PATHS;

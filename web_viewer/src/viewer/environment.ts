@@ -2,6 +2,7 @@
 import * as THREE from "three";
 import { RoomEnvironment } from "three/addons/environments/RoomEnvironment.js";
 import type { Theme } from "../state/ui.svelte";
+import { ContactShadow } from "./contact";
 
 const GRID_VERTEX = /* glsl */ `
 varying vec2 place;
@@ -34,12 +35,16 @@ void main() {
   gl_FragColor = vec4(color, a);
 }`;
 
+/** The hall is lit the same in both themes, a little softer on a dark page. */
 const LOOK = {
-  dark: { exposure: 0.92, environment: 0.36, sun: 2.0, grid: new THREE.Color(0x8fa3bf), gridStrength: 0.34, shadow: 0.42 },
-  light: { exposure: 1.12, environment: 0.62, sun: 2.5, grid: new THREE.Color(0x475569), gridStrength: 0.3, shadow: 0.2 },
+  dark: { exposure: 0.9, environment: 0.58, sun: 2.6, grid: new THREE.Color(0x8fa3bf), gridStrength: 0.34, shadow: 0.42, contact: 0.75 },
+  light: { exposure: 0.96, environment: 0.64, sun: 2.7, grid: new THREE.Color(0x475569), gridStrength: 0.3, shadow: 0.2, contact: 0.6 },
 };
+/** The grid and the ground lie so far below zero: a floor of the stage hides them [m]. */
+const BELOW_M = 0.012;
 
 export class Environment {
+  readonly contact: ContactShadow;
   readonly sun = new THREE.DirectionalLight(0xfff4e6, 2.3);
   private readonly grid: THREE.Mesh<THREE.PlaneGeometry, THREE.ShaderMaterial>;
   private readonly ground: THREE.Mesh<THREE.PlaneGeometry, THREE.ShadowMaterial>;
@@ -76,10 +81,6 @@ export class Environment {
         fragmentShader: GRID_FRAGMENT,
         transparent: true,
         depthWrite: false,
-        // A floor of the scene often lies exactly here.
-        polygonOffset: true,
-        polygonOffsetFactor: -1,
-        polygonOffsetUnits: -4,
         side: THREE.DoubleSide,
         uniforms: {
           color: { value: new THREE.Color() },
@@ -92,13 +93,15 @@ export class Environment {
     this.grid.renderOrder = 1;
     this.ground = new THREE.Mesh(plane, new THREE.ShadowMaterial({ opacity: 0.3, depthWrite: false }));
     this.ground.receiveShadow = true;
+    this.contact = new ContactShadow(upright, plain ? 512 : 1024);
+    scene.add(this.contact.plane);
     this.grid.quaternion.copy(upright);
     this.ground.quaternion.copy(upright);
     scene.add(this.grid, this.ground);
   }
 
-  private readonly sky = new THREE.HemisphereLight(0xdbe8ff, 0x6b6660, 1);
-  private readonly fill = new THREE.DirectionalLight(0xcfe0ff, 0.5);
+  private readonly sky = new THREE.HemisphereLight(0xf4f7ff, 0x9a948c, 1);
+  private readonly fill = new THREE.DirectionalLight(0xe6eeff, 0.5);
 
   /** Sky and ground as two colours, and a weak light from the other side, so that no face is flat. */
   private addPlainLight(): void {
@@ -117,6 +120,7 @@ export class Environment {
     this.grid.material.uniforms.color.value = look.grid;
     this.grid.material.uniforms.strength.value = look.gridStrength;
     this.ground.material.opacity = look.shadow;
+    this.contact.strength = look.contact;
   }
 
   /** Side of the shadow map; 0 turns shadows off. */
@@ -153,8 +157,9 @@ export class Environment {
       mesh.scale.setScalar(reach);
       mesh.position.set(center.x, height, center.z).applyQuaternion(this.upright);
     };
-    place(this.grid, 0);
-    place(this.ground, -0.002);
+    place(this.grid, -BELOW_M);
+    place(this.ground, -BELOW_M - 0.002);
+    this.contact.fit(box);
     this.grid.material.uniforms.center.value.set(center.x, center.z);
     this.grid.material.uniforms.radius.value = reach;
   }

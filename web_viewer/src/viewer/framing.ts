@@ -3,20 +3,53 @@ import * as THREE from "three";
 
 export type View = "home" | "top" | "front" | "right";
 
-/** How far away all corners of a box are inside the picture. */
-export function fitDistance(camera: THREE.PerspectiveCamera, box: THREE.Box3, center: THREE.Vector3, direction: THREE.Vector3): number {
+/** The eight corners of a box. */
+export function corners(box: THREE.Box3): THREE.Vector3[] {
+  return Array.from(
+    { length: 8 },
+    (_, i) => new THREE.Vector3(i & 1 ? box.max.x : box.min.x, i & 2 ? box.max.y : box.min.y, i & 4 ? box.max.z : box.min.z),
+  );
+}
+
+export interface Stand {
+  position: THREE.Vector3;
+  /** In the middle of what is looked at, on the line of sight. */
+  target: THREE.Vector3;
+  distance: number;
+}
+
+/**
+ * The nearest place from which a camera that looks against ``direction`` (unit) has all points in the picture.
+ *
+ * In the camera's axes (x right, y up, z towards it), a point is inside where |x - cx| <= tan(fov/2) (cz - z): each of
+ * the four planes of the view touches one extreme point, which gives place and distance at once.
+ *
+ * ``fill``: share of the picture that the points may take.
+ */
+export function standFor(camera: THREE.PerspectiveCamera, points: THREE.Vector3[], direction: THREE.Vector3, fill = 0.93): Stand {
   const look = new THREE.Matrix4().lookAt(direction, new THREE.Vector3(), camera.up);
-  const right = new THREE.Vector3().setFromMatrixColumn(look, 0);
-  const up = new THREE.Vector3().setFromMatrixColumn(look, 1);
-  const tanV = Math.tan(THREE.MathUtils.degToRad(camera.fov / 2)) * 0.93;
+  const axis = (i: number) => new THREE.Vector3().setFromMatrixColumn(look, i);
+  const [right, up] = [axis(0), axis(1)];
+  const tanV = Math.tan(THREE.MathUtils.degToRad(camera.fov / 2)) * fill;
   const tanH = tanV * camera.aspect;
-  let distance = 0.6;
-  for (let i = 0; i < 8; i++) {
-    const corner = new THREE.Vector3(i & 1 ? box.max.x : box.min.x, i & 2 ? box.max.y : box.min.y, i & 4 ? box.max.z : box.min.z).sub(center);
-    const along = corner.dot(direction);
-    distance = Math.max(distance, along + Math.abs(corner.dot(right)) / tanH, along + Math.abs(corner.dot(up)) / tanV);
+  const high = { x: -Infinity, y: -Infinity, z: -Infinity };
+  const low = { x: Infinity, y: Infinity, z: Infinity };
+  for (const p of points) {
+    const [x, y, z] = [p.dot(right), p.dot(up), p.dot(direction)];
+    high.x = Math.max(high.x, x + tanH * z);
+    low.x = Math.min(low.x, x - tanH * z);
+    high.y = Math.max(high.y, y + tanV * z);
+    low.y = Math.min(low.y, y - tanV * z);
+    high.z = Math.max(high.z, z);
+    low.z = Math.min(low.z, z);
   }
-  return distance;
+  const cz = Math.max((high.x - low.x) / (2 * tanH), (high.y - low.y) / (2 * tanV), high.z + 0.5);
+  const position = new THREE.Vector3()
+    .addScaledVector(right, (high.x + low.x) / 2)
+    .addScaledVector(up, (high.y + low.y) / 2)
+    .addScaledVector(direction, cz);
+  const distance = cz - (high.z + low.z) / 2;
+  return { position, target: position.clone().addScaledVector(direction, -distance), distance };
 }
 
 /** From where a view looks, Y up; ``size`` is that of what is looked at. */
@@ -25,5 +58,5 @@ export function viewDirection(view: View, size: THREE.Vector3): THREE.Vector3 {
   if (view === "front") return new THREE.Vector3(0, 0.12, 1);
   if (view === "right") return new THREE.Vector3(1, 0.12, 0);
   // Look across the longer side, from a little above and to the right.
-  return Math.abs(size.x) >= Math.abs(size.z) ? new THREE.Vector3(0.34, 0.56, 1) : new THREE.Vector3(1, 0.56, 0.34);
+  return Math.abs(size.x) >= Math.abs(size.z) ? new THREE.Vector3(0.68, 0.58, 1) : new THREE.Vector3(1, 0.58, 0.68);
 }

@@ -23,7 +23,7 @@ export class Goods {
   constructor(
     private readonly geometries: GeometryCache,
     private readonly materials: MaterialCache,
-    private readonly poses: PoseStream,
+    private readonly shownBy: { readonly poses: PoseStream },
   ) {}
 
   /** Make the meshes of the prototypes that an id table names. */
@@ -32,7 +32,7 @@ export class Goods {
       this.root.remove(part.mesh);
       part.mesh.dispose();
     }
-    this.capacity = Math.max(1, this.poses.prototype.length);
+    this.capacity = Math.max(1, this.shownBy.poses.prototype.length);
     this.slots = paths.map(() => []);
     this.parts = paths.map((path) => {
       const drawn = docs.find((d) => d.path === path)?.prims.filter((p) => p.geometry && p.visible !== false) ?? [];
@@ -60,7 +60,7 @@ export class Goods {
 
   /** Put the goods where the interpolated poses have them. */
   followPoses(): void {
-    const { goods, prototype } = this.poses;
+    const { goods, prototype } = this.shownBy.poses;
     for (const list of this.slots) list.length = 0;
     for (let slot = 0; slot < prototype.length; slot++) if (prototype[slot]) this.slots[prototype[slot] - 1]?.push(slot);
     const frame = new THREE.Matrix4();

@@ -64,7 +64,7 @@ export class Labels {
 
   /** States and levels as they are now. */
   paint(): void {
-    const states = this.session.live.nodes;
+    const states = this.session.nodeStates;
     if (!states) return;
     const index = new Map(this.session.scene.nodes.map((n, i) => [n.path, i]));
     for (const label of this.labels) {

@@ -3,6 +3,9 @@ import * as THREE from "three";
 import { assetUrl } from "../net/http";
 import type { MaterialDoc } from "../protocol/messages.gen";
 
+/** Lamps, screens and windows are lit in a bright hall: their own light must beat what falls on them. */
+const GLOW = 2.4;
+
 export class MaterialCache {
   private docs: MaterialDoc[] = [];
   private readonly made = new Map<string, THREE.Material>();
@@ -51,6 +54,7 @@ export class MaterialCache {
     });
     const [r = 0, g = 0, b = 0] = doc?.emissive ?? [];
     material.emissive.setRGB(r, g, b);
+    material.emissiveIntensity = GLOW;
     if (doc?.color_texture) {
       material.map = this.texture(doc.color_texture, THREE.SRGBColorSpace);
       material.color.setScalar(1);

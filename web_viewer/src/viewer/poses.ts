@@ -41,6 +41,9 @@ export class PoseStream {
   /** Per slot of goods: 0 nothing there, else 1 + prototype index. */
   prototype = new Uint16Array(0);
 
+  /** ``late``: frames come as they happen, and what is drawn lags behind them; else they carry their own time. */
+  constructor(private readonly late = true) {}
+
   /** A new id table: everything known before means something else now. */
   reset(version: number, bodies: number, slots: number): void {
     this.version = version;
@@ -97,7 +100,7 @@ export class PoseStream {
 
   /** When a frame is due: evenly spaced, pulled gently towards the times at which frames really arrive. */
   private playTime(last: Snapshot | undefined, now: number): number {
-    if (!last) return now;
+    if (!last || !this.late) return now;
     const expected = last.at + this.interval;
     const error = now - expected;
     if (Math.abs(error) > RESYNC_MS) return Math.max(now, last.at + 1);
@@ -109,7 +112,7 @@ export class PoseStream {
   sample(now: number): boolean {
     const newest = this.snapshots.at(-1);
     if (!newest) return false;
-    const t = now - DELAY_FRAMES * this.interval;
+    const t = this.late ? now - DELAY_FRAMES * this.interval : now;
     let i = this.snapshots.length - 1;
     while (i > 0 && this.snapshots[i].at > t) i--;
     const a = this.snapshots[i];

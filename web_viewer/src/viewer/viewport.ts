@@ -5,10 +5,11 @@ import type { PrimNode, SceneChange } from "../state/scene.svelte";
 import type { Session } from "../state/session.svelte";
 import type { Theme } from "../state/ui.svelte";
 import { Environment } from "./environment";
-import { fitDistance, viewDirection, type View } from "./framing";
+import { corners, standFor, viewDirection, type View } from "./framing";
 import { GeometryCache } from "./geometry";
 import { Gizmo } from "./gizmo";
 import { Goods } from "./goods";
+import { Heat, type HeatMap } from "./heat";
 import { Labels } from "./labels";
 import { MaterialCache } from "./materials";
 import { Outline } from "./outline";
@@ -18,6 +19,9 @@ import { World } from "./world";
 
 const CLICK_SLACK_PX = 4;
 const FLY_MS = 320;
+const CONTACT_AFTER_MS = 300;
+/** Share of the picture that the line takes in the first view. */
+const HOME_FILL = 0.94;
 
 export class Viewport {
   readonly world: World;
@@ -35,6 +39,8 @@ export class Viewport {
   private readonly geometries: GeometryCache;
   private readonly materials: MaterialCache;
   private readonly outline: Outline;
+  private readonly heat: Heat;
+  private heatMap: HeatMap | null = null;
   private readonly labels: Labels;
   private readonly pointer = new THREE.Vector2();
   private readonly upright = new THREE.Quaternion();
@@ -43,6 +49,7 @@ export class Viewport {
   private rebuildDue = false;
   private framed = false;
   private shadowRevision = -1;
+  private contactDue = Infinity;
   private frame = 0;
   private lastRender = 0;
   private wasMoving = false;
@@ -63,7 +70,7 @@ export class Viewport {
     probe.getExtension("WEBGL_lose_context")?.loseContext();
 
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true, powerPreference: "high-performance" });
-    this.renderer.toneMapping = THREE.ACESFilmicToneMapping;
+    this.renderer.toneMapping = THREE.NeutralToneMapping;
     this.renderer.shadowMap.enabled = true;
     this.renderer.shadowMap.type = THREE.PCFShadowMap;
     this.renderer.shadowMap.autoUpdate = false;
@@ -79,10 +86,12 @@ export class Viewport {
     };
     this.geometries = new GeometryCache(soon, (message) => session.ui.toast("error", message));
     this.materials = new MaterialCache(this.quality.software, () => this.invalidate());
-    this.world = new World(session.scene, this.geometries, this.materials, session.poses, (path) => session.pending.matrix(path));
-    this.goods = new Goods(this.geometries, this.materials, session.poses);
+    this.world = new World(session.scene, this.geometries, this.materials, session, (path) => session.pending.matrix(path));
+    this.goods = new Goods(this.geometries, this.materials, session);
     this.scene.add(this.world.root);
     this.world.root.add(this.goods.root);
+    this.heat = new Heat(this.world);
+    this.world.root.add(this.heat.root);
     this.outline = new Outline(this.world);
     this.labels = new Labels(labelLayer, this.world, session);
 
@@ -106,6 +115,12 @@ export class Viewport {
       this.moving = true;
     };
     session.onBodies = soon;
+    session.onSwap = () => {
+      this.goods.rebuild(session.prototypes, session.scene.prototypes);
+      this.castMovers();
+      this.gizmo.update();
+      this.moving = true;
+    };
     session.onPreview = (path, matrix) => {
       this.world.override(path, matrix);
       this.gizmo.update();
@@ -119,6 +134,7 @@ export class Viewport {
     this.renderer.setAnimationLoop(null);
     for (const clean of this.cleanups) clean();
     this.controls.dispose();
+    this.environment.contact.dispose();
     this.renderer.dispose();
   }
 
@@ -166,6 +182,12 @@ export class Viewport {
     return { x: bounds.left + ((p.x + 1) / 2) * bounds.width, y: bounds.top + ((1 - p.y) / 2) * bounds.height };
   }
 
+  setHeat(map: HeatMap | null): void {
+    this.heatMap = map;
+    this.heat.show(map);
+    this.invalidate();
+  }
+
   paintStates(): void {
     this.labels.paint();
     this.invalidate();
@@ -176,6 +198,7 @@ export class Viewport {
   private sceneChanged(change: SceneChange): void {
     if (change.kind === "patch" && !change.structure) {
       this.world.refresh(change.changed);
+      if (this.heatMap) this.heat.show(this.heatMap);
       this.labels.rebuild();
       this.gizmo.update();
     } else this.rebuildDue = true;
@@ -193,13 +216,14 @@ export class Viewport {
       this.environment.setSun(this.world.sunDirection());
       this.environment.fit(box);
       if (!this.framed) {
-        this.frameBox(box, "home", false);
+        this.frameBoxes(this.world.parts(), "home", false);
         // Meshes that are still on their way would change what "all" is.
         this.framed = this.geometries.waiting === 0;
       }
     } else this.framed ||= this.geometries.waiting === 0 && this.width > 0;
     this.castMovers();
     this.labels.rebuild();
+    this.heat.show(this.heatMap);
     this.refreshSelection(this.accent);
     this.moving = true;
   }
@@ -213,9 +237,15 @@ export class Viewport {
     this.follow();
     this.controls.update();
     if (this.rebuildDue) this.rebuild();
+    if (now > this.contactDue && this.geometries.waiting === 0) {
+      this.drawContact();
+      this.invalidate();
+    }
     let moved = false;
+    const { replay } = this.session;
+    if (replay.advance(performance.now())) this.moving = true;
     if (this.moving) {
-      this.moving = this.session.poses.sample(performance.now());
+      this.moving = !replay.active && this.session.poses.sample(performance.now());
       this.world.followPoses();
       this.goods.followPoses();
       moved = true;
@@ -250,12 +280,23 @@ export class Viewport {
     this.frame++;
     if (this.world.revision !== this.shadowRevision || (every > 0 && this.frame % every === 0)) {
       this.renderer.shadowMap.needsUpdate = true;
+      if (this.world.revision !== this.shadowRevision) this.contactDue = performance.now() + CONTACT_AFTER_MS;
       this.shadowRevision = this.world.revision;
     }
     this.renderer.setClearColor(0x000000, 0);
     this.renderer.render(this.scene, this.camera);
     this.outline.render(this.renderer, this.camera);
     this.labels.place(this.camera, this.host.clientWidth, this.host.clientHeight);
+  }
+
+  /** Contact shadows follow when the scene has come to rest: while something is dragged or loaded they would cost each frame. */
+  private drawContact(): void {
+    this.contactDue = Infinity;
+    this.world.showMovers(false);
+    this.goods.root.visible = false;
+    this.environment.contact.draw(this.renderer, this.scene);
+    this.goods.root.visible = true;
+    this.world.showMovers(true);
   }
 
   private width = 0;
@@ -284,22 +325,22 @@ export class Viewport {
 
   /** Look at prims; at the whole line where none are given. */
   focus(paths: string[], view?: View): void {
-    const box = paths.length ? this.world.bounds(paths) : this.world.extent();
-    if (box.isEmpty()) return;
-    this.frameBox(box, view ?? (paths.length ? null : "home"), true);
+    const boxes = paths.length ? [this.world.bounds(paths)] : this.world.parts();
+    this.frameBoxes(boxes, view ?? (paths.length ? null : "home"), true);
   }
 
-  private frameBox(box: THREE.Box3, view: View | null, animate: boolean): void {
+  private frameBoxes(boxes: THREE.Box3[], view: View | null, animate: boolean): void {
+    const box = boxes.reduce((all, b) => all.union(b), new THREE.Box3());
+    if (box.isEmpty()) return;
     const size = box.getSize(new THREE.Vector3()).applyQuaternion(this.upright.clone().invert());
-    const center = box.getCenter(new THREE.Vector3());
     const direction = view ? viewDirection(view, size).applyQuaternion(this.upright) : this.camera.position.clone().sub(this.controls.target);
     direction.normalize();
-    const distance = fitDistance(this.camera, box, center, direction) * (view === "home" ? 1 : 1.35);
-    const position = center.clone().addScaledVector(direction, distance);
+    const points = boxes.filter((b) => !b.isEmpty()).flatMap(corners);
+    const { position, target, distance } = standFor(this.camera, points, direction, view === "home" ? HOME_FILL : 0.7);
     this.camera.near = Math.max(0.02, distance / 500);
     this.camera.far = Math.max(200, distance * 60);
     this.camera.updateProjectionMatrix();
-    this.flyTo(position, center, animate);
+    this.flyTo(position, target, animate);
   }
 
   private flyTo(position: THREE.Vector3, target: THREE.Vector3, animate: boolean): void {

@@ -46,7 +46,7 @@ export class World {
     private readonly scene: SceneStore,
     private readonly geometries: GeometryCache,
     private readonly materials: MaterialCache,
-    private readonly poses: PoseStream,
+    private readonly shownBy: { readonly poses: PoseStream },
     /** Local matrix of an edit of this user that the server has not confirmed. */
     private readonly pendingMatrix: (path: string) => number[] | undefined,
   ) {}
@@ -83,8 +83,9 @@ export class World {
   /** Pose of a body's frame: streamed where it is known and nobody is dragging it, else as authored. */
   private bodyFrame(body: PrimNode): THREE.Matrix4 {
     const id = body.doc.body ?? -1;
-    if (this.poses.bodyKnown[id] && !this.held(body)) {
-      const p = this.poses.bodies;
+    const { poses } = this.shownBy;
+    if (poses.bodyKnown[id] && !this.held(body)) {
+      const p = poses.bodies;
       const at = 7 * id;
       return new THREE.Matrix4().compose(
         new THREE.Vector3(p[at], p[at + 1], p[at + 2]),
@@ -232,6 +233,10 @@ export class World {
     for (const { mesh, draws, casts } of this.batches) if (draws[0].body) mesh.castShadow = cast && casts;
   }
 
+  showMovers(visible: boolean): void {
+    for (const { mesh, draws } of this.batches) if (draws[0].body) mesh.visible = visible;
+  }
+
   // ---- questions
 
   get meshes(): THREE.InstancedMesh[] {
@@ -286,10 +291,15 @@ export class World {
 
   /** Bounds of the line: its nodes if it has some, else everything that is no ground plane [m, stage axes]. */
   extent(): THREE.Box3 {
+    return this.parts().reduce((all, box) => all.union(box), new THREE.Box3());
+  }
+
+  /** As ``extent``, one box for each node: together they are much tighter than the box around all. */
+  parts(): THREE.Box3[] {
     const nodes = this.scene.nodes.map((n) => n.path);
-    const box = this.bounds(nodes.filter((p) => !nodes.some((q) => q !== p && isWithin(p, q))), "stage");
-    if (!box.isEmpty()) return box;
+    const boxes = nodes.filter((p) => !nodes.some((q) => q !== p && isWithin(p, q))).map((p) => this.bounds([p], "stage"));
+    if (boxes.some((b) => !b.isEmpty())) return boxes;
     const drawn = [...this.drawsOf.values()].filter((d) => d.node.doc.geometry?.kind !== "plane");
-    return this.bounds(drawn.map((d) => d.node.path), "stage");
+    return [this.bounds(drawn.map((d) => d.node.path), "stage")];
   }
 }

@@ -1,0 +1,319 @@
+"""A document that several people edit: order, repetition, undo of one's own, recovery."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from twin.collab import Document
+from twin.core.errors import InputError, Rejected, WorkError
+from twin.protocol.messages import Op
+from twin.scene.edits import layer_to_text
+
+A, B = "/World/A", "/World/B"
+
+
+def size(path: str, value: float) -> Op:
+    return Op("set_field", path, "size", ["double", value])
+
+
+def move(path: str, x: float, y: float = 0.0) -> Op:
+    return Op("set_field", path, "xformOp:translate", ["double3", [x, y, 0.0]])
+
+
+def value(document: Document, path: str, name: str = "size") -> object:
+    return document.stage.GetPrimAtPath(path).GetAttribute(name).Get()
+
+
+def text(document: Document) -> str:
+    return layer_to_text(document.layer)
+
+
+def test_an_edit_is_numbered_applied_and_listed(opened) -> None:
+    document = opened()
+    outcome = document.submit("s1", 1, "Ann", [size(A, 2.0)])
+    assert outcome.entry is not None
+    assert (outcome.entry.seq, outcome.entry.user, outcome.entry.label) == (1, "Ann", "Set size of A")
+    assert outcome.changed == ["/World/A.size"]
+    assert value(document, A) == 2.0
+
+
+def test_a_refused_edit_says_why_and_leaves_nothing(opened) -> None:
+    document = opened()
+    before = text(document)
+    bad: list[tuple[list[Op], str]] = [
+        ([size("/World/Nobody", 1.0)], "gone"),
+        ([Op("set_field", A, "size", ["double", float("nan")])], "lossy"),
+        ([Op("set_field", A, "size", ["double", "wide"])], "type"),
+        ([], "type"),
+        ([size(A, 1.0)] * 5001, "limit"),
+        ([Op("restore_spec", A, "", {"text": "", "index": -1})], "type"),
+        ([Op("add_prim", "/World/Out", "", {"reference": "../../etc/passwd"})], "asset"),
+    ]
+    for opid, (txn, code) in enumerate(bad):
+        outcome = document.submit("s1", opid, "Ann", txn)
+        assert outcome.refusal is not None, txn[:1]
+        assert outcome.refusal.code == code, outcome.refusal
+    assert text(document) == before
+    assert document.seq == 0
+
+
+def test_a_transaction_is_applied_whole_or_not_at_all(opened) -> None:
+    document = opened()
+    before = text(document)
+    outcome = document.submit(
+        "s1", 1, "Ann", [size(A, 9.0), Op("add_prim", "/World/C", "", {"type": "Cube"}), size("/World/Nobody", 1.0)]
+    )
+    assert outcome.refusal is not None
+    assert text(document) == before
+    assert not document.stage.GetPrimAtPath("/World/C")
+
+
+def test_the_same_operation_sent_again_gets_the_same_answer_and_is_not_applied_again(opened) -> None:
+    document = opened()
+    first = document.submit("s1", 7, "Ann", [size(A, 2.0)])
+    document.submit("s2", 7, "Bob", [size(A, 3.0)])
+    again = document.submit("s1", 7, "Ann", [size(A, 2.0)])
+    assert again.again
+    assert again.entry is not None
+    assert again.entry.seq == first.entry.seq
+    assert value(document, A) == 3.0
+    refused = document.submit("s1", 8, "Ann", [size("/World/C", 1.0)])
+    document.submit("s1", 9, "Ann", [Op("add_prim", "/World/C", "", {"type": "Cube"})])
+    repeated = document.submit("s1", 8, "Ann", [size("/World/C", 1.0)])
+    assert refused.refusal == repeated.refusal  # although it would apply by now
+    document = opened()
+    assert document.submit("s1", 7, "Ann", [size(A, 2.0)]).again  # also after a restart
+    assert document.submit("s1", 8, "Ann", [size("/World/C", 1.0)]).refusal == refused.refusal
+
+
+def test_undo_and_redo_are_each_users_own(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 2.0)], "Widen A")
+    document.submit("s2", 1, "Bob", [size(B, 5.0)])
+    assert document.undo_labels("s1") == ("Widen A", "")
+    undone = document.undo("s1", 2, "Ann")
+    assert (value(document, A), value(document, B)) == (1.0, 5.0)
+    assert undone.entry is not None
+    assert (undone.entry.kind, undone.entry.label, undone.entry.skipped) == ("undo", "Undo Widen A", [])
+    assert document.undo_labels("s1") == ("", "Widen A")
+    assert document.redo("s1", 3, "Ann").entry is not None
+    assert value(document, A) == 2.0
+    assert document.undo("s1", 4, "Ann").entry is not None
+    assert document.undo("s1", 5, "Ann").refusal.code == "nothing"
+    assert value(document, B) == 5.0
+
+
+def test_undo_survives_a_restart(opened) -> None:
+    document = opened()
+    empty = text(document)
+    document.submit("s1", 1, "Ann", [move(B, 4.0)])
+    document.submit("s1", 2, "Ann", [Op("add_prim", "/World/C", "", {"type": "Cube"})])
+    document = opened()
+    for opid in (3, 4):
+        assert document.undo("s1", opid, "Ann").entry is not None
+    assert text(document) == empty
+
+
+def test_undo_leaves_what_someone_else_wrote_since_and_says_so(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 3.0), size(B, 3.0)])
+    document.submit("s2", 1, "Bob", [size(A, 7.0)])
+    outcome = document.undo("s1", 2, "Ann")
+    assert outcome.entry.skipped == ["/World/A.size"]
+    assert (value(document, A), value(document, B)) == (7.0, 2.0)
+
+
+def test_an_undo_that_would_change_nothing_is_refused_and_what_lies_under_it_can_be_undone(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(B, 3.0)])
+    document.submit("s1", 2, "Ann", [size(A, 3.0)])
+    document.submit("s2", 1, "Bob", [size(A, 7.0)])
+    assert document.undo("s1", 3, "Ann").refusal.code == "overwritten"
+    assert document.undo("s1", 4, "Ann").entry is not None
+    assert (value(document, A), value(document, B)) == (7.0, 2.0)
+
+
+def test_undo_does_not_disturb_a_transform_that_someone_else_completed(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [move(B, 4.0)])
+    document.submit("s2", 1, "Bob", [Op("set_field", B, "xformOp:scale", ["float3", [2.0, 2.0, 2.0]])])
+    outcome = document.undo("s1", 2, "Ann")
+    assert outcome.entry is not None
+    order = list(document.stage.GetPrimAtPath(B).GetAttribute("xformOpOrder").Get())
+    assert "xformOp:scale" in order
+
+
+def test_undo_of_an_addition_leaves_what_someone_else_put_inside(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [Op("add_prim", "/World/C", "", {"type": "Cube"})])
+    document.submit("s2", 1, "Bob", [size("/World/C", 4.0)])
+    assert document.undo("s1", 2, "Ann").refusal.code == "overwritten"
+    assert value(document, "/World/C") == 4.0
+
+
+def test_deleting_a_prim_beats_edits_inside_it_and_their_undo_does_not_bring_it_back(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [Op("add_prim", "/World/C", "", {"type": "Cube"})])
+    document.submit("s2", 1, "Bob", [size("/World/C", 4.0)])
+    document.submit("s1", 2, "Ann", [Op("remove_prim", "/World/C")])
+    assert document.submit("s2", 2, "Bob", [size("/World/C", 5.0)]).refusal.code == "gone"
+    assert document.undo("s2", 3, "Bob").refusal is not None
+    assert not document.stage.GetPrimAtPath("/World/C")
+    assert document.undo("s1", 3, "Ann").entry is not None
+    assert value(document, "/World/C") == 4.0
+
+
+def test_what_a_guard_forbids_is_refused_but_not_what_was_accepted_before(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 2.0)])
+
+    def guard(op: Op) -> None:
+        raise Rejected("driven", "a connection writes it", prim=op.path)
+
+    document.guard = guard
+    assert document.submit("s1", 1, "Ann", [size(A, 2.0)]).again
+    assert document.submit("s1", 2, "Ann", [size(A, 3.0)]).refusal.code == "driven"
+
+
+def test_a_restart_keeps_epoch_number_and_edits(opened) -> None:
+    document = opened()
+    for i in range(5):
+        document.submit("s1", i, "Ann", [size(A, 2.0 + i), move(B, float(i))])
+    epoch, before = document.epoch, text(document)
+    document = opened()
+    assert (document.epoch, document.seq, text(document)) == (epoch, 5, before)
+
+
+def test_the_journal_replayed_from_the_beginning_gives_the_same_layer(opened, tmp_path: Path) -> None:
+    document = opened()
+    for i in range(205):  # beyond a checkpoint
+        document.submit("s1", i, "Ann", [size(A, 2.0 + i)])
+    document.submit("s1", 205, "Ann", [Op("move_prim", B, "", "/World/D")])
+    document.submit("s1", 206, "Ann", [Op("remove_prim", A)])
+    document.undo("s1", 207, "Ann")
+    before = text(document)
+    document.journal.write("delete from checkpoints")
+    document._seq = document.journal.last_checkpoint()[0]  # so that closing writes none
+    assert text(opened()) == before
+
+
+def test_a_changed_base_file_begins_a_new_epoch_and_keeps_the_old_edits_as_a_version(opened, stage: Path, tmp_path: Path) -> None:
+    document = Document(stage, tmp_path / "project")
+    document.submit("s1", 1, "Ann", [size(A, 4.0)])
+    document.submit("s1", 2, "Ann", [size(B, 4.0)])
+    epoch, before = document.epoch, text(document)
+    document.close()
+    del document  # USD keeps a layer as long as somebody holds its stage
+    stage.write_text(stage.read_text().replace('def Cube "B"', 'def Cube "Other"'))
+    document = opened()
+    assert document.epoch != epoch
+    assert value(document, A) == 4.0
+    [version] = document.journal.versions()
+    assert version["label"] == "before a change of stage.usda"
+    assert document.journal.version(version["id"])[1] == before
+    dangling = [(f.path, f.code) for f in document.findings if f.severity == "warning"]
+    assert dangling == [("/World/B", "edit-dangles")]
+    second, after = document.epoch, text(document)
+    document = opened()
+    assert (document.epoch, text(document)) == (second, after)
+    assert [(f.path, f.code) for f in document.findings if f.severity == "warning"] == dangling
+
+
+def test_a_second_process_is_turned_away(opened, stage: Path, tmp_path: Path) -> None:
+    opened()
+    with pytest.raises(InputError, match="another process serves this project") as caught:
+        Document(stage, tmp_path / "project")
+    assert caught.value.exit_code == 2
+
+
+def test_a_journal_that_is_no_database_is_bad_input(stage: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "journal.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(InputError, match=r"journal.db"):
+        Document(stage, project)
+
+
+def test_a_disk_that_takes_no_more_makes_the_document_read_only_with_memory_as_on_disk(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 4.0)])
+    before = text(document)
+    document.journal.write("pragma max_page_count = 1")  # SQLite then reports a full disk
+    big = [Op("set_metadata", A, "documentation", "x" * 2_000_000)]
+    with pytest.raises(WorkError, match="full"):
+        document.submit("s1", 2, "Ann", big)
+    assert text(document) == before
+    refused = document.submit("s1", 3, "Ann", [size(A, 5.0)])
+    assert refused.refusal.code == "read-only"
+    assert document.read_only
+    document = opened()
+    assert text(document) == before
+    assert document.submit("s1", 3, "Ann", [size(A, 5.0)]).entry is not None
+
+
+def test_someone_who_missed_a_little_is_told_what_changed(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 4.0)])
+    document.submit("s1", 2, "Ann", [Op("add_prim", "/World/C", "", {"type": "Cube"})])
+    assert document.changes_since(0) == (["/World/A.size"], ["/World/C"])
+    assert document.changes_since(1) == ([], ["/World/C"])
+    assert document.changes_since(2) == ([], [])
+    assert document.changes_since(3) is None
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from twin.collab import Document
+from twin.protocol.messages import Op
+document = Document(Path(sys.argv[1]), Path(sys.argv[2]))
+print("open", document.seq, flush=True)
+for i in range(document.seq + 1, 1_000_000):
+    path = ("/World/A", "/World/B")[i % 2]
+    outcome = document.submit("s1", i, "Ann", [Op("set_field", path, "size", ["double", float(i)])])
+    print(outcome.entry.seq, flush=True)
+"""
+
+
+def test_no_acknowledged_edit_is_lost_when_the_process_is_killed(stage: Path, tmp_path: Path) -> None:
+    """Killed at random moments, checkpoints among them; after each the document holds all that was acknowledged."""
+    draw = random.Random(5)
+    project = tmp_path / "project"
+    epochs = set()
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(stage), str(project)], stdout=subprocess.PIPE, text=True, env=os.environ
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("open")
+        time.sleep(draw.uniform(0.05, 0.5))
+        process.send_signal(signal.SIGKILL)
+        acknowledged = [int(line) for line in process.stdout.read().split("\n")[:-1]]
+        process.stdout.close()
+        process.wait()
+        document = Document(stage, project)
+        assert acknowledged
+        assert document.seq in (acknowledged[-1], acknowledged[-1] + 1)
+        last = document.seq
+        assert {value(document, A), value(document, B)} == {float(last), float(last - 1)}
+        epochs.add(document.epoch)
+        document.close()
+    assert len(epochs) == 1
+
+
+def test_the_acknowledgement_comes_after_the_commit(opened, tmp_path: Path) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 4.0)])
+    other = sqlite3.connect(tmp_path / "project" / "journal.db")
+    assert other.execute("select count(*) from ops").fetchone() == (1,)
+    assert document.journal.read("pragma synchronous") == [(2,)]
+    other.close()

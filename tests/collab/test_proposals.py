@@ -1,0 +1,169 @@
+"""Versions, proposals and export: looking back, putting aside, bringing together."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from twin.collab import Document, Proposals
+from twin.collab.stored import open_with_edits
+from twin.core.errors import InputError, Rejected
+from twin.protocol.messages import Op
+from twin.scene import open_stage
+from twin.scene.edits import difference
+
+A, B = "/World/A", "/World/B"
+
+
+def size(path: str, value: float) -> Op:
+    return Op("set_field", path, "size", ["double", value])
+
+
+def value(stage, path: str) -> object:
+    return stage.GetPrimAtPath(path).GetAttribute("size").Get()
+
+
+def test_a_version_is_restored_as_an_edit_that_can_be_undone(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 3.0)])
+    version = document.save_version("good", "Ann")
+    then = document.text()
+    document.submit("s2", 1, "Bob", [size(A, 8.0), Op("add_prim", "/World/C", "", {"type": "Cube"}), Op("remove_prim", B)])
+    later = document.text()
+    assert [(o.path, o.field, o.change) for o in difference(then, later)] == [
+        (A, "size", "changed"),
+        ("/World/C", "", "added"),
+        (B, "", "added"),
+    ]
+    outcome = document.restore("s1", 2, "Ann", version)
+    assert (outcome.entry.kind, outcome.entry.label) == ("restore", "Restore good")
+    assert document.text() == then
+    assert document.restore("s1", 2, "Ann", version).again
+    assert document.restore("s1", 3, "Ann", version).refusal.code == "nothing"
+    assert document.undo("s1", 4, "Ann").entry is not None
+    assert document.text() == later
+    with pytest.raises(InputError, match="no version 99"):
+        document.restore("s1", 5, "Ann", 99)
+    document = opened()
+    assert document.text() == later
+    assert document.text_of(version) == then
+
+
+def test_a_proposal_is_put_aside_compared_and_merged_as_one_step(opened) -> None:
+    document = opened()
+    proposals = Proposals(document)
+    document.submit("s1", 1, "Ann", [size(A, 3.0)])
+    agreed = document.save_version("agreed", "Ann")
+    document.submit("s1", 2, "Ann", [size(B, 5.0)])
+    document.submit("s1", 3, "Ann", [Op("add_prim", "/World/C", "", {"type": "Cube"})])
+    id = proposals.make("bigger B", "Ann", since=agreed)
+    assert proposals.take_back(id, "s1", 4, "Ann").entry is not None
+    assert (value(document.stage, A), value(document.stage, B)) == (3.0, 2.0)
+    document.submit("s2", 1, "Bob", [size(A, 4.0)])
+    compared = proposals.compare(id)
+    assert [(o.path, o.change) for o in compared.opinions] == [(B, "added"), ("/World/C", "added")]
+    assert compared.conflicts == []
+    merged = proposals.merge(id, "s2", 2, "Bob")
+    assert (merged.entry.kind, merged.entry.label) == ("merge", "Merge bigger B")
+    assert (value(document.stage, A), value(document.stage, B)) == (4.0, 5.0)
+    assert document.stage.GetPrimAtPath("/World/C")
+    assert document.journal.versions()[0]["label"] == "before merging bigger B"
+    assert proposals.all()[0]["state"] == "merged"
+    with pytest.raises(Rejected, match="merged already"):
+        proposals.merge(id, "s2", 3, "Bob")
+    document.undo("s2", 4, "Bob")
+    assert (value(document.stage, A), value(document.stage, B)) == (4.0, 2.0)
+
+
+def test_a_merge_over_what_others_changed_needs_to_be_asked_for(opened) -> None:
+    document = opened()
+    proposals = Proposals(document)
+    document.submit("s1", 1, "Ann", [size(A, 3.0), size(B, 3.0)])
+    agreed = document.save_version("agreed", "Ann")
+    document.submit("s1", 2, "Ann", [size(A, 5.0), size(B, 5.0)])
+    id = proposals.make("five", "Ann", since=agreed)
+    document.submit("s2", 1, "Bob", [size(A, 6.0)])
+    assert [(o.path, o.field) for o in proposals.compare(id).conflicts] == [(A, "size")]
+    before = document.text()
+    with pytest.raises(Rejected, match=r"/World/A\.size") as caught:
+        proposals.merge(id, "s1", 3, "Ann")
+    assert caught.value.code == "conflict"
+    assert document.text() == before
+    assert proposals.merge(id, "s1", 4, "Ann", overwrite=True).entry is not None
+    assert value(document.stage, A) == 5.0
+
+
+def test_a_discarded_proposal_stays_readable(opened) -> None:
+    document = opened()
+    proposals = Proposals(document)
+    with pytest.raises(Rejected, match="nothing has been edited"):
+        proposals.make("empty", "Ann")
+    document.submit("s1", 1, "Ann", [size(A, 3.0)])
+    id = proposals.make("three", "Ann")
+    proposals.discard(id, "Bob")
+    assert (proposals.all()[0]["state"], proposals.all()[0]["closed_by"]) == ("discarded", "Bob")
+    assert len(proposals.compare(id).opinions) == 1
+    with pytest.raises(Rejected, match="discarded already"):
+        proposals.merge(id, "s1", 2, "Ann")
+    with pytest.raises(InputError, match="no proposal 7"):
+        proposals.compare(7)
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "twin.cli.main", "export", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_export_writes_the_stage_with_its_edits_while_the_project_is_open(opened, stage: Path, tmp_path: Path) -> None:
+    part = '#usda 1.0\n(\n    defaultPrim = "P"\n)\ndef Xform "P"\n{\n    def Sphere "S"\n    {\n    }\n}\n'
+    (tmp_path / "part.usda").write_text(part)
+    document: Document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 3.0), Op("add_prim", "/World/Part", "", {"reference": "part.usda"})])
+    version = document.save_version("three", "Ann")
+    document.submit("s1", 2, "Ann", [size(A, 7.0)])
+    folder = tmp_path / "out"
+    folder.mkdir()
+    project = tmp_path / "project"
+    done = run(stage, "--project", project, "--out", folder / "now.usda", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"out": str(folder / "now.usda"), "findings": []}
+    written = (folder / "now.usda").read_text()
+    assert "@../part.usda@" in written
+    now = open_stage(folder / "now.usda", tmp_path)
+    assert value(now, A) == 7.0
+    assert now.GetPrimAtPath("/World/Part/S")
+    assert (now.GetDefaultPrim().GetName(), now.GetMetadata("metersPerUnit")) == ("World", 1.0)
+
+    assert run(stage, "--project", f"{project}@{version}", "--out", folder / "then.usdc", "--flatten").returncode == 0
+    then = open_stage(folder / "then.usdc")
+    assert value(then, A) == 3.0
+    assert then.GetPrimAtPath("/World/Part/S")
+    assert [layer.identifier for layer in then.GetUsedLayers() if layer.identifier.endswith("part.usda")] == []
+
+
+def test_what_cannot_be_exported_is_one_clear_line(opened, stage: Path, tmp_path: Path) -> None:
+    opened()
+    project = tmp_path / "project"
+    for arguments, text in (
+        ((stage, "--project", tmp_path / "none", "--out", tmp_path / "x.usda"), "no project"),
+        ((stage, "--project", f"{project}@9", "--out", tmp_path / "x.usda"), "no version 9"),
+        ((stage, "--project", project, "--out", tmp_path / "x.obj"), ".usda"),
+    ):
+        done = run(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert text in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_reading_a_project_needs_no_lock_and_sees_edits_after_the_checkpoint(opened, stage: Path, tmp_path: Path) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 3.0)])
+    document = opened()  # closing wrote a checkpoint
+    document.submit("s1", 2, "Ann", [size(A, 9.0)])
+    stage_now, findings = open_with_edits(stage, tmp_path / "project")
+    assert value(stage_now, A) == 9.0
+    assert not list(findings)

@@ -1,0 +1,217 @@
+"""Every route, HTTP and websocket, and what each kind of caller gets from it. A new route needs a row here."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute, APIWebSocketRoute
+from starlette.routing import Mount
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from twin.server.app import create_app
+from twin.server.host import Host, Settings
+
+
+class Row(NamedTuple):
+    """What nobody, a viewer, an editor and an admin get, and how to ask."""
+
+    nobody: int
+    viewer: int
+    editor: int
+    admin: int
+    json: Any = None
+    url: str = ""
+
+
+PAGE = (200, 503)
+"""The page where the client is built, a hint where it is not."""
+
+OPEN = {
+    ("GET", "/"): Row(200, 200, 200, 200),
+    ("GET", "/api/health"): Row(200, 200, 200, 200),
+    ("POST", "/api/login"): Row(401, 401, 401, 401, json={"token": "no such token"}),
+}
+GUARDED = {
+    ("GET", "/api/scene"): Row(401, 200, 200, 200),
+    ("GET", "/api/prim"): Row(401, 200, 200, 200, url="/api/prim?path=/Line/Sign"),
+    ("GET", "/api/assets/{key}"): Row(401, 404, 404, 404, url="/api/assets/none"),
+    ("GET", "/api/history"): Row(401, 200, 200, 200, url="/api/history?prim=/Line/Belt&name=speed&t0_ns=0&t1_ns=1"),
+    ("GET", "/api/signals"): Row(401, 200, 200, 200),
+    ("GET", "/api/versions"): Row(401, 200, 200, 200),
+    ("POST", "/api/versions"): Row(401, 403, 201, 201, json={"label": "Monday"}),
+    ("GET", "/api/versions/diff"): Row(401, 200, 200, 200, url="/api/versions/diff?before=-1"),
+    ("POST", "/api/versions/{id}/restore"): Row(401, 403, 404, 404, json={}, url="/api/versions/999/restore"),
+    ("GET", "/api/proposals"): Row(401, 200, 200, 200),
+    ("POST", "/api/proposals"): Row(401, 403, 409, 409, json={"label": "nothing was edited"}),
+    ("GET", "/api/proposals/{id}"): Row(401, 404, 404, 404, url="/api/proposals/999"),
+    ("POST", "/api/proposals/{id}/merge"): Row(401, 403, 404, 404, json={}, url="/api/proposals/999/merge"),
+    ("DELETE", "/api/proposals/{id}"): Row(401, 403, 404, 404, url="/api/proposals/999"),
+    ("GET", "/api/activity"): Row(401, 200, 200, 200),
+    ("GET", "/api/export"): Row(401, 404, 404, 404, url="/api/export?version=-5"),
+    ("GET", "/api/comments"): Row(401, 200, 200, 200),
+    ("POST", "/api/comments"): Row(401, 403, 201, 201, json={"path": "/Line/Sign", "text": "higher?"}),
+    ("PATCH", "/api/comments/{id}"): Row(401, 403, 404, 404, json={"resolved": True}, url="/api/comments/999"),
+    ("DELETE", "/api/comments/{id}"): Row(401, 403, 404, 404, url="/api/comments/999"),
+    ("POST", "/api/logout"): Row(401, 204, 204, 204),
+    ("GET", "/api/me"): Row(401, 200, 200, 200),
+    ("POST", "/api/share"): Row(401, 403, 403, 201, json={"role": "viewer"}),
+    ("GET", "/api/access"): Row(401, 403, 403, 200),
+    ("DELETE", "/api/access/{key}"): Row(401, 403, 403, 404, url="/api/access/none"),
+    ("GET", "/api/audit"): Row(401, 403, 403, 200),
+    ("GET", "/api/track"): Row(401, 200, 200, 200),
+    ("GET", "/api/track/{chunk}"): Row(401, 404, 404, 404, url="/api/track/none"),
+    ("GET", "/api/studies"): Row(401, 200, 200, 200),
+    ("POST", "/api/studies"): Row(401, 403, 422, 422, json={"sweep": {"/A.x": list(range(99)), "/B.x": list(range(99))}}),
+    ("GET", "/api/studies/{study_id}"): Row(401, 404, 404, 404, url="/api/studies/none"),
+    ("POST", "/api/studies/{study_id}/run"): Row(401, 403, 404, 404, url="/api/studies/none/run"),
+    ("DELETE", "/api/studies/{study_id}"): Row(401, 403, 404, 404, url="/api/studies/none"),
+    ("GET", "/api/studies/{study_id}/report"): Row(401, 404, 404, 404, url="/api/studies/none/report"),
+}
+ROWS = OPEN | GUARDED
+WEBSOCKETS = {"/api/ws"}
+MOUNTS = {""}
+"""The static files of the page; what lies outside OPEN_PATHS and /assets/ needs a token like everything else."""
+
+
+@pytest.fixture(scope="module")
+def tokens(server) -> dict[str, str]:
+    return {"nobody": "", "viewer": server.share("viewer"), "editor": server.share("editor"), "admin": server.token}
+
+
+def ask(http: httpx.Client, key: tuple[str, str], row: Row, headers: dict[str, str] | None = None) -> httpx.Response:
+    return http.request(key[0], row.url or key[1], json=row.json, headers=headers)
+
+
+def flat(routes: list[Any]) -> list[Any]:
+    """Routes, those of included routers among them."""
+    out = []
+    for route in routes:
+        inner = getattr(getattr(route, "original_router", None), "routes", None)
+        out += flat(inner) if inner is not None else [route]
+    return out
+
+
+def test_no_route_is_without_a_row(tmp_path: Path) -> None:
+    stage = tmp_path / "stage.usda"
+    stage.write_text('#usda 1.0\n(\n    metersPerUnit = 1\n)\ndef Xform "World"\n{\n}\n')
+    host = Host(Settings(stage, tmp_path / "project"))
+    try:
+        routes = flat(list(create_app(host).routes))
+        found = {(method, r.path) for r in routes if isinstance(r, APIRoute) for method in r.methods}
+        assert found == set(ROWS)
+        assert {r.path for r in routes if isinstance(r, APIWebSocketRoute)} == WEBSOCKETS
+        assert {r.path for r in routes if isinstance(r, Mount)} <= MOUNTS
+        known = (APIRoute, APIWebSocketRoute, Mount)
+        assert [r for r in routes if not isinstance(r, known)] == []
+    finally:
+        host.stop()
+
+
+@pytest.mark.parametrize("who", ["nobody", "viewer", "editor", "admin"])
+def test_each_gets_what_the_role_allows(server, tokens, who: str) -> None:
+    with server.http(tokens[who]) as http:
+        got = {key: ask(http, key, row).status_code for key, row in ROWS.items()}
+    wanted = {key: getattr(row, who) for key, row in ROWS.items()}
+    if got[("GET", "/")] in PAGE:
+        wanted[("GET", "/")] = got[("GET", "/")]
+    assert got == wanted
+
+
+def test_another_origin_gets_nothing_whatever_its_token(server, tokens) -> None:
+    port = server.url.rsplit(":", 1)[1]
+    for origin in ("https://evil.example", "null", "", f"http://localhost:{int(port) + 1}", f"http://evil.example:{port}"):
+        with server.http(tokens["admin"]) as http:
+            got = {ask(http, key, row, {"Origin": origin}).status_code for key, row in ROWS.items()}
+        assert got == {403}, origin
+    with server.http(tokens["viewer"]) as http:
+        assert http.get("/api/me", headers={"Origin": server.url}).status_code == 200
+
+
+def test_another_host_name_gets_nothing(server, tokens) -> None:
+    """A name that an attacker's DNS points at this machine."""
+    for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "127.0.0.1:80@evil.example", "[::1", ""):
+        with server.http(tokens["admin"]) as http:
+            got = {ask(http, key, row, {"Host": host}).status_code for key, row in ROWS.items()}
+        assert got <= {421, 400}, host
+
+
+def test_the_websocket_tells_strangers_why_it_closes(server, tokens) -> None:
+    address = server.url.replace("http", "ws") + "/api/ws"
+    cases = [
+        ({}, 4401),
+        ({"Authorization": "Bearer wrong"}, 4401),
+        ({"Authorization": f"Bearer {tokens['admin']}", "Origin": "https://evil.example"}, 4403),
+    ]
+    for headers, code in cases:
+        with connect(address, additional_headers=headers) as socket:
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=5)
+            assert socket.close_code == code
+
+
+def test_the_cookie_serves_as_the_token_and_scripts_cannot_read_it(server, tokens) -> None:
+    with server.http("") as http:
+        answer = http.post("/api/login", json={"token": tokens["viewer"]})
+        assert answer.status_code == 204
+        cookie = answer.headers["set-cookie"].lower()
+        assert cookie.startswith("twin_")
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        name, value = next(iter(http.cookies.items()))
+        assert http.get("/api/me").json()["role"] == "viewer"
+        # other servers of this host name set cookies as well, some of them odd
+        odd = {"Cookie": f'other={{"a": 1}}; {name}={value}'}
+        http.cookies.clear()
+        assert http.get("/api/me", headers=odd).status_code == 200
+        out = http.post("/api/logout", headers=odd)
+        assert "max-age=0" in out.headers["set-cookie"].lower()
+    with server.http("") as http:
+        assert http.get("/api/me", headers={"Cookie": f"{name}="}).status_code == 401
+        assert http.get("/api/me", headers={"Cookie": f"{name}=guess"}).status_code == 401
+
+
+def test_every_answer_carries_the_page_s_protection(server, tokens) -> None:
+    with server.http(tokens["admin"]) as http:
+        for path in ("/", "/api/scene", "/api/nothing"):
+            headers = http.get(path).headers
+            assert "script-src 'self'" in headers["content-security-policy"]
+            assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_bad_requests_are_answered_in_one_line(server, tokens) -> None:
+    with server.http(tokens["admin"]) as http:
+        assert http.post("/api/share", json={"role": "king"}).status_code == 422
+        assert http.post("/api/share", json={"role": "viewer", "expires_s": -1}).status_code == 422
+        assert http.post("/api/versions", content=b"{").status_code == 422
+        assert http.post("/api/versions", json={"label": "x" * 2_000_000}).status_code == 413
+        gone = http.get("/api/prim", params={"path": "/Line/Nobody"})
+        assert gone.status_code == 404
+        assert "/Line/Nobody" in gone.json()["error"]
+        assert http.get("/api/prim", params={"path": "not a path"}).status_code in (404, 409)
+        assert http.get("/../../etc/passwd").status_code in (401, 404)
+
+
+def test_guessing_tokens_gets_slow(server) -> None:
+    with server.http("") as http, ThreadPoolExecutor(16) as pool:
+        codes = list(pool.map(lambda i: http.post("/api/login", json={"token": f"guess {i}"}).status_code, range(40)))
+    assert set(codes) == {401, 429}
+    with server.http() as http:
+        assert http.post("/api/login", json={"token": server.token}).status_code == 204
+
+
+def test_what_was_done_about_access_is_on_record(server) -> None:
+    server.share("operator", user="Olga", label="night shift")
+    with server.http() as http:
+        [row] = [row for row in http.get("/api/access").json() if row["user"] == "Olga"]
+        http.delete(f"/api/access/{row['id']}")
+        log = http.get("/api/audit").json()
+    assert [(e["actor"], e["action"], e["detail"]) for e in log[:2]] == [
+        ("admin", "revoke", "operator Olga"),
+        ("admin", "grant", "operator Olga"),
+    ]
+    assert int(log[0]["time_ns"]) >= int(log[1]["time_ns"])

@@ -1,0 +1,148 @@
+"""Proposals: a state of the edits put aside to be looked at, discussed, and merged or discarded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twin.collab.document import Document, Outcome
+from twin.core.clock import now_ns
+from twin.core.errors import InputError, Rejected
+from twin.scene.edits import Opinion, difference
+
+_SCHEMA = """create table if not exists proposals (
+    id integer primary key, label text not null, author text not null, base text not null, text text not null,
+    state text not null, created_ns integer not null, closed_ns integer not null, closed_by text not null)"""
+_COLUMNS = ("id", "label", "author", "state", "created_ns", "closed_ns", "closed_by")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a proposal changes, and which of that others have changed otherwise since."""
+
+    opinions: list[Opinion]
+    conflicts: list[Opinion]
+
+
+class Proposals:
+    """The project's proposals; belongs to the document's thread.
+
+    A proposal is what the edits said when it was made, against what they said in a version before (or nothing at all).
+    """
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._journal = document.journal
+        self._journal.write(_SCHEMA)
+
+    def make(self, label: str, author: str, *, since: int = -1) -> int:
+        """Put aside what was edited since a version; returns the proposal's id.
+
+        Args:
+            since: Version to compare with; -1: the stage without any edits.
+
+        Raises:
+            InputError: There is no such version. Rejected: Nothing was edited since.
+        """
+        base, text = self._document.text_of(since), self._document.text()
+        if not difference(base, text):
+            raise Rejected("nothing", "nothing has been edited since")
+        return self._journal.write(
+            "insert into proposals (label, author, base, text, state, created_ns, closed_ns, closed_by) "
+            "values (?, ?, ?, ?, 'open', ?, 0, '')",
+            (label, author, base, text, now_ns()),
+        )
+
+    def take_back(self, id: int, session: str, opid: int, user: str) -> Outcome:
+        """Make the shared edits what they were before the proposal; what others changed otherwise meanwhile stays."""
+        label, base, text, _ = self._row(id)
+
+        def ops() -> list:
+            changed = {_key(o): o for o in difference(base, self._document.text())}
+            mine = {_key(o) for o in difference(base, text) if _same(changed.get(_key(o)), o)}
+            return [o.op for o in difference(self._document.text(), base) if _key(o) in mine]
+
+        return self._document.perform(session, opid, user, ops, label=f"Put aside {label}", kind="restore")
+
+    def all(self) -> list[dict[str, object]]:
+        """Newest first."""
+        rows = self._journal.read(f"select {', '.join(_COLUMNS)} from proposals order by id desc")
+        return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+
+    def compare(self, id: int) -> Comparison:
+        """What a proposal changes.
+
+        Raises:
+            InputError: There is no such proposal.
+        """
+        _, base, text, _ = self._row(id)
+        wanted = difference(base, text)
+        now = difference(base, self._document.text())
+        mine = {_key(o): o for o in wanted}
+        against = [o for o in now if not _same(mine.get(_key(o)), o)]
+        return Comparison(wanted, [o for o in wanted if any(_overlap(o, other) for other in against)])
+
+    def merge(self, id: int, session: str, opid: int, user: str, *, overwrite: bool = False) -> Outcome:
+        """Apply a proposal to the shared edits as one transaction; a version is saved first.
+
+        Raises:
+            InputError: There is no such proposal. Rejected: ``closed``, or ``conflict`` without ``overwrite``.
+        """
+        label, base, text, state = self._row(id)
+        again = self._journal.outcome(session, opid) is not None
+        if not again:
+            if state != "open":
+                raise Rejected("closed", f"the proposal has been {state} already")
+            conflicts = self.compare(id).conflicts
+            if conflicts and not overwrite:
+                names = ", ".join(sorted({f"{o.path}.{o.field}" if o.field else o.path for o in conflicts})[:5])
+                raise Rejected("conflict", f"others have changed since: {names}")
+            self._document.save_version(f"before merging {label}", user)
+
+        def ops() -> list:
+            now = {_key(o): o for o in difference(base, self._document.text())}
+            return [o.op for o in difference(base, text) if not _same(now.get(_key(o)), o)]
+
+        outcome = self._document.perform(session, opid, user, ops, label=f"Merge {label}", kind="merge")
+        if outcome.entry is not None or (outcome.refusal is not None and outcome.refusal.code == "nothing"):
+            self._close(id, "merged", user)
+        return outcome
+
+    def discard(self, id: int, user: str) -> None:
+        """Close a proposal without merging; it stays readable.
+
+        Raises:
+            InputError: There is no such proposal. Rejected: ``closed``.
+        """
+        if self._row(id)[3] != "open":
+            raise Rejected("closed", f"the proposal has been {self._row(id)[3]} already")
+        self._close(id, "discarded", user)
+
+    def _close(self, id: int, state: str, user: str) -> None:
+        self._journal.write(
+            "update proposals set state = ?, closed_ns = ?, closed_by = ? where id = ? and state = 'open'",
+            (state, now_ns(), user, id),
+        )
+
+    def _row(self, id: int) -> tuple[str, str, str, str]:
+        rows = self._journal.read("select label, base, text, state from proposals where id = ?", (id,))
+        if not rows:
+            raise InputError(f"there is no proposal {id}")
+        label, base, text, state = rows[0]
+        return label, base, text, state
+
+
+def _key(opinion: Opinion) -> tuple[str, str]:
+    return opinion.path, opinion.field
+
+
+def _same(a: Opinion | None, b: Opinion) -> bool:
+    return a is not None and a.op.value["text"] == b.op.value["text"]
+
+
+def _overlap(a: Opinion, b: Opinion) -> bool:
+    if _key(a) == _key(b):
+        return True
+    return any(
+        not whole.field and (part.path == whole.path or part.path.startswith(whole.path + "/"))
+        for whole, part in ((a, b), (b, a))
+    )

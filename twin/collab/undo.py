@@ -1,0 +1,124 @@
+"""Undo of one's own: stacks by session, and who wrote what last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from twin.collab.journal import Entry
+from twin.core.errors import Rejected
+from twin.protocol.messages import Op
+
+WINDOW = 5000
+"""Undo reaches back this many transactions, of all people together."""
+
+Key = tuple[str, str]
+"""What an operation writes: prim path, and property (``@name`` for metadata); an empty name is the prim with all below it."""
+
+_ABOUT_PRIM = {"add_prim", "remove_prim", "move_prim"}
+
+
+def keys(op: Op) -> Iterator[Key]:
+    """What an operation writes."""
+    if op.kind in _ABOUT_PRIM or (op.kind == "restore_spec" and not op.field):
+        yield op.path, ""
+        if op.kind == "move_prim":
+            yield str(op.value), ""
+    elif op.kind == "set_metadata":
+        yield op.path, f"@{op.field}"
+    elif op.kind == "set_variant":
+        yield op.path, f"@variants:{op.field}"
+    elif op.kind == "apply_api":
+        yield op.path, "@apiSchemas"
+    else:
+        yield op.path, op.field
+
+
+class UndoStacks:
+    """What each session can take back, and do again.
+
+    An undo is an entry of its own (``kind`` undo, ``target`` the seq that it takes back), and its inverse is the redo.
+    """
+
+    def __init__(self) -> None:
+        self._undo: dict[str, list[Entry]] = {}
+        self._redo: dict[str, list[Entry]] = {}
+        self._writers: dict[Key, tuple[int, str]] = {}
+
+    def note(self, entry: Entry) -> None:
+        """An entry was accepted."""
+        undo, redo = self._undo.setdefault(entry.session, []), self._redo.setdefault(entry.session, [])
+        if entry.kind == "undo":
+            undo[:] = [e for e in undo if e.seq != entry.target]
+            redo.append(entry)
+        elif entry.kind == "redo":
+            redo[:] = [e for e in redo if e.seq != entry.target]
+            undo.append(entry)
+        else:
+            undo.append(entry)
+            redo.clear()
+        for stack in (undo, redo):
+            while stack and stack[0].seq <= entry.seq - WINDOW:
+                del stack[0]
+        # the inverse names what was written beside what was asked for: xformOpOrder, say
+        for op in (*entry.txn, *entry.inverse):
+            for key in keys(op):
+                self._writers[key] = (entry.seq, entry.session)
+        if len(self._writers) > 8 * WINDOW:
+            self._writers = {k: w for k, w in self._writers.items() if w[0] > entry.seq - WINDOW}
+
+    def labels(self, session: str) -> tuple[str, str]:
+        """What the session would undo and redo next; empty for nothing."""
+        undo, redo = self._undo.get(session), self._redo.get(session)
+        return (undo[-1].label if undo else "", redo[-1].label.removeprefix("Undo ") if redo else "")
+
+    def top(self, session: str, kind: str) -> Entry:
+        """The entry that ``undo`` or ``redo`` is about.
+
+        Raises:
+            Rejected: ``nothing``.
+        """
+        stack = (self._undo if kind == "undo" else self._redo).get(session)
+        if not stack:
+            raise Rejected("nothing", f"there is nothing of yours to {kind}")
+        return stack[-1]
+
+    def forget(self, entry: Entry) -> None:
+        """The entry can no longer be taken back; what lies under it can."""
+        for stacks in (self._undo, self._redo):
+            stack = stacks.get(entry.session, [])
+            stack[:] = [e for e in stack if e.seq != entry.seq]
+
+    def revert(self, entry: Entry) -> tuple[list[Op], list[str]]:
+        """Operations that take an entry back, and the names of what stays because others wrote it since.
+
+        Raises:
+            Rejected: ``overwritten``: nothing is left to take back.
+        """
+        since = [key for key, (seq, author) in self._writers.items() if seq > entry.seq and author != entry.session]
+        exact = set(since)
+        whole = {path for path, name in since if not name}
+        kept, skipped = [], []
+        for op in entry.inverse:
+            if _overwritten(op, exact, whole):
+                skipped.append(f"{op.path}.{op.field}" if op.field else op.path)
+            else:
+                kept.append(op)
+        if not kept:
+            path = entry.inverse[0].path if entry.inverse else None
+            raise Rejected("overwritten", "others have changed all of that since", prim=path)
+        return kept, skipped
+
+
+def _overwritten(op: Op, exact: set[Key], whole: set[str]) -> bool:
+    for path, name in keys(op):
+        if (path, name) in exact or any(above in whole for above in _upwards(path)):
+            return True
+        if not name and any(other == path or other.startswith(path + "/") for other, _ in exact):
+            return True
+    return False
+
+
+def _upwards(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = path.rpartition("/")[0]

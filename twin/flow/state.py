@@ -1,0 +1,125 @@
+"""The state of R replications of a line: arrays of records, so that one replication's data lies together in the cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import warp as wp
+
+from twin.flow.tables import struct
+
+NODE_STATES = 7
+PURPOSES = 8
+LEAD_BINS = 512
+LEAD_MIN_S = 0.01
+LEAD_MAX_S = 1.0e7
+
+_I32 = wp.int32
+_I64 = wp.int64
+
+Replication = struct(
+    "Replication",
+    {
+        **dict.fromkeys(
+            (
+                "now",
+                "spawned",
+                "sunk",
+                "scrapped",
+                "sunk_measured",
+                "pieces_us",
+                "lead_us",
+                "events",
+                "flags",
+                "asked",
+                "bin_end",
+            ),
+            _I64,
+        ),
+        **dict.fromkeys(("bin", "free_item", "todo"), _I32),
+    },
+    __name__,
+)
+"""``pieces_us``: sum of the times at which pieces left minus those at which they came. ``asked``: requests for crews so
+far. ``bin``, ``bin_end``: the interval of the time series that ``now`` lies in. ``todo``: length of the list."""
+
+NodeState = struct(
+    "NodeState",
+    {
+        **dict.fromkeys(("time_left", "made", "entered", "left", "level_us", "defective", "asked", "stopped", "halted_at",
+                         "front", "coordinate"), _I64),
+        **dict.fromkeys(("halts", "level", "last_type", "round_robin", "working", "repair"), _I32),
+    },
+    __name__,
+)  # fmt: skip
+"""``time_left``: of the time to failure or the repair while its clock stands. ``level_us``: as ``pieces_us``, for items here.
+Conveyors: ``stopped`` is how long the belt has stood, ``halted_at`` the belt's time while it stands, ``front`` and
+``coordinate`` see ``places.py``."""
+
+SlotState = struct(
+    "SlotState",
+    {
+        **dict.fromkeys(("ready", "time_left", "since", "asked", "joined"), _I64),
+        **dict.fromkeys(("state", "booked", "head", "tail", "count", "goal", "listed"), _I32),
+    },
+    __name__,
+)
+"""``ready``: since when its first item waits to leave, -1 it does not. ``since``: when the state being ``booked`` began.
+``joined``: bit per upstream node whose item an assembly has. ``goal``: a kept choice. ``listed``: is in the todo list."""
+
+ItemState = struct(
+    "ItemState",
+    {
+        **dict.fromkeys(("born", "at", "coordinate"), _I64),
+        **dict.fromkeys(("next", "child", "prototype", "pieces", "defective"), _I32),
+    },
+    __name__,
+)
+
+STATE_ARRAYS: dict[str, tuple[str, Any]] = {
+    "rep": ("R", Replication),
+    "node": ("RN", NodeState),
+    "slot": ("RK", SlotState),
+    "item": ("RI", ItemState),
+    "due": ("RC", _I64),
+    "todo": ("RK", _I32),
+    "state_us": ("RNS", _I64),
+    "ordinal": ("RNP", _I64),
+    "crew_free": ("RG", _I32),
+    "shift_at": ("RF", _I32),
+    "lead_hist": ("RL", _I32),
+    "sunk_interval": ("RT", _I32),
+    "net_interval": ("RT", _I64),
+    "pieces_interval": ("RT", _I64),
+}
+"""Shape and type of each array. R replications, N nodes, K slots, I items, C clocks, S node states, P purposes of draws,
+G crews, F shifts, L bins of lead time, T intervals of the time series."""
+
+FlowState = struct(
+    "FlowState", {name: wp.array(dtype=dtype, ndim=len(shape)) for name, (shape, dtype) in STATE_ARRAYS.items()}, __name__
+)
+
+
+def _sizes(tables: Any, replications: int) -> dict[str, int]:
+    return {"R": replications, "N": tables.nodes, "K": tables.slots, "I": tables.items, "C": tables.clocks, "S": NODE_STATES,
+            "P": PURPOSES, "G": tables.crews, "F": tables.shifts, "L": LEAD_BINS, "T": tables.intervals}  # fmt: skip
+
+
+def allocate_state(tables: Any, replications: int, device: wp.Device) -> Any:
+    """State of R replications in which nothing has happened."""
+    sizes = _sizes(tables, replications)
+    state = FlowState()
+    for name, (shape, dtype) in STATE_ARRAYS.items():
+        setattr(state, name, wp.zeros(tuple(max(sizes[c], 1) for c in shape), dtype=dtype, device=device))
+    return state
+
+
+def bytes_per_replication(tables: Any) -> int:
+    """Memory of one replication [bytes]."""
+    sizes, total = _sizes(tables, 1), 0
+    for shape, dtype in STATE_ARRAYS.values():
+        count = 1
+        for c in shape:
+            count *= max(sizes[c], 1)
+        total += count * wp.types.type_size_in_bytes(dtype)
+    return total

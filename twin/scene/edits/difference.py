@@ -1,0 +1,121 @@
+"""What two states of the edit layer say differently, as a list of opinions, each with the operation that makes it so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pxr import Sdf, Tf
+
+from twin.core.errors import SceneError
+from twin.protocol.messages import Op
+from twin.scene.edits.specs import snapshot
+from twin.scene.stage import tf_message
+
+_STRUCTURE = {"specifier", "primChildren", "properties", "variantSetChildren"}
+MAX_SHOWN = 200
+"""Characters of a value that a person is shown."""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """One difference. ``field`` is the property, or empty for a prim as a whole; ``before`` and ``after`` are for people.
+
+    ``change`` is added, removed or changed; ``op`` brings a layer that says ``before`` to say ``after``.
+    """
+
+    path: str
+    field: str
+    change: str
+    before: str
+    after: str
+    op: Op
+
+
+def difference(before: str, after: str) -> list[Opinion]:
+    """Differences between two layers given as USDA text, in stage order.
+
+    The operations, applied in order to the first, give the second exactly. Where the order of siblings or a prim's own
+    metadata differs, its spec is replaced as a whole.
+
+    Raises:
+        SceneError: Not USDA text.
+    """
+    old, new = _layer(before), _layer(after)
+    return list(_below(old.pseudoRoot, new.pseudoRoot))
+
+
+def _layer(text: str) -> Sdf.Layer:
+    layer = Sdf.Layer.CreateAnonymous(".usda")
+    try:
+        layer.ImportFromString(text or "#usda 1.0\n")
+    except Tf.ErrorException as error:
+        raise SceneError(f"the text of an edit layer cannot be read: {tf_message(error)}") from error
+    return layer
+
+
+def _below(old: Sdf.PrimSpec, new: Sdf.PrimSpec) -> Iterator[Opinion]:
+    """Differences of the children of two specs of one path."""
+    was, now = list(old.nameChildren.keys()), list(new.nameChildren.keys())
+    for name in was:
+        if name not in now:
+            yield _whole(old.nameChildren[name], None)
+    kept = [name for name in was if name in now]
+    for place, name in enumerate(now):
+        if name not in was:
+            yield _whole(None, new.nameChildren[name], place)
+            kept.insert(place, name)
+        elif kept.index(name) != place:
+            kept.remove(name)
+            kept.insert(place, name)
+            yield _whole(old.nameChildren[name], new.nameChildren[name], place)
+        else:
+            yield from _prim(old.nameChildren[name], new.nameChildren[name], place)
+
+
+def _prim(old: Sdf.PrimSpec, new: Sdf.PrimSpec, place: int) -> Iterator[Opinion]:
+    variants = [*old.variantSets.keys(), *new.variantSets.keys()]
+    if variants or _own(old) != _own(new):
+        if snapshot(old.layer, old.path) != snapshot(new.layer, new.path):
+            yield _whole(old, new, place)
+        return
+    names = {p.name: None for p in (*old.properties, *new.properties)}
+    for name in names:
+        path = old.path.AppendProperty(name)
+        was, now = snapshot(old.layer, path), snapshot(new.layer, path)
+        if was != now:
+            change = "removed" if not now else "changed" if was else "added"
+            op = Op("restore_spec", str(old.path), name, {"text": now, "index": -1})
+            yield Opinion(str(old.path), name, change, _shown(old.layer, path), _shown(new.layer, path), op)
+    yield from _below(old, new)
+
+
+def _own(spec: Sdf.PrimSpec) -> dict[str, str]:
+    """A prim's own fields, without what is below it."""
+    fields = {key: str(spec.GetInfo(key)) for key in spec.ListInfoKeys() if key not in _STRUCTURE}
+    return fields | {"specifier": str(spec.specifier)}
+
+
+def _whole(old: Sdf.PrimSpec | None, new: Sdf.PrimSpec | None, place: int = -1) -> Opinion:
+    spec = new if new is not None else old
+    assert spec is not None  # one of the two is always given
+    text = snapshot(new.layer, new.path) if new is not None else ""
+    change = "removed" if new is None else "added" if old is None else "changed"
+    op = Op("restore_spec", str(spec.path), "", {"text": text, "index": place})
+    return Opinion(str(spec.path), "", change, _summary(old), _summary(new), op)
+
+
+def _summary(spec: Sdf.PrimSpec | None) -> str:
+    if spec is None:
+        return ""
+    own = [f"{key} = {value}" for key, value in sorted(_own(spec).items()) if key != "specifier"]
+    return ", ".join(own)[:MAX_SHOWN] or str(spec.specifier.displayName).lower()
+
+
+def _shown(layer: Sdf.Layer, path: Sdf.Path) -> str:
+    spec = layer.GetObjectAtPath(path)
+    if not spec:
+        return ""
+    if isinstance(spec, Sdf.RelationshipSpec):
+        return ", ".join(str(target) for target in spec.targetPathList.GetAddedOrExplicitItems())[:MAX_SHOWN]
+    return ("blocked" if isinstance(spec.default, Sdf.ValueBlock) else str(spec.default))[:MAX_SHOWN]

@@ -1,0 +1,86 @@
+"""Which edits can alter what is simulated: the others need no compilation."""
+
+from __future__ import annotations
+
+from pxr import Sdf, Tf, Usd
+
+_LOOKS = ("inputs:", "outputs:", "info:", "primvars:", "userProperties:", "ui:", "doubleSided", "orientation", "proxyPrim")
+"""Properties of lights, shaders and drawing that no compiler reads, whatever prim they are on."""
+_OWNERS = ("Twin", "Physics")
+_REACHES = ("twin:", "physics:")
+
+
+class Relevance:
+    """Watches a stage and tells edits that may matter to the simulation from those that only change how it looks.
+
+    A prim matters when it has a schema of Twin or UsdPhysics, lies below one that has (zones and masses come from what is
+    below), above one (it moves), or is named by one of its relationships. Doubt counts as yes.
+
+    Args:
+        stage: The stage; its changes are gathered from now on.
+    """
+
+    def __init__(self, stage: Usd.Stage) -> None:
+        self._stage = stage
+        self._matters: set[Sdf.Path] | None = None
+        self._above: set[Sdf.Path] = set()
+        self._changed: set[Sdf.Path] = set()
+        self._resynced: set[Sdf.Path] = set()
+        self._listener = Tf.Notice.Register(Usd.Notice.ObjectsChanged, self._note, stage)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._listener.Revoke()
+
+    def _note(self, notice: Usd.Notice.ObjectsChanged, stage: Usd.Stage) -> None:
+        self._changed.update(notice.GetChangedInfoOnlyPaths())
+        for path in notice.GetResyncedPaths():
+            (self._changed if path.IsPropertyPath() else self._resynced).add(path)
+
+    def prepare(self) -> None:
+        """To be called before an edit: what matters is looked up in the stage as it stands, unless that is known."""
+        if self._matters is not None:
+            return
+        matters: set[Sdf.Path] = set()
+        everything = Usd.TraverseInstanceProxies(Usd.PrimIsActive & Usd.PrimIsLoaded)
+        for prim in Usd.PrimRange(self._stage.GetPseudoRoot(), everything):
+            if _owner(prim):
+                matters.add(prim.GetPath())
+                for relationship in prim.GetAuthoredRelationships():
+                    if relationship.GetName().startswith(_REACHES):
+                        matters.update(target.GetPrimPath() for target in relationship.GetTargets())
+        self._matters = matters
+        self._above = {above for path in matters for above in path.GetPrefixes()[:-1]}
+
+    def compiled(self) -> None:
+        """The stage as it stands has been compiled: what matters may be another set now."""
+        self._matters = None
+        self._changed.clear()
+        self._resynced.clear()
+
+    def touched(self) -> bool:
+        """Whether a compilation may come out differently because of what changed since the last call."""
+        changed, resynced = self._changed, self._resynced
+        self._changed, self._resynced = set(), set()
+        if self._matters is None:
+            return bool(changed or resynced)
+        if any(self._near(path) or self._brings(path) for path in resynced):
+            return True
+        return any(
+            path.IsPropertyPath() and not path.name.startswith(_LOOKS) and self._near(path.GetPrimPath()) for path in changed
+        )
+
+    def _near(self, path: Sdf.Path) -> bool:
+        matters = self._matters or set()
+        return path in self._above or path == Sdf.Path.absoluteRootPath or any(p in matters for p in path.GetPrefixes())
+
+    def _brings(self, path: Sdf.Path) -> bool:
+        """Whether something that matters has come at or below ``path``."""
+        prim = self._stage.GetPrimAtPath(path)
+        return bool(prim) and any(_owner(p) for p in Usd.PrimRange(prim, Usd.TraverseInstanceProxies(Usd.PrimIsActive)))
+
+
+def _owner(prim: Usd.Prim) -> bool:
+    if prim.GetTypeName().startswith(_OWNERS) or prim.IsAbstract():
+        return True
+    return any(name.startswith(_OWNERS) for name in prim.GetAppliedSchemas())

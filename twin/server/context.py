@@ -1,0 +1,90 @@
+"""What the routes share: the running twin, and who is asking."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fastapi import HTTPException, Request
+from fastapi.responses import JSONResponse
+
+from twin.collab import Identity, Outcome, may
+from twin.server.host import Host
+from twin.server.hub import Hub
+from twin.server.limits import Bucket
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Context:
+    """``cookie`` is the cookie's name, ``public`` the origin of ``--public-url`` or empty; ``attempts`` are failed logins."""
+
+    host: Host
+    hub: Hub
+    cookie: str
+    public: str
+    attempts: Bucket = field(default_factory=lambda: Bucket(rate=2.0, size=20.0))
+
+    async def owner(self, fn: Callable[[], T]) -> T:
+        """Run ``fn`` on the thread that owns the stage."""
+        result: T = await asyncio.wrap_future(self.host.on_owner(fn))
+        return result
+
+    async def commit(self, fn: Callable[[], tuple[Outcome, list[Any]]]) -> Outcome:
+        """Do an edit on the owner's thread and tell everybody, in the order in which edits happen."""
+        loop = asyncio.get_running_loop()
+
+        def work() -> Outcome:
+            outcome, told = fn()
+            for event in told:
+                loop.call_soon_threadsafe(self.hub.publish, event)
+            return outcome
+
+        return await self.owner(work)
+
+    async def author(self, who: Identity, session: str) -> tuple[str, str]:
+        """Session and name that an edit by HTTP counts for: a tab's own, so that its undo knows of it, else the token's."""
+        known = await self.owner(lambda: self.host.document.journal.session(session, who.key)) if session else None
+        return (session, known[0]) if known else (f"http-{who.key}", named(who))
+
+
+def twin(request: Request) -> Context:
+    """The running twin behind a request."""
+    context: Context = request.app.state.context
+    return context
+
+
+def need(request: Request, action: str) -> Identity:
+    """Who is asking, if they may do it.
+
+    Raises:
+        HTTPException: 403.
+    """
+    who: Identity = request.scope["who"]
+    if not may(who.role, action):
+        raise HTTPException(403, f"your role does not allow to {action}")
+    return who
+
+
+def named(who: Identity) -> str:
+    """What somebody is called in lists that outlast the session."""
+    return who.user or who.label or ("admin" if who.key == "project" else f"{who.role} {who.key}")
+
+
+def answer(outcome: Outcome) -> JSONResponse:
+    """An edit's outcome: the number it got, or 409 with the reason."""
+    if outcome.refusal is not None:
+        return JSONResponse({"error": outcome.refusal.reason, "code": outcome.refusal.code}, status_code=409)
+    return JSONResponse({"seq": outcome.entry.seq if outcome.entry else 0})
+
+
+def json_body(value: Any) -> Any:
+    """Integers beyond 2^53 are text in JSON, where a browser would round them."""
+    if isinstance(value, dict):
+        return {key: str(v) if key.endswith("_ns") else json_body(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_body(v) for v in value]
+    return value

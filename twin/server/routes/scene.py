@@ -1,0 +1,84 @@
+"""The scene, its parts, and what its signals did."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+
+from twin.core.samples import SignalKey, is_bad
+from twin.server.context import twin
+
+router = APIRouter()
+MAX_POINTS = 20_000
+_NOT_KEPT = {"Cache-Control": "no-store"}
+_KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
+
+
+@router.get("/api/scene")
+async def scene(request: Request) -> Response:
+    """Everything that is drawn (SceneDoc)."""
+    context = twin(request)
+    return Response(await context.owner(context.host.scene), media_type="application/json", headers=_NOT_KEPT)
+
+
+@router.get("/api/prim")
+async def prim(request: Request, path: str) -> Response:
+    """All properties of one prim (PrimDetail)."""
+    context = twin(request)
+    detail = await context.owner(lambda: context.host.prim(path))
+    return Response(msgspec.json.encode(detail), media_type="application/json", headers=_NOT_KEPT)
+
+
+@router.get("/api/assets/{key}")
+async def asset(request: Request, key: str) -> Response:
+    """A mesh or a texture by its content hash."""
+    data = twin(request).host.assets.get(key)
+    if data is None:
+        raise HTTPException(404, "no such asset")
+    return Response(data, media_type="application/octet-stream", headers=_KEPT)
+
+
+@router.get("/api/history")
+async def history(
+    request: Request, prim: str, name: str, t0_ns: int, t1_ns: int, points: int = 2000, before: bool = False
+) -> JSONResponse:
+    """What one signal did (Series). ``before``: also the last sample ahead of ``t0_ns``, which says what held then."""
+    recorded = twin(request).host.history
+    key = SignalKey(prim, name)
+    points = max(2, min(points, MAX_POINTS))
+    columns = await asyncio.to_thread(recorded.range, key, t0_ns, t1_ns, points)
+    time_ns, value, quality = columns.time_ns.tolist(), columns.value, columns.quality.tolist()
+    earlier = await asyncio.to_thread(recorded.latest_at, key, t0_ns - 1) if before else None
+    if earlier is not None:
+        held = None if is_bad(earlier.quality) else earlier.value
+        time_ns, value, quality = [earlier.time, *time_ns], [held, *value], [earlier.quality, *quality]
+    return JSONResponse(
+        {
+            "prim": prim,
+            "name": name,
+            "unit": recorded.units().get(key, ""),
+            "time_ns": [str(t) for t in time_ns],
+            "value": value,
+            "quality": quality,
+        }
+    )
+
+
+@router.get("/api/signals")
+async def signals(request: Request) -> JSONResponse:
+    """All signals that have been recorded."""
+    context = twin(request)
+    host = context.host
+    known = await context.owner(lambda: {(s.prim, s.name): s for s in host.runtime.model.signals})
+    units = host.history.units()
+    out = []
+    for s in await asyncio.to_thread(host.history.signals):
+        declared = known.get((s.prim, s.name))
+        unit = units.get(SignalKey(s.prim, s.name), declared.unit if declared else "")
+        role = declared.role if declared else "measurement"
+        row = {"prim": s.prim, "name": s.name, "unit": unit, "role": role, "count": s.count}
+        out.append(row | {"first_ns": str(s.first_ns), "last_ns": str(s.last_ns)})
+    return JSONResponse(out)

@@ -1,0 +1,188 @@
+"""Looking back and putting aside: versions, proposals, activity, export."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from twin.core.clock import now_ns
+from twin.protocol.messages import Changed
+from twin.scene.edits import Opinion, difference
+from twin.server.context import answer, json_body, named, need, twin
+
+router = APIRouter()
+EXPORT_TIMEOUT_S = 120.0
+MAX_ACTIVITY = 1000
+
+
+class VersionLabel(BaseModel):
+    """Body of ``POST /api/versions``."""
+
+    label: str = Field(min_length=1, max_length=200)
+
+
+class Commit(BaseModel):
+    """Who an edit counts for: ``session`` of the tab, so that it can be undone there, and its ``opid``, against repetition."""
+
+    session: str = Field(default="", max_length=64)
+    opid: int = Field(default_factory=now_ns, ge=0, lt=2**63)
+
+
+class Merge(Commit):
+    """Body of ``POST /api/proposals/{id}/merge``: ``overwrite`` what others have changed since."""
+
+    overwrite: bool = False
+
+
+class NewProposal(Commit):
+    """Body of ``POST /api/proposals``: everything edited since version ``since`` (-1: since the stage's own files).
+
+    ``take_back``: the shared edits go back to that version.
+    """
+
+    label: str = Field(min_length=1, max_length=200)
+    since: int = Field(default=-1, ge=-1, lt=2**63)
+    take_back: bool = False
+
+
+def _rows(opinions: list[Opinion]) -> list[dict[str, Any]]:
+    return [
+        {"path": o.path, "field": o.field, "change": o.change, "before": o.before, "after": o.after} for o in opinions
+    ]  # fmt: skip
+
+
+@router.get("/api/versions")
+async def versions(request: Request) -> JSONResponse:
+    """All versions, newest first."""
+    context = twin(request)
+    return JSONResponse(json_body(await context.owner(context.host.document.journal.versions)))
+
+
+@router.post("/api/versions")
+async def save_version(body: VersionLabel, request: Request) -> JSONResponse:
+    """Keep the edits as they are under a name."""
+    who = need(request, "edit")
+    context = twin(request)
+    id = await context.owner(lambda: context.host.document.save_version(body.label, named(who)))
+    context.hub.publish(Changed("versions"))
+    return JSONResponse({"id": id}, status_code=201)
+
+
+@router.get("/api/versions/diff")
+async def diff(request: Request, before: int, after: int = 0) -> JSONResponse:
+    """What two versions say differently; 0 is now, -1 the stage without edits."""
+    context = twin(request)
+    document = context.host.document
+    texts = await context.owner(lambda: (document.text_of(before), document.text_of(after)))
+    return JSONResponse(_rows(await asyncio.to_thread(difference, *texts)))
+
+
+@router.post("/api/versions/{id}/restore")
+async def restore(id: int, body: Commit, request: Request) -> JSONResponse:
+    """Make the edits what they were; an edit like others, which can be undone."""
+    who = need(request, "edit")
+    context = twin(request)
+    session, user = await context.author(who, body.session)
+    outcome = await context.commit(lambda: context.host.restore(session, body.opid, user, id))
+    if outcome.entry is not None and not outcome.again:
+        await context.owner(lambda: context.host.access.audit(user, "restore", f"version {id}"))
+    return answer(outcome)
+
+
+@router.get("/api/proposals")
+async def proposals(request: Request) -> JSONResponse:
+    """All proposals, newest first."""
+    context = twin(request)
+    return JSONResponse(json_body(await context.owner(context.host.proposals.all)))
+
+
+@router.post("/api/proposals")
+async def propose(body: NewProposal, request: Request) -> JSONResponse:
+    """Put aside what was edited since a version."""
+    who = need(request, "edit")
+    context = twin(request)
+    session, user = await context.author(who, body.session)
+    id = await context.owner(lambda: context.host.proposals.make(body.label, user, since=body.since))
+    if body.take_back:
+        await context.commit(lambda: context.host.take_back(id, session, body.opid, user))
+    context.hub.publish(Changed("proposals"))
+    return JSONResponse({"id": id}, status_code=201)
+
+
+@router.get("/api/proposals/{id}")
+async def compare(id: int, request: Request) -> JSONResponse:
+    """What a proposal changes, and which of that others have changed otherwise since."""
+    context = twin(request)
+    compared = await context.owner(lambda: context.host.proposals.compare(id))
+    return JSONResponse({"opinions": _rows(compared.opinions), "conflicts": _rows(compared.conflicts)})
+
+
+@router.post("/api/proposals/{id}/merge")
+async def merge(id: int, body: Merge, request: Request) -> JSONResponse:
+    """Apply a proposal as one edit; a version is saved first."""
+    who = need(request, "edit")
+    context = twin(request)
+    session, user = await context.author(who, body.session)
+    outcome = await context.commit(lambda: context.host.merge(id, session, body.opid, user, overwrite=body.overwrite))
+    if outcome.entry is not None and not outcome.again:
+        await context.owner(lambda: context.host.access.audit(user, "merge", f"proposal {id}"))
+    for what in ("proposals", "versions"):
+        context.hub.publish(Changed(what))
+    return answer(outcome)
+
+
+@router.delete("/api/proposals/{id}", status_code=204)
+async def discard(id: int, request: Request) -> Response:
+    """Close a proposal without merging it."""
+    who = need(request, "edit")
+    context = twin(request)
+    await context.owner(lambda: context.host.proposals.discard(id, named(who)))
+    context.hub.publish(Changed("proposals"))
+    return Response(status_code=204)
+
+
+@router.get("/api/activity")
+async def activity(request: Request, before: int = 2**62, limit: int = 200) -> JSONResponse:
+    """Who edited what, newest first; ``before`` is the number of the oldest that is known already."""
+    context = twin(request)
+    limit = max(1, min(limit, MAX_ACTIVITY))
+    before = max(0, min(before, 2**62))
+    return JSONResponse(json_body(await context.owner(lambda: context.host.document.journal.activity(before, limit))))
+
+
+@router.get("/api/export")
+async def export(request: Request, version: int = 0, flatten: bool = False) -> Response:
+    """The stage with its edits as USD text. Written by a process of its own, so that nobody's view waits for it."""
+    need(request, "view")
+    settings = twin(request).host.settings
+    root = twin(request).host.document.asset_root
+    if version < 0:
+        raise HTTPException(404, f"there is no version {version}")
+    with tempfile.TemporaryDirectory() as folder:
+        # beside the stage, paths in the file mean what they mean there
+        out = Path(folder) / "export.usda"
+        command = ["export", str(settings.stage), "--project", f"{settings.project}@{version}", "--out", str(out)]
+        command += ["--asset-root", str(root), "--beside-stage"] + (["--flatten"] if flatten else [])
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "twin.cli.main", *command, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+        try:
+            _, errors = await asyncio.wait_for(process.communicate(), EXPORT_TIMEOUT_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise HTTPException(504, "the export took too long") from None
+        if process.returncode != 0:
+            raise HTTPException(404 if process.returncode == 2 else 500, errors.decode(errors="replace").strip()[-500:])
+        name = f"{settings.stage.stem}.edited.usda"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return Response(await asyncio.to_thread(out.read_bytes), media_type="text/plain; charset=utf-8", headers=headers)

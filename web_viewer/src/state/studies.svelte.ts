@@ -1,0 +1,198 @@
+/** What-if studies: what is to be varied, and what came out. */
+import { addStudy, deleteStudy, getStudies, getStudy, runStudyAgain, type StudyDocument, type StudyEntry, type StudyFigure } from "../net/http";
+import { baseName, propertyLabel } from "../ui/format";
+
+/** A property that a study varies. */
+export interface Varied {
+  /** "<prim>.<property>" */
+  attribute: string;
+  type: string;
+  current: number | null;
+  mode: "values" | "range";
+  /** "2, 4, 8" */
+  text: string;
+  low: string;
+  high: string;
+  steps: string;
+}
+
+const WHOLE = /^u?(int|char)/;
+const MOST_VALUES = 50;
+const POLL_MS = 800;
+
+export const isVariable = (type: string): boolean => /^(double|float|half|u?int(64)?|uchar)$/.test(type);
+
+/** "/Line/B1.twin:buffer:capacity" as "B1 capacity". */
+export function attributeLabel(attribute: string): string {
+  const dot = attribute.indexOf(".");
+  return `${baseName(attribute.slice(0, dot))} ${propertyLabel(attribute.slice(dot + 1)).label}`;
+}
+
+const number = (text: string): number => (text.trim() === "" ? NaN : Number(text.trim().replace("−", "-")));
+
+/**
+ * The values that a parameter takes, the present one first: every study compares with things as they are.
+ * A message where what was typed makes no sense.
+ */
+export function sweepValues(varied: Varied): number[] | { problem: string } {
+  const name = attributeLabel(varied.attribute);
+  let values: number[];
+  if (varied.mode === "values") {
+    const parts = varied.text.split(/[,;\s]+/).filter((p) => p !== "");
+    if (parts.length === 0) return { problem: `${name}: no values are given` };
+    values = parts.map(number);
+    const wrong = parts.find((_, i) => !Number.isFinite(values[i]));
+    if (wrong !== undefined) return { problem: `${name}: “${wrong}” is no number` };
+  } else {
+    const [low, high, steps] = [number(varied.low), number(varied.high), number(varied.steps)];
+    if (!Number.isFinite(low) || !Number.isFinite(high) || low >= high) return { problem: `${name}: the lowest value must be below the highest` };
+    if (!Number.isInteger(steps) || steps < 2 || steps > MOST_VALUES) return { problem: `${name}: 2 to ${MOST_VALUES} values are possible` };
+    values = Array.from({ length: steps }, (_, i) => Number((low + ((high - low) * i) / (steps - 1)).toPrecision(12)));
+    if (WHOLE.test(varied.type)) values = values.map(Math.round);
+  }
+  if (WHOLE.test(varied.type) && values.some((v) => !Number.isInteger(v))) return { problem: `${name} takes whole numbers` };
+  if (varied.current !== null) values = [varied.current, ...values];
+  return [...new Set(values)];
+}
+
+/** Lowest and highest end of the intervals of a figure over the points; null where nothing is known. */
+export function reach(figures: (StudyFigure | undefined)[]): [number, number] | null {
+  const ends = figures.flatMap((f) => (f && f.mean !== null ? [f.mean - (f.half_width ?? 0), f.mean + (f.half_width ?? 0)] : []));
+  return ends.length ? [Math.min(...ends), Math.max(...ends)] : null;
+}
+
+const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
+
+/** What a point differs by from what it is compared with; undefined for the baseline itself. */
+export function differenceOf(document: StudyDocument, point: { scenario: string; parameters: Record<string, unknown> }) {
+  return document.summary?.comparisons.find((c) => c.scenario === point.scenario && same(c.parameters, point.parameters));
+}
+
+/** Utilisation of every station at a point, by prim path. */
+export function utilisation(kpis: Record<string, StudyFigure>): Map<string, number> {
+  const out = new Map<string, number>();
+  for (const [name, figure] of Object.entries(kpis)) {
+    if (name.startsWith("/") && name.endsWith(":utilisation") && figure.mean !== null) out.set(name.slice(0, -":utilisation".length), figure.mean);
+  }
+  return out;
+}
+
+export class Studies {
+  list = $state.raw<StudyEntry[]>([]);
+  /** The study that is shown; null: a new one is being made. */
+  shown = $state<string | null>(null);
+  document = $state.raw<StudyDocument | null>(null);
+  varied = $state<Varied[]>([]);
+  name = $state("");
+  horizon = $state("8 h");
+  warmup = $state("1 h");
+  replications = $state("32");
+  busy = $state(false);
+
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private watched = false;
+
+  constructor(private readonly problem: (text: string) => void) {}
+
+  /** Add a property to what the next study varies, or take it away. */
+  vary(path: string, property: string, type: string, value: unknown): void {
+    const attribute = `${path}.${property}`;
+    if (this.varied.some((v) => v.attribute === attribute)) {
+      this.varied = this.varied.filter((v) => v.attribute !== attribute);
+      return;
+    }
+    const current = typeof value === "number" ? value : null;
+    const around = current ? [current / 2, current * 2] : [1, 2];
+    const tidy = (v: number) => String(WHOLE.test(type) ? Math.max(1, Math.round(v)) : Number(v.toPrecision(3)));
+    this.varied = [...this.varied, { attribute, type, current, mode: "values", text: around.map(tidy).join(", "), low: tidy(around[0]), high: tidy(around[1]), steps: "5" }];
+    this.shown = null;
+  }
+
+  isVaried(path: string, property: string): boolean {
+    return this.varied.some((v) => v.attribute === `${path}.${property}`);
+  }
+
+  /** Values by attribute, or what is wrong. */
+  sweep(): Record<string, number[]> | { problem: string } {
+    const out: Record<string, number[]> = {};
+    for (const varied of this.varied) {
+      const values = sweepValues(varied);
+      if (!Array.isArray(values)) return values;
+      out[varied.attribute] = values;
+    }
+    return out;
+  }
+
+  async run(): Promise<void> {
+    const sweep = this.sweep();
+    if ("problem" in sweep && typeof sweep.problem === "string") return this.problem(sweep.problem);
+    const replications = number(this.replications);
+    const name = this.name.trim() || (this.varied.length ? this.varied.map((v) => attributeLabel(v.attribute)).join(", ") : "As it is");
+    await this.act(async () => {
+      const { id } = await addStudy({
+        name: name.slice(0, 80),
+        sweep: sweep as Record<string, number[]>,
+        run: { horizon: this.horizon, warmup: this.warmup, seed: 1 },
+        replications,
+        kpis: ["throughput", "wip", "lead_time", "energy_per_item"],
+      });
+      this.shown = id;
+      this.name = "";
+    });
+  }
+
+  again = (id: string) => this.act(() => runStudyAgain(id));
+
+  stop = (id: string) =>
+    this.act(async () => {
+      const { state } = await deleteStudy(id);
+      if (state === "removed" && this.shown === id) {
+        this.shown = null;
+        this.document = null;
+      }
+    });
+
+  private async act(work: () => Promise<unknown>): Promise<void> {
+    this.busy = true;
+    try {
+      await work();
+    } catch (error) {
+      this.problem(error instanceof Error ? error.message : String(error));
+    }
+    this.busy = false;
+    await this.refresh();
+  }
+
+  show(id: string | null): void {
+    this.shown = id;
+    if (id !== this.document?.id) this.document = null;
+    void this.refresh();
+  }
+
+  /** Follow what runs for as long as the panel is open. */
+  watch(): () => void {
+    this.watched = true;
+    void this.refresh();
+    return () => {
+      this.watched = false;
+      clearTimeout(this.timer);
+    };
+  }
+
+  private async refresh(): Promise<void> {
+    clearTimeout(this.timer);
+    try {
+      this.list = await getStudies();
+      if (this.shown) {
+        const id = this.shown;
+        const document = await getStudy(id);
+        if (this.shown === id) this.document = document;
+      }
+    } catch (error) {
+      this.problem(`The studies cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+      return;
+    }
+    const going = this.list.some((s) => s.state === "queued" || s.state === "running");
+    if (this.watched && going) this.timer = setTimeout(() => void this.refresh(), POLL_MS);
+  }
+}

@@ -1,0 +1,46 @@
+import { describe, expect, it } from "vitest";
+import { attributeLabel, reach, sweepValues, utilisation, type Varied } from "../src/state/studies.svelte";
+
+const varied = (v: Partial<Varied>): Varied => ({
+  attribute: "/World/Line/Spiral.twin:buffer:capacity",
+  type: "int",
+  current: 8,
+  mode: "values",
+  text: "",
+  low: "",
+  high: "",
+  steps: "",
+  ...v,
+});
+
+describe("sweepValues", () => {
+  it("puts what is now first and says nothing twice", () => {
+    expect(sweepValues(varied({ text: "2, 4, 8; 16" }))).toEqual([8, 2, 4, 16]);
+  });
+  it("spreads a range evenly, in whole numbers where the type asks for them", () => {
+    expect(sweepValues(varied({ mode: "range", low: "2", high: "9", steps: "3", current: null }))).toEqual([2, 6, 9]);
+    expect(sweepValues(varied({ mode: "range", low: "0.1", high: "0.5", steps: "5", type: "double", current: 0.3 }))).toEqual([0.3, 0.1, 0.2, 0.4, 0.5]);
+  });
+  it("says what is wrong, by the name that a person knows", () => {
+    expect(sweepValues(varied({ text: "2, x" }))).toEqual({ problem: "Spiral capacity: “x” is no number" });
+    expect(sweepValues(varied({ text: "2.5" }))).toEqual({ problem: "Spiral capacity takes whole numbers" });
+    expect(sweepValues(varied({ text: " " }))).toHaveProperty("problem");
+    expect(sweepValues(varied({ mode: "range", low: "9", high: "2", steps: "3" }))).toHaveProperty("problem");
+    expect(sweepValues(varied({ mode: "range", low: "1", high: "2", steps: "9999" }))).toHaveProperty("problem");
+  });
+});
+
+describe("results", () => {
+  it("reaches over the ends of all intervals", () => {
+    const f = (mean: number | null, half_width: number | null) => ({ mean, half_width, unit: "1" });
+    expect(reach([f(10, 1), f(20, 5), undefined, f(null, null), f(5, null)])).toEqual([5, 25]);
+    expect(reach([f(null, null)])).toBeNull();
+  });
+  it("takes utilisation of stations from the figures of a point", () => {
+    const kpis = { throughput: { mean: 1, half_width: 0, unit: "1/h" }, "/L/M1:utilisation": { mean: 0.7, half_width: 0, unit: "1" }, "/L/M1:blocked": { mean: 0.1, half_width: 0, unit: "1" } };
+    expect([...utilisation(kpis)]).toEqual([["/L/M1", 0.7]]);
+  });
+  it("names attributes shortly", () => {
+    expect(attributeLabel("/World/Line/Palletiser.twin:station:cycleTime:mode")).toBe("Palletiser cycle time mode");
+  });
+});

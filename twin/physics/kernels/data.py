@@ -114,6 +114,7 @@ class JointTables:
     upper: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
     locks_slide: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # some translation is locked
     locks_turn: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    bounded: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # it has a limit, a distance or a cone
     driven: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [J,6] 0 no, 1 by forces, 2 by accelerations
     stiffness: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N/m, N m/rad
     damping: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N s/m, N m s/rad

@@ -300,7 +300,7 @@ def settle_or_drop(b: Bodies, k: Work, w: int, i: int):
         b.linear_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
         b.angular_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
         b.generation[w, i] = b.generation[w, i] + 1
-        wp.atomic_add(k.invalid, w, 1)
+        k.invalid[w, i] = k.invalid[w, i] + 1
 
 
 @wp.func

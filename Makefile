@@ -42,6 +42,7 @@ test: build ## every test, browser tests included
 	@sh .ci/system-packages.sh
 	$(PY) -m twin.cli.warm
 	cd web_viewer && npm test --silent
+	cd tests/connectors/peers && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	$(PY) -m pytest -q
 
 check: build ## lint, types, architecture contracts

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from twin.core.clock import now_ns
 from twin.core.errors import InputError, WorkError
 from twin.core.samples import BAD_NO_COMMUNICATION, GOOD, UNCERTAIN_LAST_USABLE, Sample, SignalKey
-from twin.history import Historian
+from twin.history import Historian, Recording
 
 KEY = SignalKey("/World/Line/Sealer", "temperature")
 T0 = 1_700_000_000_000_000_000
@@ -185,7 +186,7 @@ def test_overflow_is_counted_and_named(tmp_path):
 _CRASHING = """
 import os, sys
 from twin.core.samples import GOOD, Sample, SignalKey
-from twin.history import Historian
+from twin.history import Historian, Recording
 historian = Historian(sys.argv[1], seal_rows=300)
 key = SignalKey("/World/Line/Sealer", "temperature")
 n = 0
@@ -261,9 +262,47 @@ def test_retention_by_size_deletes_the_oldest(tmp_path):
     historian.close()
 
 
+def test_regular_data_needs_less_than_six_bytes_a_sample(tmp_path):
+    rng = np.random.default_rng(2)
+    time = np.arange(20_000)
+    value = np.round(180.0 + 5.0 * np.sin(time / 700.0) + rng.normal(0.0, 0.05, len(time)), 1)
+    historian = Historian(tmp_path / "h.db", seal_rows=4000)
+    stamps = (T0 + time * (SECOND // 10)).tolist()
+    delays = rng.integers(1_000_000, 4_000_000, len(time)).tolist()
+    rows = zip(stamps, value.tolist(), delays, strict=True)
+    historian.append([Sample(KEY, v, GOOD, t, None, t + delay) for t, v, delay in rows])
+    historian.close()
+    with closing(sqlite3.connect(tmp_path / "h.db")) as db:
+        count, size = db.execute("SELECT sum(count), sum(length(data)) FROM chunk").fetchone()
+    assert count == 20_000
+    assert size / count < 6.0
+
+
+def test_a_recording_is_read_while_it_is_written_and_never_changed(tmp_path):
+    historian = Historian(tmp_path / "h.db", seal_rows=100)
+    historian.declare(KEY, "Cel")
+    historian.append([sample(i) for i in range(250)])
+    historian.flush()
+    recording = Recording(tmp_path / "h.db")
+    assert [s.value for s in recording.samples(KEY, 0, 2**62)] == list(range(250))
+    historian.append([sample(250)])
+    historian.flush()
+    assert recording.read_latest(KEY, 2**62).value == 250.0
+    assert recording.units() == {KEY: "Cel"}
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        recording._connection.execute("DELETE FROM tail")
+    recording.close()
+    historian.close()
+    for wrong in (tmp_path / "none.db", tmp_path):
+        with pytest.raises(InputError, match="no such file"):
+            Recording(wrong)
+
+
 def test_a_file_that_is_no_history_is_refused_by_name(tmp_path):
     path: Path = tmp_path / "notes.txt"
     path.write_text("these are notes, " * 100)
     with pytest.raises(InputError, match=r"notes\.txt"):
         Historian(path)
+    with pytest.raises(InputError, match=r"notes\.txt"):
+        Recording(path)
     assert path.read_text().startswith("these are notes")

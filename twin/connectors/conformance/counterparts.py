@@ -247,7 +247,11 @@ class MqttBroker(Counterpart):
             self._process = None
 
     def emit(self, value: int) -> None:
-        self._client.publish(TOPIC, json.dumps({"v": value, "t": now_ns()}), qos=1)
+        self.publish(TOPIC, json.dumps({"v": value, "t": now_ns()}).encode())
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Hand a message of QoS 1 to the client, which sends it as soon as the broker permits."""
+        self._client.publish(topic, payload, qos=1)
 
 
 class SparkplugNode(MqttBroker):

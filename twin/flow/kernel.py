@@ -222,13 +222,15 @@ def settle(t: FlowTables, s: FlowState, r: Random, w: int) -> int:
         best = int(0)
         k = s.todo[w, 0]
         since = s.slot[w, k].ready
-        for j in range(1, listed):
+        j = int(1)
+        while j < listed:
             other = s.todo[w, j]
             ready = s.slot[w, other].ready
             if ready < since or (ready == since and other < k):
                 best = j
                 k = other
                 since = ready
+            j += 1
         listed -= 1
         s.rep[w].todo = listed
         s.todo[w, best] = s.todo[w, listed]
@@ -356,11 +358,13 @@ def next_clock(t: FlowTables, s: FlowState, w: int) -> int:
     """The clock that is due next: the earliest, and of several the first; -1 when nothing is."""
     due = NEVER_US
     clock = int(-1)
-    for c in range(t.clocks):
+    c = int(0)
+    while c < t.clocks:
         at = s.due[w, c]
         if at < due:
             due = at
             clock = c
+        c += 1
     return clock
 
 
@@ -410,9 +414,10 @@ def advance(
 
 @wp.kernel
 def forget_warm_up(
+    # model
     t: FlowTables,
+    # state in/out
     s: FlowState,
-    r: Random,
 ):
     """Statistics of the horizon begin here; the line goes on as it is."""
     w = wp.tid()

@@ -52,11 +52,12 @@ def look_at(s: FlowState, w: int, k: int):
 @wp.func
 def offer_room(t: FlowTables, s: FlowState, w: int, n: int):
     """Node ``n`` may have room again: look at all that wait ahead of it."""
-    for u in range(t.node[n].up_begin, t.node[n].up_end):
-        m = t.up[u]
-        for k in range(t.node[m].slot_begin, t.node[m].slot_end):
-            if s.slot[w, k].ready >= ZERO:
-                look_at(s, w, k)
+    u = t.node[n].up_begin
+    while u < t.node[n].up_end:
+        k = t.up[u]
+        if s.slot[w, k].ready >= ZERO:
+            look_at(s, w, k)
+        u += 1
 
 
 @wp.func
@@ -150,10 +151,9 @@ def goal_of(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> i
     item = s.slot[w, k].head
     c = s.slot[w, k].goal
     if c < 0:
-        begin = t.node[n].next_begin
-        if begin == t.node[n].next_end:
+        c = t.node[n].first
+        if c < 0:
             return -1
-        c = t.next[begin]
         if t.node[n].rework >= 0:
             if s.item[w, item].defective != 0:
                 c = t.node[n].rework

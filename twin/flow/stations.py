@@ -135,7 +135,7 @@ def set_up_and_work(t: FlowTables, s: FlowState, w: int, k: int, n: int):
     type = t.prototype_type[s.item[w, s.slot[w, k].head].prototype]
     last = s.node[w, n].last_type
     s.node[w, n].last_type = type
-    if last >= 0 and last != type:
+    if last >= 0 and last != type and t.node[n].setup != 0:  # row 0 is none
         s.slot[w, k].state = SETUP
         want(s, w, k, SET_UP)
     else:

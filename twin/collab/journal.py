@@ -86,6 +86,7 @@ class Journal:
     def __init__(self, project: Path) -> None:
         self.project = project
         project.mkdir(parents=True, exist_ok=True)
+        self._together = False
         self._lock = os.open(project / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,12 +152,16 @@ class Journal:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """All writes inside reach the disk, or none.
+        """All writes inside reach the disk, or none, with one wait for the disk. May be nested: the outermost one counts.
 
         Raises:
             WorkError: They could not be written.
         """
+        if self._together:
+            yield
+            return
         self.write("begin immediate")
+        self._together = True
         try:
             yield
             self.write("commit")
@@ -164,6 +169,8 @@ class Journal:
             if self._db.in_transaction:
                 self._db.execute("rollback")
             raise
+        finally:
+            self._together = False
 
     # ---- operations
 

@@ -23,7 +23,8 @@ from twin.protocol.messages import Op
 from twin.scene import find_asset_root, open_stage
 from twin.scene.edits import Applied, apply_txn, difference, layer_from_text, layer_to_text, make_edit_layer
 
-CHECKPOINT_EVERY = 200
+CHECKPOINT_EVERY = 1000
+"""Recovery replays at most this many transactions."""
 MAX_OPS = 5000
 """Operations in one transaction."""
 MAX_LABEL = 200

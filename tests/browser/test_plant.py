@@ -110,3 +110,11 @@ def test_machine_temperature_from_broker_to_browser(serve, person, until, broker
     last = (rows[-1][1] - 32.0) / 1.8
     until(lambda: f"{last:.2f}" in shown.inner_text(), what="the newest value in the property panel")
     assert "°C" in shown.inner_text()
+
+    page.get_by_test_id("tab-figures").click()
+    page.get_by_test_id("range-All").click()
+    chart = page.locator(f'[data-testid="chart"][data-signal="{SEALER}:temperature"]')
+    until(lambda: int(chart.get_attribute("data-points") or 0) > 200, 60.0, "the whole trace in the chart")
+    chart.get_by_test_id("enlarge").click()
+    large = page.get_by_test_id("chart-large")
+    until(lambda: int(large.get_attribute("data-points") or 0) > 1000, 60.0, "the trace in the large chart")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,13 +17,14 @@ from twin.collab.journal import Entry, Journal, Refusal
 from twin.collab.undo import WINDOW, UndoStacks
 from twin.core import log
 from twin.core.clock import now_ns
-from twin.core.errors import Rejected
+from twin.core.errors import Rejected, WorkError
 from twin.core.findings import Finding, Findings
 from twin.protocol.messages import Op
 from twin.scene import find_asset_root, open_stage
 from twin.scene.edits import Applied, apply_txn, difference, layer_from_text, layer_to_text, make_edit_layer
 
-CHECKPOINT_EVERY = 200
+CHECKPOINT_EVERY = 1000
+"""Recovery replays at most this many transactions."""
 MAX_OPS = 5000
 """Operations in one transaction."""
 MAX_LABEL = 200
@@ -74,6 +76,7 @@ class Document:
         self._log = log.get("document")
         self._recent: deque[tuple[int, list[str], list[str]]] = deque(maxlen=RESUME_WINDOW)
         self._stacks = UndoStacks()
+        self._group: list[list[Op]] = []
         self.guard: Callable[[Op], None] = lambda op: None
         self.read_only = ""
         self._base = self._base_hashes()
@@ -262,6 +265,7 @@ class Document:
             self._seq + 1, session, opid, user, todo.label, now_ns(), todo.kind, target, todo.txn, done.inverse, todo.skipped
         )
         self._written(lambda: self.journal.append(entry), lambda: self._take_back(done.inverse))
+        self._group.append(done.inverse)
         self._seq = entry.seq
         self._recent.append((entry.seq, done.changed, done.resync))
         self._stacks.note(entry)
@@ -269,15 +273,40 @@ class Document:
             self._written(lambda: self.journal.checkpoint(self._seq, layer_to_text(self.layer)))
         return Outcome(entry, None, done.changed, done.resync)
 
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        """Edits inside are committed together: nothing may be acknowledged before this ends.
+
+        Raises:
+            WorkError: The commit failed; all of them have been taken back.
+        """
+        before, self._group = self._seq, []
+        try:
+            with self.journal.together():
+                yield
+        except WorkError as error:
+            for inverse in reversed(self._group):
+                self._take_back(inverse)
+            self._seq = before
+            while self._recent and self._recent[-1][0] > before:
+                self._recent.pop()
+            self._close_for_edits(error)
+            raise
+        finally:
+            self._group = []
+
     def _written(self, write: Callable[[], object], otherwise: Callable[[], None] = lambda: None) -> None:
         """Do a write; when it fails, nothing is accepted any more."""
         try:
             write()
-        except Exception as error:
+        except WorkError as error:
             otherwise()
-            self.read_only = "the journal cannot be written: edits are refused until the server has been restarted"
-            self._log.error("journal cannot be written; the document is read-only now", error=str(error))
+            self._close_for_edits(error)
             raise
+
+    def _close_for_edits(self, error: WorkError) -> None:
+        self.read_only = "the journal cannot be written: edits are refused until the server has been restarted"
+        self._log.error("journal cannot be written; the document is read-only now", error=str(error))
 
     def _take_back(self, inverse: list[Op]) -> None:
         """Memory must not be ahead of the disk."""

@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import InputError, WorkError
 from twin.protocol.messages import Op
@@ -40,6 +42,7 @@ create table if not exists versions (
     hash text not null, time_ns integer not null);
 """
 FORMAT = 1
+FOLD_EVERY = 500
 REFUSALS_KEPT = 20_000
 """Older refusals are forgotten: their senders have long been answered."""
 
@@ -86,6 +89,9 @@ class Journal:
     def __init__(self, project: Path) -> None:
         self.project = project
         project.mkdir(parents=True, exist_ok=True)
+        self._together = self._closing = False
+        self._grown = threading.Event()
+        self._folder: threading.Thread | None = None
         self._lock = os.open(project / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,6 +102,7 @@ class Journal:
         try:
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
+            self._db.execute("pragma wal_autocheckpoint = 0")  # _fold does it, beside the edits
             self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
             self.close()
@@ -105,12 +112,32 @@ class Journal:
             self.close()
             raise InputError(f"the journal was written by a newer Twin (format {found})", file=project / "journal.db")
         self.set_meta("format", str(FORMAT))
+        self._folder = threading.Thread(target=self._fold, name="twin-journal", daemon=True)
+        self._folder.start()
         if self.meta("epoch") is None:
             self.set_meta("epoch", secrets.token_hex(8))
 
     def close(self) -> None:
+        """Let go of the project."""
+        self._closing = True
+        self._grown.set()
+        if self._folder is not None:
+            self._folder.join()
         self._db.close()
         os.close(self._lock)
+
+    def _fold(self) -> None:
+        """Thread: move what the write-ahead log holds into the database, so that no edit has to wait for that."""
+        database = sqlite3.connect(self.project / "journal.db")
+        try:
+            while self._grown.wait() and not self._closing:
+                self._grown.clear()
+                database.execute("pragma wal_checkpoint(passive)").fetchall()
+        except sqlite3.Error as error:
+            # nothing is lost: the log only grows, and closing folds it
+            log.get("journal").warning("the journal's log cannot be folded", error=str(error))
+        finally:
+            database.close()
 
     # ---- facts
 
@@ -151,12 +178,16 @@ class Journal:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """All writes inside reach the disk, or none.
+        """All writes inside reach the disk, or none, with one wait for the disk. May be nested: the outermost one counts.
 
         Raises:
             WorkError: They could not be written.
         """
+        if self._together:
+            yield
+            return
         self.write("begin immediate")
+        self._together = True
         try:
             yield
             self.write("commit")
@@ -164,6 +195,8 @@ class Journal:
             if self._db.in_transaction:
                 self._db.execute("rollback")
             raise
+        finally:
+            self._together = False
 
     # ---- operations
 
@@ -178,6 +211,8 @@ class Journal:
             msgspec.msgpack.encode(entry.txn), msgspec.msgpack.encode(entry.inverse), msgspec.msgpack.encode(entry.skipped),
         )  # fmt: skip
         self.write("insert into ops values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        if entry.seq % FOLD_EVERY == 0:
+            self._grown.set()
 
     def refuse(self, session: str, opid: int, refusal: Refusal) -> None:
         """Remember a refusal.

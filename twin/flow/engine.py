@@ -14,7 +14,7 @@ import warp as wp
 from twin.core.errors import InputError, WorkError
 from twin.core.findings import Finding
 from twin.flow import kernel, places
-from twin.flow.line import Random, line_of
+from twin.flow.places import Random
 from twin.flow.result import FlowResult, histogram_quantile
 from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, allocate_state, bytes_per_replication
 from twin.flow.tables import MAX_JOINS, UNLIMITED_ITEMS, upload_tables, upstream
@@ -231,16 +231,14 @@ class _Run:
         random.table = self.distributions
         random.seed = self.seed
         random.first_replication = self.first_replication + at
-        line = line_of(tables, state, random, self.device)
-        wp.launch(kernel.begin_line, count, [line], device=self.device)
         ends = [self.warmup_us] if self.warmup_us else []
         ends += [self.warmup_us + (self.total_us - self.warmup_us) * (i + 1) // SLICES for i in range(SLICES)]
         for end in ends:
             if self.stop.is_set() or (self.cancel is not None and self.cancel.is_set()):
                 raise Cancelled("cancelled")
-            wp.launch(kernel.advance, count, [line, end], device=self.device)
+            wp.launch(kernel.advance, count, [tables, random, end, int(end == ends[0]), state], device=self.device)
             if end == self.warmup_us:
-                wp.launch(kernel.forget_warm_up, count, [line], device=self.device)
+                wp.launch(kernel.forget_warm_up, count, [tables, state], device=self.device)
             if self.device.is_cuda:
                 wp.synchronize_device(self.device)
             told(count / len(ends))

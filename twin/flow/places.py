@@ -19,9 +19,12 @@ import math
 
 import warp as wp
 
-from twin.flow.line import Line
-from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S
+from twin.flow import state
+from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, FlowState
+from twin.flow.tables import FlowTables
+from twin.process import draws
 from twin.process.draws import sample_us, uniform
+from twin.process.tables import DistributionArrays
 
 SOURCE = wp.constant(0)
 STATION = wp.constant(1)
@@ -63,42 +66,63 @@ LONG_AGO = wp.constant(wp.int64(-(1 << 60)))
 ZERO = wp.constant(wp.int64(0))
 ONE = wp.constant(wp.int64(1))
 
+ARRIVAL = wp.constant(draws.INTERARRIVAL)
+CYCLE = wp.constant(draws.CYCLE)
+FAILURE = wp.constant(draws.FAILURE)
+REPAIR = wp.constant(draws.REPAIR)
+SET_UP = wp.constant(draws.SETUP)
+ROUTE = wp.constant(draws.ROUTE)
+SCRAP = wp.constant(draws.SCRAP)
+ITEM_TYPE = wp.constant(draws.ITEM_TYPE)
+PURPOSES = wp.constant(state.PURPOSES)
+
 _LOG_MIN = wp.constant(wp.float64(math.log(LEAD_MIN_S * 1e6)))
 _BIN_WIDTH = wp.constant(wp.float64((math.log(LEAD_MAX_S) - math.log(LEAD_MIN_S)) / LEAD_BINS))
 BINS = wp.constant(LEAD_BINS)
 
 
+@wp.struct
+class Random:
+    """Distributions and the key of their draws."""
+
+    table: DistributionArrays
+    seed: wp.uint32
+    first_replication: wp.uint32
+
+
 @wp.func
-def next_ordinal(g: Line, w: int, n: int, purpose: int) -> wp.int64:
-    s = g[0].state
+def next_ordinal(s: FlowState, w: int, n: int, purpose: int) -> wp.int64:
     ordinal = s.ordinal[w, n, purpose]
     s.ordinal[w, n, purpose] = ordinal + ONE
     return ordinal
 
 
 @wp.func
-def draw_us(g: Line, w: int, n: int, row: int, purpose: int) -> wp.int64:
-    t = g[0].tables
-    r = g[0].random
+def want(s: FlowState, w: int, index: int, purpose: int):
+    """A duration is to be drawn for slot ``index`` (CYCLE, SETUP, ARRIVAL) or node ``index`` (FAILURE, REPAIR)."""
+    count = s.rep[w].wanted
+    s.wanted[w, count] = index * PURPOSES + purpose
+    s.rep[w].wanted = count + 1
+
+
+@wp.func
+def draw_us(t: FlowTables, s: FlowState, r: Random, w: int, n: int, row: int, purpose: int) -> wp.int64:
     return sample_us(
-        r.table, row, r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, next_ordinal(g, w, n, purpose), purpose
+        r.table, row, r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, next_ordinal(s, w, n, purpose), purpose
     )
 
 
 @wp.func
-def draw_uniform(g: Line, w: int, n: int, purpose: int) -> wp.float64:
-    t = g[0].tables
-    r = g[0].random
-    return uniform(r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, next_ordinal(g, w, n, purpose), purpose)
+def draw_uniform(t: FlowTables, s: FlowState, r: Random, w: int, n: int, purpose: int) -> wp.float64:
+    return uniform(r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, next_ordinal(s, w, n, purpose), purpose)
 
 
 # ---- statistics
 
 
 @wp.func
-def book(g: Line, w: int, n: int, k: int, state: int):
+def book(s: FlowState, w: int, n: int, k: int, state: int):
     """From now on slot ``k`` of node ``n`` counts as ``state``."""
-    s = g[0].state
     before = s.slot[w, k].booked
     if before != state:
         now = s.rep[w].now
@@ -108,9 +132,8 @@ def book(g: Line, w: int, n: int, k: int, state: int):
 
 
 @wp.func
-def book_server(g: Line, w: int, n: int, k: int):
+def book_server(s: FlowState, w: int, n: int, k: int):
     """What a server counts as follows from its state and why its station stands."""
-    s = g[0].state
     halts = s.node[w, n].halts
     state = s.slot[w, k].state
     share = S_STARVED
@@ -129,14 +152,12 @@ def book_server(g: Line, w: int, n: int, k: int):
             share = S_DOWN
         elif state == WORKING or state == SETUP:
             share = S_WAITING_CREW
-    book(g, w, n, k, share)
+    book(s, w, n, k, share)
 
 
 @wp.func
-def book_place(g: Line, w: int, n: int, k: int):
+def book_place(t: FlowTables, s: FlowState, w: int, n: int, k: int):
     """The same for a source, a buffer or a conveyor, which have one slot."""
-    t = g[0].tables
-    s = g[0].state
     kind = t.node[n].kind
     share = S_WORKING
     if kind == SOURCE:
@@ -153,14 +174,12 @@ def book_place(g: Line, w: int, n: int, k: int):
         share = S_BLOCKED
     if (s.node[w, n].halts & HALT_OFF) != 0:
         share = S_OFF
-    book(g, w, n, k, share)
+    book(s, w, n, k, share)
 
 
 @wp.func
-def count_pieces(g: Line, w: int, change: int):
+def count_pieces(t: FlowTables, s: FlowState, w: int, change: int):
     """``change`` pieces more are inside from now on."""
-    t = g[0].tables
-    s = g[0].state
     now = s.rep[w].now
     bin = s.rep[w].bin
     if now >= s.rep[w].bin_end and bin < t.intervals - 1:
@@ -174,16 +193,14 @@ def count_pieces(g: Line, w: int, change: int):
 
 
 @wp.func
-def count_level(g: Line, w: int, n: int, change: int):
+def count_level(s: FlowState, w: int, n: int, change: int):
     """``change`` items more are in node ``n`` from now on."""
-    s = g[0].state
     s.node[w, n].level = s.node[w, n].level + change
     s.node[w, n].level_us = s.node[w, n].level_us - wp.int64(change) * s.rep[w].now
 
 
 @wp.func
-def count_lead(g: Line, w: int, item: int):
-    s = g[0].state
+def count_lead(s: FlowState, w: int, item: int):
     lead = s.rep[w].now - s.item[w, item].born
     s.rep[w].lead_us = s.rep[w].lead_us + lead
     bin = int((wp.log(wp.float64(wp.max(lead, ONE))) - _LOG_MIN) / _BIN_WIDTH)
@@ -195,9 +212,8 @@ def count_lead(g: Line, w: int, item: int):
 
 
 @wp.func
-def new_item(g: Line, w: int, prototype: int) -> int:
+def new_item(s: FlowState, w: int, prototype: int) -> int:
     """A place in the pool, -1 (and the flag) when it is used up."""
-    s = g[0].state
     item = s.rep[w].free_item
     if item < 0:
         s.rep[w].flags = s.rep[w].flags | OVERFLOW
@@ -212,26 +228,23 @@ def new_item(g: Line, w: int, prototype: int) -> int:
 
 
 @wp.func
-def free_item(g: Line, w: int, item: int):
-    s = g[0].state
+def free_item(s: FlowState, w: int, item: int):
     s.item[w, item].next = s.rep[w].free_item
     s.rep[w].free_item = item
 
 
 @wp.func
-def free_with_children(g: Line, w: int, item: int):
-    s = g[0].state
+def free_with_children(s: FlowState, w: int, item: int):
     child = s.item[w, item].child
     while child >= 0:
         following = s.item[w, child].next
-        free_item(g, w, child)
+        free_item(s, w, child)
         child = following
-    free_item(g, w, item)
+    free_item(s, w, item)
 
 
 @wp.func
-def push_back(g: Line, w: int, k: int, item: int):
-    s = g[0].state
+def push_back(s: FlowState, w: int, k: int, item: int):
     s.item[w, item].next = -1
     count = s.slot[w, k].count
     if count == 0:
@@ -243,8 +256,7 @@ def push_back(g: Line, w: int, k: int, item: int):
 
 
 @wp.func
-def push_front(g: Line, w: int, k: int, item: int):
-    s = g[0].state
+def push_front(s: FlowState, w: int, k: int, item: int):
     s.item[w, item].next = s.slot[w, k].head
     if s.slot[w, k].count == 0:
         s.slot[w, k].tail = item
@@ -254,8 +266,7 @@ def push_front(g: Line, w: int, k: int, item: int):
 
 
 @wp.func
-def pop(g: Line, w: int, k: int) -> int:
-    s = g[0].state
+def pop(s: FlowState, w: int, k: int) -> int:
     item = s.slot[w, k].head
     s.slot[w, k].head = s.item[w, item].next
     s.slot[w, k].count = s.slot[w, k].count - 1
@@ -267,19 +278,16 @@ def pop(g: Line, w: int, k: int) -> int:
 
 
 @wp.func
-def belt_time(g: Line, w: int, n: int) -> wp.int64:
+def belt_time(s: FlowState, w: int, n: int) -> wp.int64:
     """Time on the belt's own clock, which stands with it."""
-    s = g[0].state
     if s.node[w, n].halts != 0:
         return s.node[w, n].halted_at
     return s.rep[w].now - s.node[w, n].stopped
 
 
 @wp.func
-def gap_us(g: Line, w: int, n: int, ahead: int, behind: int) -> wp.int64:
+def gap_us(t: FlowTables, s: FlowState, w: int, n: int, ahead: int, behind: int) -> wp.int64:
     """Least distance between the centres of two items [us of travel], at most the belt's length."""
-    t = g[0].tables
-    s = g[0].state
     gap = t.node[n].pitch_us
     if gap <= ZERO:
         both = t.prototype_length[s.item[w, ahead].prototype] + t.prototype_length[s.item[w, behind].prototype]
@@ -288,16 +296,14 @@ def gap_us(g: Line, w: int, n: int, ahead: int, behind: int) -> wp.int64:
 
 
 @wp.func
-def belt_has_room(g: Line, w: int, n: int, item: int) -> bool:
+def belt_has_room(t: FlowTables, s: FlowState, w: int, n: int, item: int) -> bool:
     """Whether ``item`` may enter conveyor ``n`` now; if not, the node's due time says when to look again, unless the belt
     must move on first."""
-    t = g[0].tables
-    s = g[0].state
     k = t.node[n].slot_begin
     if s.slot[w, k].count == 0:
         return s.node[w, n].halts == 0
     last = s.slot[w, k].tail
-    gap = gap_us(g, w, n, last, item)
+    gap = gap_us(t, s, w, n, last, item)
     coordinate = s.item[w, last].coordinate
     transit = t.node[n].transit_us
     standing = transit
@@ -306,7 +312,7 @@ def belt_has_room(g: Line, w: int, n: int, item: int) -> bool:
     clear = wp.max(s.item[w, last].at, coordinate - transit + s.node[w, n].front) + gap
     if standing < gap:
         return False
-    if clear <= belt_time(g, w, n):
+    if clear <= belt_time(s, w, n):
         return (s.node[w, n].halts & HALT_OFF) == 0
     if s.node[w, n].halts == 0:
         c = t.node[n].clock
@@ -315,19 +321,15 @@ def belt_has_room(g: Line, w: int, n: int, item: int) -> bool:
 
 
 @wp.func
-def expect_head(g: Line, w: int, n: int, k: int):
+def expect_head(t: FlowTables, s: FlowState, w: int, n: int, k: int):
     """When the first item of a belt that runs is at its end."""
-    t = g[0].tables
-    s = g[0].state
     head = s.slot[w, k].head
     arrival = wp.max(s.item[w, head].at + t.node[n].transit_us, s.item[w, head].coordinate + s.node[w, n].front)
     s.due[w, t.slot_clock[k]] = wp.max(s.node[w, n].stopped + arrival, s.rep[w].now)
 
 
 @wp.func
-def stop_belt(g: Line, w: int, n: int, reason: int):
-    t = g[0].tables
-    s = g[0].state
+def stop_belt(t: FlowTables, s: FlowState, w: int, n: int, reason: int):
     k = t.node[n].slot_begin
     if s.node[w, n].halts == 0:
         s.node[w, n].halted_at = s.rep[w].now - s.node[w, n].stopped
@@ -339,44 +341,39 @@ def stop_belt(g: Line, w: int, n: int, reason: int):
 
 
 @wp.func
-def start_belt(g: Line, w: int, n: int, reason: int):
+def start_belt(t: FlowTables, s: FlowState, w: int, n: int, reason: int):
     """One reason to stand is gone."""
-    t = g[0].tables
-    s = g[0].state
     k = t.node[n].slot_begin
     if s.node[w, n].halts == reason:
         s.node[w, n].stopped = s.rep[w].now - s.node[w, n].halted_at
         if s.slot[w, k].count > 0 and s.slot[w, k].ready < ZERO:
             s.node[w, n].halts = 0
-            expect_head(g, w, n, k)
+            expect_head(t, s, w, n, k)
     s.node[w, n].halts = s.node[w, n].halts & ~reason
 
 
 @wp.func
-def enter_belt(g: Line, w: int, n: int, k: int, item: int):
-    s = g[0].state
+def enter_belt(t: FlowTables, s: FlowState, w: int, n: int, k: int, item: int):
     coordinate = s.node[w, n].coordinate
     if s.slot[w, k].count > 0:
-        coordinate = coordinate + gap_us(g, w, n, s.slot[w, k].tail, item)
+        coordinate = coordinate + gap_us(t, s, w, n, s.slot[w, k].tail, item)
     s.node[w, n].coordinate = coordinate
     s.item[w, item].coordinate = coordinate
-    s.item[w, item].at = belt_time(g, w, n)
-    push_back(g, w, k, item)
+    s.item[w, item].at = belt_time(s, w, n)
+    push_back(s, w, k, item)
     if s.slot[w, k].count == 1:
-        expect_head(g, w, n, k)
+        expect_head(t, s, w, n, k)
 
 
 @wp.func
-def leave_belt(g: Line, w: int, n: int, k: int) -> int:
+def leave_belt(t: FlowTables, s: FlowState, w: int, n: int, k: int) -> int:
     """The head leaves: those behind it move on."""
-    t = g[0].tables
-    s = g[0].state
-    item = pop(g, w, k)
+    item = pop(s, w, k)
     s.slot[w, k].ready = wp.int64(-1)
     if t.node[n].accumulating != 0:
-        s.node[w, n].front = wp.max(s.node[w, n].front, belt_time(g, w, n) - s.item[w, item].coordinate)
+        s.node[w, n].front = wp.max(s.node[w, n].front, belt_time(s, w, n) - s.item[w, item].coordinate)
         if s.slot[w, k].count > 0:
-            expect_head(g, w, n, k)
+            expect_head(t, s, w, n, k)
     else:
-        start_belt(g, w, n, HALT_BLOCKED)
+        start_belt(t, s, w, n, HALT_BLOCKED)
     return item

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.flow.line import Line
 from twin.flow.places import (
     BUFFER,
     COLLECTING,
@@ -14,15 +13,20 @@ from twin.flow.places import (
     HALT_OFF,
     IDLE,
     ONE,
+    ROUTE,
     ROUTER,
     SINK,
     STATION,
     ZERO,
+    Random,
     belt_has_room,
     draw_uniform,
 )
+from twin.flow.state import FlowState
+from twin.flow.tables import FlowTables
 from twin.process.rules import (
     BY_TYPE,
+    FIRST,
     PROBABILITY,
     ROUND_ROBIN,
     SHORTEST_QUEUE,
@@ -36,9 +40,8 @@ ROUTER_DEPTH = wp.constant(8)
 
 
 @wp.func
-def look_at(g: Line, w: int, k: int):
+def look_at(s: FlowState, w: int, k: int):
     """Slot ``k`` is worth a look when items are moved next."""
-    s = g[0].state
     if s.slot[w, k].listed == 0:
         s.slot[w, k].listed = 1
         count = s.rep[w].todo
@@ -47,32 +50,28 @@ def look_at(g: Line, w: int, k: int):
 
 
 @wp.func
-def offer_room(g: Line, w: int, n: int):
+def offer_room(t: FlowTables, s: FlowState, w: int, n: int):
     """Node ``n`` may have room again: look at all that wait ahead of it."""
-    t = g[0].tables
-    s = g[0].state
-    for u in range(t.node[n].up_begin, t.node[n].up_end):
-        m = t.up[u]
-        for k in range(t.node[m].slot_begin, t.node[m].slot_end):
-            if s.slot[w, k].ready >= ZERO:
-                look_at(g, w, k)
+    u = t.node[n].up_begin
+    while u < t.node[n].up_end:
+        k = t.up[u]
+        if s.slot[w, k].ready >= ZERO:
+            look_at(s, w, k)
+        u += 1
 
 
 @wp.func
-def look_around(g: Line, w: int, n: int):
+def look_around(t: FlowTables, s: FlowState, w: int, n: int):
     """A node that stood still goes on: it takes and gives again."""
-    t = g[0].tables
-    s = g[0].state
-    offer_room(g, w, n)
+    offer_room(t, s, w, n)
     for k in range(t.node[n].slot_begin, t.node[n].slot_end):
         if s.slot[w, k].ready >= ZERO:
-            look_at(g, w, k)
+            look_at(s, w, k)
 
 
 @wp.func
-def joined_bit(g: Line, c: int, origin: int) -> wp.int64:
+def joined_bit(t: FlowTables, c: int, origin: int) -> wp.int64:
     """The bit of node ``origin`` among those that assembly ``c`` names, 0 when it does not."""
-    t = g[0].tables
     begin = t.node[c].join_begin
     for j in range(begin, t.node[c].join_end):
         if t.join[j] == origin:
@@ -81,10 +80,8 @@ def joined_bit(g: Line, c: int, origin: int) -> wp.int64:
 
 
 @wp.func
-def server_for(g: Line, w: int, c: int, origin: int) -> int:
+def server_for(t: FlowTables, s: FlowState, w: int, c: int, origin: int) -> int:
     """The server of station ``c`` that takes an item from node ``origin``: one that collects already, else an idle one; -1."""
-    t = g[0].tables
-    s = g[0].state
     begin = t.node[c].slot_begin
     end = t.node[c].slot_end
     if end - begin == 1 and t.node[c].batch == 1:
@@ -94,7 +91,7 @@ def server_for(g: Line, w: int, c: int, origin: int) -> int:
     bit = ZERO
     assembly = t.node[c].join_end > t.node[c].join_begin
     if assembly:
-        bit = joined_bit(g, c, origin)
+        bit = joined_bit(t, c, origin)
         if bit == ZERO:
             return -1
     idle = int(-1)
@@ -108,39 +105,23 @@ def server_for(g: Line, w: int, c: int, origin: int) -> int:
 
 
 @wp.func
-def room_in(g: Line, w: int, c: int, item: int, origin: int) -> bool:
+def room_in(t: FlowTables, s: FlowState, w: int, c: int, item: int, origin: int) -> bool:
     """Whether node ``c`` takes the item from node ``origin`` now; a router does when any of its successors may."""
-    t = g[0].tables
-    s = g[0].state
     kind = t.node[c].kind
     if kind == BUFFER:
         return t.node[c].capacity < 0 or s.node[w, c].level < t.node[c].capacity
     if kind == STATION:
         if (s.node[w, c].halts & HALT_OFF) != 0:
             return False
-        return server_for(g, w, c, origin) >= 0
+        return server_for(t, s, w, c, origin) >= 0
     if kind == CONVEYOR:
-        return belt_has_room(g, w, c, item)
+        return belt_has_room(t, s, w, c, item)
     return kind == SINK or kind == ROUTER
 
 
 @wp.func
-def room_behind(g: Line, w: int, c: int, item: int, origin: int) -> bool:
-    """``room_in``, seen through one router."""
-    t = g[0].tables
-    if t.node[c].kind != ROUTER:
-        return room_in(g, w, c, item, origin)
-    for e in range(t.node[c].next_begin, t.node[c].next_end):
-        if room_in(g, w, t.next[e], item, origin):
-            return True
-    return False
-
-
-@wp.func
-def free_space(g: Line, w: int, c: int) -> int:
+def free_space(t: FlowTables, s: FlowState, w: int, c: int) -> int:
     """Free places of a node, for the shortest-queue rule."""
-    t = g[0].tables
-    s = g[0].state
     if t.node[c].kind == BUFFER and t.node[c].capacity >= 0:
         return t.node[c].capacity - s.node[w, c].level
     if t.node[c].kind == STATION:
@@ -149,88 +130,108 @@ def free_space(g: Line, w: int, c: int) -> int:
 
 
 @wp.func
-def route(g: Line, w: int, k: int, item: int, n: int, first: int) -> int:
-    """Where the item goes behind router ``first``, -1 while there is no room. Kept choices stay in the slot's ``goal``."""
-    t = g[0].tables
-    s = g[0].state
-    c = first
-    keep = bool(True)
-    for _ in range(ROUTER_DEPTH):
-        if c >= 0:
-            if t.node[c].kind == ROUTER:
-                begin = t.node[c].next_begin
-                end = t.node[c].next_end
-                rule = t.node[c].rule
-                if begin == end:
-                    c = -1
-                elif choice_is_kept(rule):
-                    if rule == PROBABILITY:
-                        c = t.next[pick_by_weight(t.route_weight, begin, end, draw_uniform(g, w, c, 5))]
-                    elif rule == BY_TYPE:
-                        c = t.next[pick_by_type(t.route_type, begin, end, t.prototype_type[s.item[w, item].prototype])]
-                    else:
-                        c = t.next[pick_by_quality(begin, end, s.item[w, item].defective)]
-                    if keep:
-                        s.slot[w, k].goal = c
-                else:
-                    keep = False
-                    best = int(-1)
-                    space = int(-1)
-                    count = end - begin
-                    start = int(0)
-                    if rule == ROUND_ROBIN:
-                        start = s.node[w, c].round_robin
-                    for j in range(count):
-                        candidate = t.next[begin + (start + j) % count]
-                        if best < 0 or rule == SHORTEST_QUEUE:
-                            if room_behind(g, w, candidate, item, n):
-                                free = free_space(g, w, candidate)
-                                if best < 0 or free > space:
-                                    best = candidate
-                                    space = free
-                    c = best
-    if c >= 0:
-        if t.node[c].kind == ROUTER:
-            return -1
-    return c
+def keep_choice(t: FlowTables, s: FlowState, r: Random, w: int, item: int, c: int) -> int:
+    """The successor of router ``c``, whose rule keeps its choices, that the item takes whether it has room or not."""
+    begin = t.node[c].next_begin
+    end = t.node[c].next_end
+    rule = t.node[c].rule
+    if rule == PROBABILITY:
+        return t.next[pick_by_weight(t.route_weight, begin, end, draw_uniform(t, s, r, w, c, ROUTE))]
+    if rule == BY_TYPE:
+        return t.next[pick_by_type(t.route_type, begin, end, t.prototype_type[s.item[w, item].prototype])]
+    return t.next[pick_by_quality(begin, end, s.item[w, item].defective)]
 
 
 @wp.func
-def goal_of(g: Line, w: int, k: int, n: int) -> int:
-    """Where the first item of slot ``k`` of node ``n`` goes now, -1 while there is no room."""
-    t = g[0].tables
-    s = g[0].state
+def goal_of(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> int:
+    """Where the first item of slot ``k`` of node ``n`` goes now, -1 while there is no room. Kept choices stay in the slot's
+    ``goal``; those that depend on room are taken anew each time."""
     if (s.node[w, n].halts & HALT_OFF) != 0:
         return -1
     item = s.slot[w, k].head
     c = s.slot[w, k].goal
     if c < 0:
-        begin = t.node[n].next_begin
-        if begin == t.node[n].next_end:
+        c = t.node[n].first
+        if c < 0:
             return -1
-        c = t.next[begin]
         if t.node[n].rework >= 0:
             if s.item[w, item].defective != 0:
                 c = t.node[n].rework
-    if t.node[c].kind == ROUTER:
-        c = route(g, w, k, item, n, c)
-        if c < 0:
-            return -1
-    if not room_in(g, w, c, item, n):
-        return -1
-    return c
+    keep = bool(True)
+    depth = int(0)
+    while depth < ROUTER_DEPTH:
+        depth += 1
+        # the candidates: all successors of a router that chooses by room, else the one place that was found
+        begin = int(0)
+        count = int(1)
+        start = int(0)
+        rule = FIRST
+        routed = t.node[c].kind == ROUTER
+        if routed:
+            begin = t.node[c].next_begin
+            count = t.node[c].next_end - begin
+            if count == 0:
+                return -1
+            rule = t.node[c].rule
+            if choice_is_kept(rule):
+                c = keep_choice(t, s, r, w, item, c)
+                if keep:
+                    s.slot[w, k].goal = c
+                count = 0
+            elif rule == ROUND_ROBIN:
+                start = s.node[w, c].round_robin
+        best = int(-1)
+        space = int(-1)
+        j = int(0)
+        while j < count:
+            candidate = c
+            if routed:
+                candidate = t.next[begin + (start + j) % count]
+            j += 1
+            # a router among the candidates has room when any of its successors has
+            inner = int(0)
+            inner_end = int(1)
+            through = t.node[candidate].kind == ROUTER
+            if through:
+                inner = t.node[candidate].next_begin
+                inner_end = t.node[candidate].next_end
+            while inner < inner_end:
+                target = candidate
+                if through:
+                    target = t.next[inner]
+                inner += 1
+                if room_in(t, s, w, target, item, n):
+                    inner = inner_end
+                    free = int(0)
+                    if rule == SHORTEST_QUEUE:
+                        free = free_space(t, s, w, candidate)
+                    if best < 0 or free > space:
+                        best = candidate
+                        space = free
+                    if rule != SHORTEST_QUEUE:
+                        j = count
+        if not routed:
+            return best
+        if count > 0:
+            keep = False
+            if best < 0:
+                return -1
+            c = best
+            if t.node[c].kind != ROUTER:
+                return c
+    return -1
 
 
 @wp.func
-def turn_round_robin(g: Line, w: int, n: int, goal: int):
+def turn_round_robin(t: FlowTables, s: FlowState, w: int, n: int, goal: int):
     """After a move: every round-robin router passed on the way points past the branch that was taken."""
-    t = g[0].tables
-    s = g[0].state
     begin = t.node[n].next_begin
     if begin == t.node[n].next_end:
         return
     c = t.next[begin]
-    for _ in range(ROUTER_DEPTH):
+    depth = int(0)
+    while depth < ROUTER_DEPTH:
+        depth += 1
         if t.node[c].kind == ROUTER:
             first = t.node[c].next_begin
             count = t.node[c].next_end - first

@@ -36,12 +36,12 @@ Replication = struct(
             ),
             _I64,
         ),
-        **dict.fromkeys(("bin", "free_item", "todo"), _I32),
+        **dict.fromkeys(("bin", "free_item", "todo", "wanted"), _I32),
     },
     __name__,
 )
 """``pieces_us``: sum of the times at which pieces left minus those at which they came. ``asked``: requests for crews so
-far. ``bin``, ``bin_end``: the interval of the time series that ``now`` lies in. ``todo``: length of the list."""
+far. ``bin``, ``bin_end``: the interval of the time series that ``now`` lies in. ``todo``, ``wanted``: length of those lists."""
 
 NodeState = struct(
     "NodeState",
@@ -83,6 +83,7 @@ STATE_ARRAYS: dict[str, tuple[str, Any]] = {
     "item": ("RI", ItemState),
     "due": ("RC", _I64),
     "todo": ("RK", _I32),
+    "wanted": ("RW", _I32),
     "state_us": ("RNS", _I64),
     "ordinal": ("RNP", _I64),
     "crew_free": ("RG", _I32),
@@ -93,7 +94,7 @@ STATE_ARRAYS: dict[str, tuple[str, Any]] = {
     "pieces_interval": ("RT", _I64),
 }
 """Shape and type of each array. R replications, N nodes, K slots, I items, C clocks, S node states, P purposes of draws,
-G crews, F shifts, L bins of lead time, T intervals of the time series."""
+G crews, F shifts, W durations to be drawn, L bins of lead time, T intervals of the time series."""
 
 FlowState = struct(
     "FlowState", {name: wp.array(dtype=dtype, ndim=len(shape)) for name, (shape, dtype) in STATE_ARRAYS.items()}, __name__
@@ -102,7 +103,8 @@ FlowState = struct(
 
 def _sizes(tables: Any, replications: int) -> dict[str, int]:
     return {"R": replications, "N": tables.nodes, "K": tables.slots, "I": tables.items, "C": tables.clocks, "S": NODE_STATES,
-            "P": PURPOSES, "G": tables.crews, "F": tables.shifts, "L": LEAD_BINS, "T": tables.intervals}  # fmt: skip
+            "P": PURPOSES, "G": tables.crews, "F": tables.shifts, "W": tables.slots + 2 * tables.nodes,
+            "L": LEAD_BINS, "T": tables.intervals}  # fmt: skip
 
 
 def allocate_state(tables: Any, replications: int, device: wp.Device) -> Any:

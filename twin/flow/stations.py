@@ -6,22 +6,29 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.flow.line import Line
 from twin.flow.places import (
+    ARRIVAL,
     ASKING,
     CONVEYOR,
+    CYCLE,
     DONE,
+    FAILURE,
     HALT_CREW,
     HALT_DOWN,
     HALT_OFF,
     IDLE,
     NEVER_US,
     ONE,
+    PURPOSES,
+    REPAIR,
+    SCRAP,
+    SET_UP,
     SETUP,
     SOURCE,
     STATION,
     WORKING,
     ZERO,
+    Random,
     book_place,
     book_server,
     count_level,
@@ -35,8 +42,11 @@ from twin.flow.places import (
     push_back,
     start_belt,
     stop_belt,
+    want,
 )
 from twin.flow.routes import look_around, look_at, offer_room
+from twin.flow.state import FlowState
+from twin.flow.tables import FlowTables
 from twin.process.rules import BY_QUALITY
 
 ASKED = wp.constant(1)
@@ -45,10 +55,8 @@ UNDER_WAY = wp.constant(2)
 
 
 @wp.func
-def run_clock(g: Line, w: int, n: int):
+def run_clock(t: FlowTables, s: FlowState, w: int, n: int):
     """In mode ``operation`` the failure clock runs exactly while a server works."""
-    t = g[0].tables
-    s = g[0].state
     if t.node[n].time_to_failure < 0 or t.node[n].failure_while_working == 0:
         return
     halts = s.node[w, n].halts
@@ -64,10 +72,8 @@ def run_clock(g: Line, w: int, n: int):
 
 
 @wp.func
-def stand_still(g: Line, w: int, n: int, reason: int):
+def stand_still(t: FlowTables, s: FlowState, w: int, n: int, reason: int):
     """A station or source stops what it does for one more reason."""
-    t = g[0].tables
-    s = g[0].state
     if s.node[w, n].halts == 0:
         for k in range(t.node[n].slot_begin, t.node[n].slot_end):
             c = t.slot_clock[k]
@@ -76,14 +82,12 @@ def stand_still(g: Line, w: int, n: int, reason: int):
                 s.slot[w, k].time_left = s.due[w, c] - s.rep[w].now
                 s.due[w, c] = NEVER_US
     s.node[w, n].halts = s.node[w, n].halts | reason
-    run_clock(g, w, n)
+    run_clock(t, s, w, n)
 
 
 @wp.func
-def go_on(g: Line, w: int, n: int, reason: int):
+def go_on(t: FlowTables, s: FlowState, w: int, n: int, reason: int):
     """One reason to stand is gone; with the last one work goes on where it stopped."""
-    t = g[0].tables
-    s = g[0].state
     if (s.node[w, n].halts & reason) == 0:
         return
     s.node[w, n].halts = s.node[w, n].halts & ~reason
@@ -93,21 +97,18 @@ def go_on(g: Line, w: int, n: int, reason: int):
             if left >= ZERO:
                 s.due[w, t.slot_clock[k]] = s.rep[w].now + left
                 s.slot[w, k].time_left = wp.int64(-1)
-    run_clock(g, w, n)
+    run_clock(t, s, w, n)
 
 
 @wp.func
-def book_servers(g: Line, w: int, n: int):
-    t = g[0].tables
+def book_servers(t: FlowTables, s: FlowState, w: int, n: int):
     for k in range(t.node[n].slot_begin, t.node[n].slot_end):
-        book_server(g, w, n, k)
+        book_server(s, w, n, k)
 
 
 @wp.func
-def set_due(g: Line, w: int, k: int, n: int, duration: wp.int64):
+def set_due(t: FlowTables, s: FlowState, w: int, k: int, n: int, duration: wp.int64):
     """The slot's work takes ``duration`` from now on, or from when its node goes on."""
-    t = g[0].tables
-    s = g[0].state
     if s.node[w, n].halts != 0:
         s.slot[w, k].time_left = duration
         s.due[w, t.slot_clock[k]] = NEVER_US
@@ -119,73 +120,59 @@ def set_due(g: Line, w: int, k: int, n: int, duration: wp.int64):
 
 
 @wp.func
-def work(g: Line, w: int, k: int, n: int):
+def work(t: FlowTables, s: FlowState, w: int, k: int, n: int):
     """Set-up is over, or not needed: the cycle starts."""
-    t = g[0].tables
-    s = g[0].state
-    type = t.prototype_type[s.item[w, s.slot[w, k].head].prototype]
     s.slot[w, k].state = WORKING
     s.node[w, n].working = s.node[w, n].working + 1
-    set_due(g, w, k, n, draw_us(g, w, n, t.cycle[t.node[n].cycle_begin + type], 1))
-    run_clock(g, w, n)
-    book_server(g, w, n, k)
+    want(s, w, k, CYCLE)
+    run_clock(t, s, w, n)
+    book_server(s, w, n, k)
 
 
 @wp.func
-def set_up_and_work(g: Line, w: int, k: int, n: int):
+def set_up_and_work(t: FlowTables, s: FlowState, w: int, k: int, n: int):
     """The server has all it waited for: set up where the type differs from the last one, else work."""
-    t = g[0].tables
-    s = g[0].state
     type = t.prototype_type[s.item[w, s.slot[w, k].head].prototype]
     last = s.node[w, n].last_type
-    setup = ZERO
-    if last >= 0 and last != type:
-        setup = draw_us(g, w, n, t.node[n].setup, 4)
     s.node[w, n].last_type = type
-    if setup > ZERO:
+    if last >= 0 and last != type and t.node[n].setup != 0:  # row 0 is none
         s.slot[w, k].state = SETUP
-        set_due(g, w, k, n, setup)
-        book_server(g, w, n, k)
+        want(s, w, k, SET_UP)
     else:
-        work(g, w, k, n)
+        work(t, s, w, k, n)
 
 
 @wp.func
-def ask(g: Line, w: int) -> wp.int64:
+def ask(s: FlowState, w: int) -> wp.int64:
     """The number of a new request for people: lower ones are served first."""
-    s = g[0].state
     asked = s.rep[w].asked
     s.rep[w].asked = asked + ONE
     return asked
 
 
 @wp.func
-def begin_service(g: Line, w: int, k: int, n: int):
+def begin_service(t: FlowTables, s: FlowState, w: int, k: int, n: int):
     """The items are there: start, or ask for the people that the work needs."""
-    t = g[0].tables
-    s = g[0].state
     s.slot[w, k].ready = wp.int64(-1)
     if t.node[n].crew >= 0 and t.node[n].crew_size > 0:
         s.slot[w, k].state = ASKING
-        s.slot[w, k].asked = ask(g, w)
-        book_server(g, w, n, k)
+        s.slot[w, k].asked = ask(s, w)
+        book_server(s, w, n, k)
     else:
-        set_up_and_work(g, w, k, n)
+        set_up_and_work(t, s, w, k, n)
 
 
 @wp.func
-def pack(g: Line, w: int, k: int, n: int):
+def pack(t: FlowTables, s: FlowState, w: int, k: int, n: int):
     """What is in slot ``k`` becomes one item that contains its pieces."""
-    t = g[0].tables
-    s = g[0].state
-    whole = new_item(g, w, t.node[n].output)
+    whole = new_item(s, w, t.node[n].output)
     if whole < 0:
         return
     pieces = int(0)
     children = int(-1)
     count = s.slot[w, k].count
     for _ in range(count):
-        item = pop(g, w, k)
+        item = pop(s, w, k)
         pieces = pieces + s.item[w, item].pieces
         child = s.item[w, item].child
         if child < 0:
@@ -197,18 +184,17 @@ def pack(g: Line, w: int, k: int, n: int):
                 s.item[w, child].next = children
                 children = child
                 child = following
-            free_item(g, w, item)
+            free_item(s, w, item)
     s.item[w, whole].child = children
     s.item[w, whole].pieces = pieces
     s.item[w, whole].born = s.rep[w].now
-    push_back(g, w, k, whole)
-    count_level(g, w, n, 1 - count)
+    push_back(s, w, k, whole)
+    count_level(s, w, n, 1 - count)
 
 
 @wp.func
-def kept_if_defective(g: Line, n: int) -> bool:
+def kept_if_defective(t: FlowTables, n: int) -> bool:
     """Whether something takes the defective items of station ``n`` away: rework, or a router by quality."""
-    t = g[0].tables
     if t.node[n].rework >= 0:
         return True
     if t.node[n].routed != 0:
@@ -217,12 +203,10 @@ def kept_if_defective(g: Line, n: int) -> bool:
 
 
 @wp.func
-def inspect(g: Line, w: int, k: int, n: int):
+def inspect(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int):
     """What leaves the cycle in slot ``k`` is defective or not; where nothing takes it away, it is scrapped here."""
-    t = g[0].tables
-    s = g[0].state
     defective = int(0)
-    if draw_uniform(g, w, n, 6) < t.node[n].scrap_rate:
+    if draw_uniform(t, s, r, w, n, SCRAP) < t.node[n].scrap_rate:
         defective = 1
     item = s.slot[w, k].head
     count = s.slot[w, k].count
@@ -232,27 +216,25 @@ def inspect(g: Line, w: int, k: int, n: int):
     if defective == 0:
         return
     s.node[w, n].defective = s.node[w, n].defective + wp.int64(count)
-    if kept_if_defective(g, n):
+    if kept_if_defective(t, n):
         return
     pieces = int(0)
     for _ in range(count):
-        item = pop(g, w, k)
+        item = pop(s, w, k)
         pieces += s.item[w, item].pieces
-        free_with_children(g, w, item)
+        free_with_children(s, w, item)
     s.rep[w].scrapped = s.rep[w].scrapped + wp.int64(pieces)
-    count_pieces(g, w, -pieces)
-    count_level(g, w, n, -count)
+    count_pieces(t, s, w, -pieces)
+    count_level(s, w, n, -count)
     s.node[w, n].left = s.node[w, n].left + wp.int64(count)
     s.slot[w, k].state = IDLE
     s.slot[w, k].ready = wp.int64(-1)
-    offer_room(g, w, n)
+    offer_room(t, s, w, n)
 
 
 @wp.func
-def finish(g: Line, w: int, k: int, n: int):
+def finish(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int):
     """The cycle in slot ``k`` is over."""
-    t = g[0].tables
-    s = g[0].state
     s.node[w, n].working = s.node[w, n].working - 1
     s.due[w, t.slot_clock[k]] = NEVER_US
     s.slot[w, k].state = DONE
@@ -262,56 +244,91 @@ def finish(g: Line, w: int, k: int, n: int):
         crew = t.node[n].crew
         s.crew_free[w, crew] = s.crew_free[w, crew] + t.node[n].crew_size
     if t.node[n].batch > 1 and t.node[n].output >= 0:
-        pack(g, w, k, n)
+        pack(t, s, w, k, n)
     if t.node[n].scrap_rate > wp.float64(0.0):
-        inspect(g, w, k, n)
+        inspect(t, s, r, w, k, n)
     if s.slot[w, k].ready >= ZERO:
-        look_at(g, w, k)
-    run_clock(g, w, n)
-    book_server(g, w, n, k)
+        look_at(s, w, k)
+    run_clock(t, s, w, n)
+    book_server(s, w, n, k)
 
 
 # ---- failures
 
 
 @wp.func
-def fail_or_repair(g: Line, w: int, n: int):
+def fail_or_repair(t: FlowTables, s: FlowState, w: int, n: int):
     """The station's own event: it breaks down, or it is repaired."""
-    t = g[0].tables
-    s = g[0].state
-    now = s.rep[w].now
-    c = t.node[n].clock
     crew = t.node[n].repair_crew
-    s.due[w, c] = NEVER_US
+    s.due[w, t.node[n].clock] = NEVER_US
     if (s.node[w, n].halts & HALT_DOWN) == 0:
-        stand_still(g, w, n, HALT_DOWN)
-        repair = wp.max(draw_us(g, w, n, t.node[n].time_to_repair, 3), ONE)
+        stand_still(t, s, w, n, HALT_DOWN)
         if crew >= 0:
             s.node[w, n].repair = ASKED
-            s.node[w, n].asked = ask(g, w)
-            s.node[w, n].time_left = repair
-        else:
-            s.due[w, c] = now + repair
+            s.node[w, n].asked = ask(s, w)
+        want(s, w, n, REPAIR)
     else:
         if crew >= 0:
             s.node[w, n].repair = 0
             s.crew_free[w, crew] = s.crew_free[w, crew] + 1
-        s.node[w, n].time_left = draw_us(g, w, n, t.node[n].time_to_failure, 2)
-        if t.node[n].failure_while_working == 0:
-            s.due[w, c] = now + s.node[w, n].time_left
-        go_on(g, w, n, HALT_DOWN)
-    book_servers(g, w, n)
+        go_on(t, s, w, n, HALT_DOWN)
+        want(s, w, n, FAILURE)
+    book_servers(t, s, w, n)
+
+
+# ---- durations
+
+
+@wp.func
+def draw_wanted(t: FlowTables, s: FlowState, r: Random, w: int):
+    """Draw all durations asked for and start the clocks. The only place where durations are drawn: one copy of the
+    distributions' code keeps the kernel small."""
+    i = int(0)
+    while i < s.rep[w].wanted:
+        index = s.wanted[w, i] / PURPOSES
+        purpose = s.wanted[w, i] % PURPOSES
+        i += 1
+        n = index
+        row = int(0)
+        if purpose == FAILURE:
+            row = t.node[n].time_to_failure
+        elif purpose == REPAIR:
+            row = t.node[n].time_to_repair
+        else:
+            n = t.slot_node[index]
+            if purpose == ARRIVAL:
+                row = t.node[n].interarrival
+            elif purpose == SET_UP:
+                row = t.node[n].setup
+            else:
+                row = t.cycle[t.node[n].cycle_begin + t.prototype_type[s.item[w, s.slot[w, index].head].prototype]]
+        duration = draw_us(t, s, r, w, n, row, purpose)
+        if purpose == FAILURE:
+            s.node[w, n].time_left = duration
+            s.due[w, t.node[n].clock] = NEVER_US
+            if t.node[n].failure_while_working == 0:
+                s.due[w, t.node[n].clock] = s.rep[w].now + duration
+            run_clock(t, s, w, n)
+        elif purpose == REPAIR:
+            s.node[w, n].time_left = wp.max(duration, ONE)
+            if t.node[n].repair_crew < 0:
+                s.due[w, t.node[n].clock] = s.rep[w].now + s.node[w, n].time_left
+        elif purpose == SET_UP and duration <= ZERO:
+            work(t, s, w, index, n)
+        else:
+            set_due(t, s, w, index, n, duration)
+            if purpose == SET_UP:
+                book_server(s, w, n, index)
+    s.rep[w].wanted = 0
 
 
 # ---- people
 
 
 @wp.func
-def serve(g: Line, w: int, crew: int):
+def serve(t: FlowTables, s: FlowState, w: int, crew: int):
     """Free people of a crew turn to the requests in the order in which they were made; the first one that they are too few
     for holds up those after it. A station that stands still keeps its place in the order, but nobody waits for it."""
-    t = g[0].tables
-    s = g[0].state
     waiting = bool(True)
     while waiting:
         oldest = NEVER_US
@@ -339,47 +356,40 @@ def serve(g: Line, w: int, crew: int):
                 waiting = True
                 s.crew_free[w, crew] = s.crew_free[w, crew] - people
                 if slot >= 0:
-                    set_up_and_work(g, w, slot, node)
+                    set_up_and_work(t, s, w, slot, node)
                 else:
                     s.node[w, node].repair = UNDER_WAY
                     s.due[w, t.node[node].clock] = s.rep[w].now + s.node[w, node].time_left
 
 
 @wp.func
-def crew_is_off(g: Line, w: int, crew: int) -> bool:
-    t = g[0].tables
+def crew_is_off(t: FlowTables, s: FlowState, w: int, crew: int) -> bool:
     shift = t.crew_shift[crew]
     if shift < 0:
         return False
-    return on_shift(g, w, shift) == 0
+    return on_shift(t, s, w, shift) == 0
 
 
 @wp.func
-def serve_all(g: Line, w: int):
-    t = g[0].tables
-    s = g[0].state
+def serve_all(t: FlowTables, s: FlowState, w: int):
     for crew in range(t.crews):
         if s.crew_free[w, crew] > 0:
-            if not crew_is_off(g, w, crew):
-                serve(g, w, crew)
+            if not crew_is_off(t, s, w, crew):
+                serve(t, s, w, crew)
 
 
 # ---- working hours
 
 
 @wp.func
-def on_shift(g: Line, w: int, shift: int) -> int:
+def on_shift(t: FlowTables, s: FlowState, w: int, shift: int) -> int:
     """1 while work goes on."""
-    t = g[0].tables
-    s = g[0].state
     return t.shift_on[shift] ^ ((s.shift_at[w, shift] - t.shift_first[shift]) & 1)
 
 
 @wp.func
-def next_switch(g: Line, w: int, shift: int, clock: int):
+def next_switch(t: FlowTables, s: FlowState, w: int, shift: int, clock: int):
     """Due time of the calendar's next switch; ``shift_at`` counts the switches of all weeks since the first week's Monday."""
-    t = g[0].tables
-    s = g[0].state
     begin = t.shift_begin[shift]
     count = t.shift_begin[shift + 1] - begin
     if count == 0:
@@ -391,42 +401,39 @@ def next_switch(g: Line, w: int, shift: int, clock: int):
 
 
 @wp.func
-def switch_node(g: Line, w: int, n: int, on: int):
-    t = g[0].tables
+def switch_node(t: FlowTables, s: FlowState, w: int, n: int, on: int):
     kind = t.node[n].kind
     if kind == SOURCE or kind == STATION:
         if on == 0:
-            stand_still(g, w, n, HALT_OFF)
+            stand_still(t, s, w, n, HALT_OFF)
         else:
-            go_on(g, w, n, HALT_OFF)
+            go_on(t, s, w, n, HALT_OFF)
     elif kind == CONVEYOR:
         if on == 0:
-            stop_belt(g, w, n, HALT_OFF)
+            stop_belt(t, s, w, n, HALT_OFF)
         else:
-            start_belt(g, w, n, HALT_OFF)
+            start_belt(t, s, w, n, HALT_OFF)
     else:
         return
     if kind == STATION:
-        book_servers(g, w, n)
+        book_servers(t, s, w, n)
     else:
-        book_place(g, w, n, t.node[n].slot_begin)
+        book_place(t, s, w, n, t.node[n].slot_begin)
     if on != 0:
-        look_around(g, w, n)
+        look_around(t, s, w, n)
 
 
 @wp.func
-def switch_crew(g: Line, w: int, crew: int, on: int):
+def switch_crew(t: FlowTables, s: FlowState, w: int, crew: int, on: int):
     """People leave or come: what they staff stands still meanwhile, and so do the repairs under way."""
-    t = g[0].tables
-    s = g[0].state
     for u in range(t.crew_begin[crew], t.crew_begin[crew + 1]):
         n = t.crew_user[u]
         if t.node[n].crew == crew and t.node[n].crew_size > 0:
             if on == 0:
-                stand_still(g, w, n, HALT_CREW)
+                stand_still(t, s, w, n, HALT_CREW)
             else:
-                go_on(g, w, n, HALT_CREW)
-            book_servers(g, w, n)
+                go_on(t, s, w, n, HALT_CREW)
+            book_servers(t, s, w, n)
         if t.node[n].repair_crew == crew and s.node[w, n].repair == UNDER_WAY:
             c = t.node[n].clock
             if on == 0:
@@ -437,12 +444,11 @@ def switch_crew(g: Line, w: int, crew: int, on: int):
 
 
 @wp.func
-def switch_all(g: Line, w: int, shift: int, on: int):
+def switch_all(t: FlowTables, s: FlowState, w: int, shift: int, on: int):
     """Work begins or ends for all that keep these hours."""
-    t = g[0].tables
     for n in range(t.nodes):
         if t.node[n].shift == shift:
-            switch_node(g, w, n, on)
+            switch_node(t, s, w, n, on)
     for crew in range(t.crews):
         if t.crew_shift[crew] == shift:
-            switch_crew(g, w, crew, on)
+            switch_crew(t, s, w, crew, on)

@@ -30,14 +30,15 @@ NODE_FIELDS: dict[str, Any] = {
         ("kind", "next_begin", "next_end", "up_begin", "up_end", "slot_begin", "slot_end", "clock", "item_begin", "item_end",
          "join_begin", "join_end", "interarrival", "saturated", "servers", "cycle_begin", "setup", "time_to_failure",
          "time_to_repair", "failure_while_working", "rework", "batch", "output", "blocking_before", "capacity", "lifo",
-         "accumulating", "rule", "reject", "crew", "crew_size", "repair_crew", "shift", "routed"),
+         "accumulating", "rule", "reject", "crew", "crew_size", "repair_crew", "shift", "first", "routed"),
         _I32,
     ),
     "stream": wp.uint64,
     **dict.fromkeys(("limit", "transit_us", "pitch_us"), _I64),
     **dict.fromkeys(("scrap_rate", "us_per_m"), _F64),
 }  # fmt: skip
-"""One record a node. ``clock``: index of the node's own due time, -1 none. ``routed``: its first successor is a router."""
+"""One record a node. ``clock``: index of the node's own due time, -1 none. ``first``: its first successor,
+-1 none; ``routed``: that is a router."""
 
 
 def struct(name: str, fields: dict[str, Any], module: str) -> type:
@@ -49,7 +50,7 @@ NodeRow = struct("NodeRow", NODE_FIELDS, __name__)
 
 COLUMNS: dict[str, Any] = {
     "next": _I32, "route_type": _I32, "route_weight": _F64,  # [E] edges: successors in authored order
-    "up": _I32,  # [U] nodes that hold items for a node, routers seen through
+    "up": _I32,  # [U] slots that hold items for a node, routers seen through
     "join": _I32,  # [J] nodes of which an assembly takes one item each
     "item_prototype": _I32, "item_cumulative": _F64,  # [G] what sources make
     "cycle": _I32,  # [stations * types] distribution rows
@@ -95,6 +96,9 @@ def line_columns(model: FactoryModel) -> LineColumns:
     types = max(len(model.item_types), 1)
     for index, node in enumerate(model.nodes):
         _add_node(out, model, index, node, types)
+    for index in range(len(model.nodes)):
+        slots = [k for k, n in enumerate(out.columns["slot_node"]) if n in upstream(model, index)]
+        _range(out.node, "up", out.columns["up"], slots)
     _add_clocks(out, model)
     _add_crews(out, model)
     c = out.columns
@@ -122,6 +126,7 @@ def _add_node(out: LineColumns, model: FactoryModel, index: int, node: Node, typ
     row["us_per_m"].append(per_metre)
     row["transit_us"].append(min(round(node.length * per_metre), 1 << 60) if moving else 0)
     row["pitch_us"].append(round(node.pitch * per_metre) if moving and node.pitch > 0.0 else 0)
+    row["first"].append(node.next[0] if node.next else -1)
     row["routed"].append(int(bool(node.next) and model.nodes[node.next[0]].kind == NodeKind.ROUTER))
     slots = node.servers if node.kind == NodeKind.STATION else int(node.kind not in (NodeKind.ROUTER, NodeKind.SINK))
     _range(row, "next", c["next"], node.next)
@@ -130,7 +135,6 @@ def _add_node(out: LineColumns, model: FactoryModel, index: int, node: Node, typ
     _range(row, "item", c["item_prototype"], node.items)
     c["item_cumulative"] += shares(node.weights, len(node.items))
     _range(row, "join", c["join"], node.joins)
-    _range(row, "up", c["up"], upstream(model, index))
     _range(row, "slot", c["slot_node"], [index] * slots)
     row["cycle_begin"].append(len(c["cycle"]))
     if node.kind == NodeKind.STATION:

@@ -42,6 +42,12 @@ def upload_joints(model: RigidModel, device: wp.Device) -> JointTables:
     put("upper", [j.upper for j in joints], wp.float32, (6,))
     put("locks_slide", [int(np.any(j.lower[:3] > j.upper[:3])) for j in joints], wp.int32)
     put("locks_turn", [int(np.any(j.lower[3:] > j.upper[3:])) for j in joints], wp.int32)
+    bounded = [
+        bool(np.any((j.lower <= j.upper) & (np.isfinite(j.lower) | np.isfinite(j.upper))))
+        or max(j.min_distance, j.max_distance, j.cone[0]) >= 0.0
+        for j in joints
+    ]
+    put("bounded", [int(x) for x in bounded], wp.int32)
     driven = np.zeros((len(joints), 6), np.int32)
     numbers = {name: np.zeros((len(joints), 6)) for name in ("stiffness", "damping", "max_force")}
     for row, joint in enumerate(joints):

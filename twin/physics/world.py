@@ -14,6 +14,7 @@ from twin.model.rigid import RigidModel
 from twin.physics.joints import CARRIED, allocate_joints, stands_at, upload_joints
 from twin.physics.kernels import launch
 from twin.physics.kernels.data import CANDIDATES, POINTS, SCRATCH, Bodies, Contacts, Work
+from twin.physics.lanes import Lanes, cores
 from twin.physics.tables import upload
 from twin.process.device import resolve_device
 
@@ -45,6 +46,7 @@ class World:
         worlds: Independent worlds in the same arrays; they never meet.
         item_capacity: Slots for goods, beside the model's own bodies.
         device: Warp device. hz: steps per second. substeps: solver substeps of each.
+        threads: CPU threads that share the work of many bodies; all cores, up to four, where not given. The result is the same.
 
     Attributes:
         position: [W,M,3] m, centre of mass. rotation: [W,M,4] xyzw of the prim's frame.
@@ -66,13 +68,16 @@ class World:
         device: str = "cpu",
         hz: float = 60.0,
         substeps: int = 4,
+        threads: int | None = None,
     ) -> None:
-        for name, value in (("worlds", worlds), ("hz", hz), ("substeps", substeps)):
+        threads = min(cores(), 4) if threads is None else threads
+        for name, value in (("worlds", worlds), ("hz", hz), ("substeps", substeps), ("threads", threads)):
             if value <= 0:
                 raise InputError(f"{name} must be above 0, is {value}", attribute=name)
         self.device = resolve_device(device)
         self.model, self.worlds, self.hz, self.substeps = model, worlds, hz, substeps
         self.slots = len(model.bodies) + item_capacity
+        self._lanes = Lanes(self.device, threads)
         self._uploaded = upload(model, self.device)
         self._tables = self._uploaded.tables
         self._joint_tables = upload_joints(model, self.device)
@@ -154,12 +159,8 @@ class World:
         return out
 
     def _launch_bounds(self) -> None:
-        wp.launch(
-            launch.bounds,
-            (self.worlds, self.slots),
-            [self._tables, self._bodies, self.slots, 1.0 / self.hz, self._work],
-            device=self.device,
-        )
+        args = [self._tables, self._bodies, self.slots, 1.0 / self.hz, self._work]
+        self._lanes.launch(launch.bounds, self.worlds * self.slots, args)
 
     def step(self, steps: int = 1) -> None:
         """Advance every world by ``steps`` steps of 1 / hz seconds."""
@@ -167,7 +168,7 @@ class World:
             self._steps += steps
             return
         dt = 1.0 / self.hz
-        every = (self.worlds, self.slots)
+        every = self.worlds * self.slots
         for _ in range(steps):
             old, new = self._contacts
             self._launch_bounds()
@@ -175,13 +176,12 @@ class World:
                 self._bvh.rebuild()
             else:
                 self._bvh.refit()
-            self._work.penetration.zero_()
             args = [self._tables, self._bodies, old, self._bvh.id, self.slots, dt, self._work, new]
-            wp.launch(launch.collide, every, args, device=self.device)
+            self._lanes.launch(launch.collide, every, args)
             args = [self._tables, self._joint_tables, self._bodies, self._joints, new, self.slots, self._work]
             wp.launch(launch.islands, self.worlds, args, device=self.device)
-            args = [self._tables, self._joint_tables, dt, self.substeps, self._bodies, self._joints, self._work, new]
-            wp.launch(launch.solve, every, args, device=self.device)
+            args = [self._tables, self._joint_tables, self.slots, dt, self.substeps, self._bodies, self._joints, self._work, new]
+            self._lanes.launch(launch.solve, every, args)
             self._contacts = [new, old]
             self._steps += 1
 
@@ -305,9 +305,9 @@ class World:
         work = self._work
         return Stats(
             int(work.points.numpy()[world]),
-            max(float(work.penetration.numpy()[world]), 0.0),
-            int(work.overflow.numpy()[world]),
-            int(work.invalid.numpy()[world]),
+            float(work.penetration.numpy()[world].max()),
+            int(work.overflow.numpy()[world].sum()),
+            int(work.invalid.numpy()[world].sum()),
         )
 
     def snapshot(self) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from twin.scene.belts import Belt, Drives, still, velocity_of
 from twin.scene.colliders import ColliderReader
 from twin.scene.filters import CollisionFilters
 from twin.scene.frames import array, rigid, split
+from twin.scene.joints import JointReader, joined_pairs
 from twin.scene.mass import fill_mass
 from twin.scene.materials import MaterialTable
 from twin.scene.stage import applied_schemas, meters_per_unit
@@ -22,15 +23,6 @@ from twin.scene.values import demand_types, number
 TIME = Usd.TimeCode.EarliestTime()
 _KNOWN_PHYSX = {"linearDamping", "angularDamping", "disableGravity"}
 _OBJECT = UsdPhysics.ObjectType
-_JOINTS = (
-    _OBJECT.FixedJoint,
-    _OBJECT.RevoluteJoint,
-    _OBJECT.PrismaticJoint,
-    _OBJECT.SphericalJoint,
-    _OBJECT.DistanceJoint,
-    _OBJECT.D6Joint,
-    _OBJECT.CustomJoint,
-)
 _SHAPES = tuple(v for v in _OBJECT.names.values() if str(v).endswith("Shape"))
 
 
@@ -68,9 +60,6 @@ def load_world(stage: Usd.Stage, findings: Findings, *, exclude: list[Sdf.Path])
     world = World(stage, model, UsdGeom.XformCache(TIME), unit, kilograms, reader, materials, findings)
     objects = UsdPhysics.UsdPhysicsLoadStageFromPrimRange(stage, ["/"], [str(p) for p in exclude])
     _gravity(world, objects.get(_OBJECT.Scene))
-    for kind in _JOINTS:
-        for path in objects.get(kind, ([], []))[0]:
-            findings.warning(path, "not-simulated", f"joints are not simulated ({kind.name})")
     _bodies_and_shapes(world, objects, set(exclude))
     return world
 
@@ -187,6 +176,9 @@ def _bodies_and_shapes(world: World, objects: dict[Any, Any], exclude: set[Sdf.P
             parts.shapes[owner].append((shape[0], prim, shape[1]))
     for body, prim, scale, made_of in zip(model.bodies, parts.prims, parts.scales, parts.shapes, strict=True):
         weigh(world, body, prim, scale, made_of)
+    model.joints = JointReader(world.stage, world.cache, world.unit, world.kilograms, index, world.findings).read(objects)
+    for a, b in joined_pairs(objects):
+        filters.exclude(a, [b])
     model.group_filter = filters.group_pairs()
     model.filtered_pairs = filters.shape_pairs(model)
     drives = Drives(world.stage, model, prims, world.cache, world.unit, world.findings)

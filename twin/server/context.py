@@ -37,13 +37,11 @@ class Context:
         """Do an edit on the owner's thread and tell everybody, in the order in which edits happen."""
         loop = asyncio.get_running_loop()
 
-        def work() -> Outcome:
-            outcome, told = fn()
+        def tell(outcome: Outcome, told: list[Any]) -> None:
             for event in told:
                 loop.call_soon_threadsafe(self.hub.publish, event)
-            return outcome
 
-        return await self.owner(work)
+        return await asyncio.wrap_future(self.host.commits.commit(fn, tell))
 
     async def author(self, who: Identity, session: str) -> tuple[str, str]:
         """Session and name that an edit by HTTP counts for: a tab's own, so that its undo knows of it, else the token's."""

@@ -41,6 +41,7 @@ from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory
 from twin.scene.relevance import Relevance
 from twin.scene.render import AssetStore, SceneExtractor, library_parts, node_docs, prim_detail, signal_docs
+from twin.server.commits import Commits
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
@@ -107,6 +108,7 @@ class Host:
             recorder=self.history,
             progress=progress,
         )
+        self.commits = Commits(self.document, self.runtime)
 
     def _connect(self) -> Plant | None:
         mappings: list[Mapping] = [load(path) for path in self.settings.mappings]

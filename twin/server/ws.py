@@ -10,7 +10,7 @@ import msgspec
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketState
 
-from twin.collab import may
+from twin.collab import Outcome, may
 from twin.core.errors import InputError, Rejected, WorkError
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
@@ -195,13 +195,14 @@ async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hu
     loop = asyncio.get_running_loop()
     user = client.presence.name
 
-    def work() -> None:
+    def work() -> tuple[Outcome, list[Any]]:
         if isinstance(message, Edit):
-            outcome, told = host.edit(client.session, message.opid, user, message.txn, message.label)
-        elif isinstance(message, Undo):
-            outcome, told = host.undo(client.session, message.opid, user)
-        else:
-            outcome, told = host.redo(client.session, message.opid, user)
+            return host.edit(client.session, message.opid, user, message.txn, message.label)
+        if isinstance(message, Undo):
+            return host.undo(client.session, message.opid, user)
+        return host.redo(client.session, message.opid, user)
+
+    def tell(outcome: Outcome, told: list[Any]) -> None:
         for event in told:
             loop.call_soon_threadsafe(hub.publish, event)
         answers: list[Any] = []
@@ -214,7 +215,7 @@ async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hu
             loop.call_soon_threadsafe(client.send, encode(answer))
 
     try:
-        await asyncio.wrap_future(host.on_owner(work))
+        await asyncio.wrap_future(host.commits.commit(work, tell))
     except Rejected as error:
         client.send(encode(Refused(message.opid, error.code, error.message)))
     except WorkError as error:

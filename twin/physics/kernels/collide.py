@@ -77,7 +77,7 @@ def bound(t: RigidTables, b: Bodies, k: Work, w: int, i: int, slots: int, dt: fl
 def insert(k: Work, w: int, i: int, count: int, value: int) -> int:
     """Keep the candidates in ascending order: what follows must not depend on how the tree was built."""
     if count >= MAX_CANDIDATES:
-        wp.atomic_add(k.overflow, w, 1)
+        k.overflow[w, i] = k.overflow[w, i] + 1
         return count
     j = count
     while j > 0:
@@ -284,7 +284,7 @@ def keep(
     for j in range(found):
         n = fresh.count[w, i]
         if n >= MAX_POINTS:
-            wp.atomic_add(k.overflow, w, 1)
+            k.overflow[w, i] = k.overflow[w, i] + 1
             return
         fresh.count[w, i] = n + 1
         p = k.found[w, i, j]
@@ -321,7 +321,7 @@ def keep(
                         tangent_impulse = old.tangent_impulse[w, i, m]
         fresh.normal_impulse[w, i, n] = normal_impulse
         fresh.tangent_impulse[w, i, n] = tangent_impulse
-        wp.atomic_max(k.penetration, w, -k.found_depth[w, i, j])
+        k.penetration[w, i] = wp.max(k.penetration[w, i], -k.found_depth[w, i, j])
 
 
 @wp.func
@@ -379,6 +379,7 @@ def collide_body(
 ):
     """All contact points that body ``i`` owns: with fixed colliders, with bodies that do not react, and with later bodies."""
     fresh.count[w, i] = 0
+    k.penetration[w, i] = 0.0
     fresh.owner_generation[w, i] = b.generation[w, i]
     if not reacts(t, b, w, i):
         return

@@ -258,14 +258,13 @@ def way_out(t: RigidTables, a: Convex, b: Convex) -> wp.vec3:
     """For shapes deep in each other: the face that is nearest to let them go, as a direction from B to A."""
     best = float(-1.0e30)
     n = wp.vec3(0.0, 0.0, 1.0)
-    for j in range(flats(b)):
-        x = flat_normal(t, b, j, a.p)
-        s = gap(t, a, b, x)
-        if s > best:
-            best = s
-            n = x
-    for j in range(flats(a)):
-        x = -flat_normal(t, a, j, b.p)
+    of_b = flats(b)
+    for j in range(of_b + flats(a)):
+        x = wp.vec3(0.0, 0.0, 0.0)
+        if j < of_b:
+            x = flat_normal(t, b, j, a.p)
+        else:
+            x = -flat_normal(t, a, j - of_b, b.p)
         s = gap(t, a, b, x)
         if s > best + 1.0e-4:
             best = s

@@ -114,6 +114,7 @@ class JointTables:
     upper: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
     locks_slide: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # some translation is locked
     locks_turn: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    bounded: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # it has a limit, a distance or a cone
     driven: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [J,6] 0 no, 1 by forces, 2 by accelerations
     stiffness: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N/m, N m/rad
     damping: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N s/m, N m s/rad
@@ -204,11 +205,11 @@ class Work:
     inv_mass: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
     start_position: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]
     start_rotation: wp.array2d(dtype=wp.quat)  # type: ignore[valid-type]
-    # counters [W,...]
-    overflow: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # contact points or candidates that found no place
-    invalid: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # bodies taken off the world because their state was not finite
+    # counters, by body where several threads count
+    overflow: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M] contact points or candidates that found no place
+    invalid: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M] how often a body was taken off the world because their state was not finite
     points: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # contact points of the last step
-    penetration: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # deepest of the last step [m]
+    penetration: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,M] deepest of the last step [m]
 
 
 @wp.func

@@ -14,9 +14,10 @@ import warp as wp
 from twin.physics.kernels.data import AXES, JOINT_ROWS, Bodies, JointState, JointTables, RigidTables, Work, reacts
 from twin.physics.kernels.motion import turned
 
-HERTZ = wp.constant(120.0)
-DAMPING_RATIO = wp.constant(2.0)
-"""Softness with which an error of position is taken back (E. Catto, Solver2D)."""
+TAKEN_BACK = wp.constant(0.2)
+"""Part of an error of position that a substep takes back. Joints are hard: a softness scaled by the small mass that a hinge
+feels alone gives way under the load that the rest of the machine puts on it."""
+DRIVE_ROW = wp.constant(12)
 DISTANCE_ROW = wp.constant(18)
 CONE_ROW = wp.constant(20)
 PI = wp.constant(3.141592653589793)
@@ -41,6 +42,9 @@ class Ends:
     apart: wp.vec3  # [m] from A's frame to B's
     frame: wp.quat  # of A, in the world
     turn: wp.quat  # of B's frame in A's
+    give: wp.mat33  # [1/kg] velocity at the point for an impulse there
+    swing: wp.mat33  # [1/(kg m)] velocity at the point for an angular impulse
+    hold: wp.mat33  # [kg] impulse at the point that stops the locked part of a velocity there
 
 
 @wp.func
@@ -138,21 +142,27 @@ def strike(b: Bodies, e: Ends, w: int, impulse: wp.vec3, twist: wp.vec3):
 
 
 @wp.func
-def strike_axis(b: Bodies, e: Ends, w: int, linear: bool, axis: wp.vec3, size: float):
-    if linear:
-        strike(b, e, w, axis * size, wp.vec3(0.0, 0.0, 0.0))
-    else:
-        strike(b, e, w, wp.vec3(0.0, 0.0, 0.0), axis * size)
+def held(js: JointState, b: Bodies, e: Ends, w: int, j: int, line: wp.vec3, round: wp.vec3):
+    """Apply an impulse with what the locked translations answer to it, so that turning a joint does not tear at it."""
+    answer = -(e.hold * (e.give * line + e.swing * round))
+    strike(b, e, w, line + answer, round)
+    js.point[w, j] = js.point[w, j] + wp.quat_rotate_inv(e.frame, answer)
 
 
 @wp.func
-def ease(e: Ends, linear: bool, axis: wp.vec3) -> float:
-    """How easily an impulse along an axis moves the joint [1/kg or 1/(kg m2)]."""
-    if linear:
-        ca = wp.cross(e.arm_a, axis)
-        cb = wp.cross(e.arm_b, axis)
-        return e.mass_a + e.mass_b + wp.dot(ca, e.inertia_a * ca) + wp.dot(cb, e.inertia_b * cb)
-    return wp.dot(axis, e.inertia_a * axis) + wp.dot(axis, e.inertia_b * axis)
+def ease(e: Ends, line: wp.vec3, round: wp.vec3) -> float:
+    """How easily an impulse along ``line`` and about ``round`` moves the joint [1/kg or 1/(kg m2)], what is locked held."""
+    ca = wp.cross(e.arm_a, line) + round
+    cb = wp.cross(e.arm_b, line) + round
+    alone = wp.length_sq(line) * (e.mass_a + e.mass_b) + wp.dot(ca, e.inertia_a * ca) + wp.dot(cb, e.inertia_b * cb)
+    moved = e.give * line + e.swing * round
+    return wp.max(alone - wp.dot(moved, e.hold * moved), 1.0e-4 * alone)
+
+
+@wp.func
+def rate_along(b: Bodies, e: Ends, w: int, line: wp.vec3, round: wp.vec3) -> float:
+    """How fast the joint moves along ``line`` and about ``round`` [m/s or rad/s]."""
+    return wp.dot(line, slide(b, e, w)) + wp.dot(round, spin(b, e, w))
 
 
 @wp.func
@@ -194,87 +204,39 @@ def turn_error(jt: JointTables, j: int, e: Ends) -> wp.vec3:
 
 
 @wp.func
-def block(jt: JointTables, b: Bodies, e: Ends, w: int, j: int, linear: bool, mass: wp.vec3, rate: float, old: wp.vec3) -> wp.vec3:
-    """One pass over the locked ones of three axes together; ``mass`` is (mass scale, impulse scale, biased). Returns the new
-    accumulated impulse, in A's frame."""
-    first = wp.where(linear, 0, 3)
-    frame = wp.quat_to_matrix(e.frame)
-    back = wp.transpose(frame)
-    m = wp.mat33()
-    error = wp.vec3(0.0, 0.0, 0.0)
-    velocity = wp.vec3(0.0, 0.0, 0.0)
-    if linear:
-        sa = wp.skew(e.arm_a)
-        sb = wp.skew(e.arm_b)
-        m = wp.identity(n=3, dtype=float) * (e.mass_a + e.mass_b) - sa * e.inertia_a * sa - sb * e.inertia_b * sb
-        error = back * e.apart
-        velocity = back * slide(b, e, w)
-    else:
-        m = e.inertia_a + e.inertia_b
-        error = turn_error(jt, j, e)
-        velocity = back * spin(b, e, w)
-    m = back * m * frame
-    wanted = velocity + error * (rate * mass[2])
-    kept = old
+def inverse_locked(jt: JointTables, j: int, first: int, m: wp.mat33) -> wp.mat33:
+    """Inverse of a matrix in A's frame over the locked ones of three axes, zero over the others."""
     for k in range(3):
         if not locked(jt, j, first + k):
             for n in range(3):
                 m[k, n] = 0.0
                 m[n, k] = 0.0
             m[k, k] = 1.0
-            wanted[k] = 0.0
-            kept[k] = 0.0
-    change = -(wp.inverse(m) * wanted) * mass[0] - kept * mass[1]
-    if linear:
-        strike(b, e, w, frame * change, wp.vec3(0.0, 0.0, 0.0))
-    else:
-        strike(b, e, w, wp.vec3(0.0, 0.0, 0.0), frame * change)
-    return kept + change
+    out = wp.inverse(m)
+    for k in range(3):
+        if not locked(jt, j, first + k):
+            out[k, k] = 0.0
+    return out
 
 
 @wp.func
-def stop(
+def drive(
+    jt: JointTables,
     js: JointState,
     b: Bodies,
     e: Ends,
     w: int,
     j: int,
-    row: int,
-    linear: bool,
-    axis: wp.vec3,
-    room: float,
+    k: int,
+    m: float,
+    velocity: float,
     h: float,
-    soft: wp.vec3,
-    rate: float,
-):
-    """One pass over a limit: ``room`` is how far it is away [m or rad], ``axis`` the way back from it."""
-    old = js.row[w, j, row]
-    bias = float(0.0)
-    mass_scale = float(1.0)
-    impulse_scale = float(0.0)
-    if room > 0.0:
-        bias = room / h
-    else:
-        bias = room * rate * soft[2]
-        mass_scale = soft[0]
-        impulse_scale = soft[1]
-    velocity = wp.dot(axis, slide(b, e, w))
-    if not linear:
-        velocity = wp.dot(axis, spin(b, e, w))
-    change = -(velocity + bias) * mass_scale / wp.max(ease(e, linear, axis), 1.0e-12) - impulse_scale * old
-    total = wp.max(old + change, 0.0)
-    js.row[w, j, row] = total
-    strike_axis(b, e, w, linear, axis, total - old)
-
-
-@wp.func
-def drive(jt: JointTables, js: JointState, b: Bodies, e: Ends, w: int, j: int, k: int, axis: wp.vec3, h: float, biased: bool):
-    """One pass over a drive."""
-    linear = k < 3
-    m = 1.0 / wp.max(ease(e, linear, axis), 1.0e-12)
+    biased: bool,
+) -> float:
+    """The impulse that a drive should have given by the end of the substep; ``m`` is the mass that it moves."""
     if biased:
         x = coordinate(e, k)
-        if not linear:
+        if k >= 3:
             x = near(x, js.target[w, j, k])
         js.error[w, j, k] = x - js.target[w, j, k]
     stiffness = jt.stiffness[j, k]
@@ -284,17 +246,11 @@ def drive(jt: JointTables, js: JointState, b: Bodies, e: Ends, w: int, j: int, k
         damping = damping * m
     late = wp.clamp(2.0 * stiffness * h * h / m - 0.5, 0.0, 1.0)
     late_damping = 0.5 + wp.clamp(damping * h / m - 0.5, 0.0, 0.5)
-    velocity = wp.dot(axis, slide(b, e, w))
-    if not linear:
-        velocity = wp.dot(axis, spin(b, e, w))
-    old = js.row[w, j, 12 + k]
-    free = velocity - old / m
+    free = velocity - js.row[w, j, DRIVE_ROW + k] / m
     force = stiffness * js.error[w, j, k] + (stiffness * late * h + damping) * free - damping * js.target_velocity[w, j, k]
     total = -h * force / (1.0 + h / m * (stiffness * late * h + damping * late_damping))
     most = jt.max_force[j, k] * h
-    total = wp.clamp(total, -most, most)
-    js.row[w, j, 12 + k] = total
-    strike_axis(b, e, w, linear, axis, total - old)
+    return wp.clamp(total, -most, most)
 
 
 @wp.func
@@ -309,19 +265,17 @@ def lean(e: Ends):
 
 
 @wp.func
-def warm_joint(t: RigidTables, jt: JointTables, js: JointState, b: Bodies, k: Work, w: int, j: int, elapsed: float):
+def warm_joint(js: JointState, b: Bodies, e: Ends, w: int, j: int):
     """Apply the impulses of the substep before."""
-    if js.broken[w, j] != 0:
-        return
-    e = ends_of(t, jt, b, k, w, j, elapsed)
     impulse = wp.quat_rotate(e.frame, js.point[w, j])
     twist = wp.quat_rotate(e.frame, js.turn[w, j])
     for n in range(AXES):
-        size = js.row[w, j, n] - js.row[w, j, 6 + n] + js.row[w, j, 12 + n]
+        size = js.row[w, j, n] - js.row[w, j, 6 + n] + js.row[w, j, DRIVE_ROW + n]
+        axis = wp.quat_rotate(e.frame, unit(n % 3)) * size
         if n < 3:
-            impulse = impulse + wp.quat_rotate(e.frame, unit(n)) * size
+            impulse = impulse + axis
         else:
-            twist = twist + wp.quat_rotate(e.frame, unit(n - 3)) * size
+            twist = twist + axis
     size = js.row[w, j, DISTANCE_ROW] - js.row[w, j, DISTANCE_ROW + 1]
     if size != 0.0:
         impulse = impulse + wp.normalize(e.apart) * size
@@ -332,54 +286,104 @@ def warm_joint(t: RigidTables, jt: JointTables, js: JointState, b: Bodies, k: Wo
 
 
 @wp.func
-def solve_joint(
-    t: RigidTables, jt: JointTables, js: JointState, b: Bodies, k: Work, w: int, j: int, h: float, elapsed: float, biased: bool
-):
-    """One pass over a joint: drives, limits, then what is locked."""
-    if js.broken[w, j] != 0:
-        return
-    e = ends_of(t, jt, b, k, w, j, elapsed)
-    omega = 2.0 * PI * wp.min(HERTZ, 0.25 / h)
-    a1 = 2.0 * DAMPING_RATIO + h * omega
-    a2 = h * omega * a1
-    rate = omega / a1
-    soft = wp.vec3(1.0, 0.0, 0.0)
-    if biased:
-        soft = wp.vec3(a2 / (1.0 + a2), 1.0 / (1.0 + a2), 1.0)
-    for n in range(AXES):
-        axis = wp.quat_rotate(e.frame, unit(n % 3))
-        low = jt.lower[j, n]
-        high = jt.upper[j, n]
-        if low <= high:
-            if jt.driven[j, n] != 0:
-                drive(jt, js, b, e, w, j, n, axis, h, biased)
-            bounded = wp.isfinite(low) or wp.isfinite(high)
-            if bounded:
-                x = coordinate(e, n)
-                if n >= 3 and wp.isfinite(low) and wp.isfinite(high):
-                    x = near(x, 0.5 * (low + high))
-                if wp.isfinite(low):
-                    stop(js, b, e, w, j, n, n < 3, axis, x - low, h, soft, rate)
-                if wp.isfinite(high):
-                    stop(js, b, e, w, j, 6 + n, n < 3, -axis, high - x, h, soft, rate)
-    if jt.min_distance[j] >= 0.0 or jt.max_distance[j] >= 0.0:
+def room_of(jt: JointTables, e: Ends, j: int, row: int):
+    """A one-sided bound: whether the joint has it, how much room there is to it [m or rad], and the way back from it."""
+    none = wp.vec3(0.0, 0.0, 0.0)
+    if row >= CONE_ROW:
+        if jt.cone0[j] >= 0.0:
+            axis, angle, y, z = lean(e)
+            if angle > 0.0:
+                y = y / wp.max(jt.cone0[j], 1.0e-4)
+                z = z / wp.max(jt.cone1[j], 1.0e-4)
+                return True, 1.0 / wp.sqrt(y * y + z * z) - angle, none, -axis
+        return False, float(0.0), none, none
+    if row >= DISTANCE_ROW:
         length = wp.length(e.apart)
-        if length > 1.0e-6:
-            axis = e.apart / length
-            if jt.min_distance[j] >= 0.0:
-                stop(js, b, e, w, j, DISTANCE_ROW, True, axis, length - jt.min_distance[j], h, soft, rate)
-            if jt.max_distance[j] >= 0.0:
-                stop(js, b, e, w, j, DISTANCE_ROW + 1, True, -axis, jt.max_distance[j] - length, h, soft, rate)
-    if jt.cone0[j] >= 0.0:
-        axis, angle, y, z = lean(e)
-        if angle > 0.0:
-            y = y / wp.max(jt.cone0[j], 1.0e-4)
-            z = z / wp.max(jt.cone1[j], 1.0e-4)
-            stop(js, b, e, w, j, CONE_ROW, False, -axis, 1.0 / wp.sqrt(y * y + z * z) - angle, h, soft, rate)
-    if jt.locks_turn[j] != 0:
-        js.turn[w, j] = block(jt, b, e, w, j, False, soft, rate, js.turn[w, j])
+        bound = jt.min_distance[j]
+        sign = float(1.0)
+        if row > DISTANCE_ROW:
+            bound = jt.max_distance[j]
+            sign = -1.0
+        if bound >= 0.0 and length > 1.0e-6:
+            return True, sign * (length - bound), e.apart * (sign / length), none
+        return False, float(0.0), none, none
+    k = row % 6
+    low = jt.lower[j, k]
+    high = jt.upper[j, k]
+    bound = low
+    sign = float(1.0)
+    if row >= 6:
+        bound = high
+        sign = -1.0
+    if low > high or not wp.isfinite(bound):
+        return False, float(0.0), none, none
+    x = coordinate(e, k)
+    if k >= 3 and wp.isfinite(low) and wp.isfinite(high):
+        x = near(x, 0.5 * (low + high))
+    axis = wp.quat_rotate(e.frame, unit(k % 3)) * sign
+    if k < 3:
+        return True, sign * (x - bound), axis, none
+    return True, sign * (x - bound), none, axis
+
+
+@wp.func
+def solve_joint(jt: JointTables, js: JointState, b: Bodies, e: Ends, w: int, j: int, h: float, biased: bool):
+    """One pass: the locked translations, then limits, drives and locked rotations, which leave those alone."""
+    rate = wp.where(biased, TAKEN_BACK / h, 0.0)
+    frame = wp.quat_to_matrix(e.frame)
+    back = wp.transpose(frame)
+    sa = wp.skew(e.arm_a)
+    sb = wp.skew(e.arm_b)
+    e.give = wp.identity(n=3, dtype=float) * (e.mass_a + e.mass_b) - sa * e.inertia_a * sa - sb * e.inertia_b * sb
+    e.swing = -(sb * e.inertia_b + sa * e.inertia_a)
     if jt.locks_slide[j] != 0:
-        js.point[w, j] = block(jt, b, e, w, j, True, soft, rate, js.point[w, j])
+        e.hold = frame * inverse_locked(jt, j, 0, back * e.give * frame) * back
+    if jt.locks_slide[j] != 0:
+        old_point = js.point[w, j]
+        wanted = slide(b, e, w) + e.apart * rate
+        impulse = -(e.hold * wanted)
+        js.point[w, j] = old_point + back * impulse
+        strike(b, e, w, impulse, wp.vec3(0.0, 0.0, 0.0))
+    for row in range(JOINT_ROWS):
+        k = row - DRIVE_ROW
+        driven = k >= 0 and k < 6
+        active = bool(False)
+        room = float(0.0)
+        line = wp.vec3(0.0, 0.0, 0.0)
+        round = wp.vec3(0.0, 0.0, 0.0)
+        if driven:
+            if jt.driven[j, k] != 0 and jt.lower[j, k] <= jt.upper[j, k]:
+                active = True
+                axis = wp.quat_rotate(e.frame, unit(k % 3))
+                if k < 3:
+                    line = axis
+                else:
+                    round = axis
+        elif jt.bounded[j] != 0:
+            active, room, line, round = room_of(jt, e, j, row)
+        if active:
+            old = js.row[w, j, row]
+            m = 1.0 / wp.max(ease(e, line, round), 1.0e-12)
+            velocity = rate_along(b, e, w, line, round)
+            total = float(0.0)
+            if driven:
+                total = drive(jt, js, b, e, w, j, k, m, velocity, h, biased)
+            elif room > 0.0:
+                total = wp.max(old - (velocity + room / h) * m, 0.0)
+            else:
+                total = wp.max(old - (velocity + room * rate) * m, 0.0)
+            js.row[w, j, row] = total
+            held(js, b, e, w, j, line * (total - old), round * (total - old))
+    if jt.locks_turn[j] != 0:
+        alone = e.inertia_a + e.inertia_b
+        matrix = back * (alone - wp.transpose(e.swing) * e.hold * e.swing) * frame
+        for k in range(3):
+            matrix[k, k] = wp.max(matrix[k, k], 1.0e-4 * wp.trace(alone))
+        old_turn = js.turn[w, j]
+        wanted = back * spin(b, e, w) + turn_error(jt, j, e) * rate
+        change = -(inverse_locked(jt, j, 3, matrix) * wanted)
+        js.turn[w, j] = old_turn + change
+        held(js, b, e, w, j, wp.vec3(0.0, 0.0, 0.0), frame * change)
 
 
 @wp.func
@@ -388,7 +392,7 @@ def break_joint(jt: JointTables, js: JointState, w: int, j: int, h: float):
     force = js.point[w, j]
     torque = js.turn[w, j]
     for n in range(3):
-        force[n] = force[n] + js.row[w, j, n] - js.row[w, j, 6 + n] + js.row[w, j, 12 + n]
+        force[n] = force[n] + js.row[w, j, n] - js.row[w, j, 6 + n] + js.row[w, j, DRIVE_ROW + n]
         torque[n] = torque[n] + js.row[w, j, 3 + n] - js.row[w, j, 9 + n] + js.row[w, j, 15 + n]
     along = js.row[w, j, DISTANCE_ROW] - js.row[w, j, DISTANCE_ROW + 1]
     pull = wp.max(wp.length(force), wp.abs(along))

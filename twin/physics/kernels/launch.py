@@ -1,4 +1,7 @@
-"""The kernels that the host launches, once a step each, in this order."""
+"""The kernels that the host launches, once a step each, in this order.
+
+Those over bodies take the index of the first one (world after world), so that the host may launch them in blocks.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from twin.physics.kernels.solve import build_islands, carry_kinematic, is_head, 
 
 @wp.kernel
 def bounds(
+    first: int,
     # model
     t: RigidTables,
     # state in
@@ -21,12 +25,15 @@ def bounds(
     k: Work,
 ):
     """Bounds of every body for the broad phase; one thread a body."""
-    w, i = wp.tid()
+    n = first + wp.tid()
+    w = n // slots
+    i = n % slots
     bound(t, b, k, w, i, slots, dt)
 
 
 @wp.kernel
 def collide(
+    first: int,
     # model
     t: RigidTables,
     # state in
@@ -40,7 +47,9 @@ def collide(
     fresh: Contacts,
 ):
     """Contact points of every body; one thread a body."""
-    w, i = wp.tid()
+    n = first + wp.tid()
+    w = n // slots
+    i = n % slots
     collide_body(t, b, k, old, fresh, bvh, w, i, slots, dt)
 
 
@@ -64,9 +73,11 @@ def islands(
 
 @wp.kernel
 def solve(
+    first: int,
     # model
     t: RigidTables,
     jt: JointTables,
+    slots: int,
     dt: float,
     substeps: int,
     # state in/out
@@ -76,7 +87,9 @@ def solve(
     contacts: Contacts,
 ):
     """Velocities and positions; one thread an island."""
-    w, i = wp.tid()
+    n = first + wp.tid()
+    w = n // slots
+    i = n % slots
     if is_head(t, b, k, w, i):
         solve_island(t, jt, b, js, k, contacts, w, i, dt, substeps)
     else:

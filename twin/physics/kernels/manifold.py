@@ -59,24 +59,28 @@ def line_line(k: Work, w: int, i: int, n: wp.vec3, margin: float) -> int:
 
 
 @wp.func
-def face_clip(k: Work, w: int, i: int, sides: int, count: int, n: wp.vec3, sign: float, margin: float) -> int:
-    """Polygon 0 cut to the face in polygon 2 whose normal is ``n``; contact normals are ``sign`` times it."""
-    origin = k.polygon[w, i, 2, 0]
-    u = wp.normalize(k.polygon[w, i, 2, 1] - origin)
+def face_clip(
+    k: Work, w: int, i: int, face: int, sides: int, source: int, count: int, n: wp.vec3, sign: float, margin: float
+) -> int:
+    """Polygon ``source`` cut to the polygon ``face`` whose normal is ``n``; contact normals are ``sign`` times it."""
+    origin = k.polygon[w, i, face, 0]
+    u = wp.normalize(k.polygon[w, i, face, 1] - origin)
     v = wp.cross(n, u)
     for j in range(count):
-        x = k.polygon[w, i, 0, j] - origin
-        k.polygon[w, i, 0, j] = wp.vec3(wp.dot(x, u), wp.dot(x, v), wp.dot(x, n))
-    source = int(0)
+        x = k.polygon[w, i, source, j] - origin
+        k.polygon[w, i, source, j] = wp.vec3(wp.dot(x, u), wp.dot(x, v), wp.dot(x, n))
+    target = int(1)
     for j in range(sides):
-        a = k.polygon[w, i, 2, j] - origin
-        b = k.polygon[w, i, 2, (j + 1) % sides] - origin
+        a = k.polygon[w, i, face, j] - origin
+        b = k.polygon[w, i, face, (j + 1) % sides] - origin
         px = wp.dot(a, u)
         py = wp.dot(a, v)
         ex = wp.dot(b - a, u)
         ey = wp.dot(b - a, v)
-        count = clip(k, w, i, source, count, ey, -ex, ey * px - ex * py)
-        source = 1 - source
+        count = clip(k, w, i, source, target, count, ey, -ex, ey * px - ex * py)
+        swapped = source
+        source = target
+        target = swapped
     found = int(0)
     for j in range(count):
         x = k.polygon[w, i, source, j]
@@ -127,34 +131,50 @@ def convex_convex(t: RigidTables, k: Work, w: int, i: int, a: Convex, b: Convex,
         return 0
     if seams > 1 and s < 0.0 and s + wp.dot(step, n) > 0.0:
         return 0  # it is leaving by itself
-    of_b, normal_b = feature(t, k, w, i, 2, b, n)
-    of_a, normal_a = feature(t, k, w, i, 0, a, -n)
-    if s < 0.0:
+    of_a = int(0)
+    of_b = int(0)
+    normal_a = wp.vec3(0.0, 0.0, 0.0)
+    normal_b = wp.vec3(0.0, 0.0, 0.0)
+    for attempt in range(2):
+        of_b, normal_b = feature(t, k, w, i, 2, b, n)
+        of_a, normal_a = feature(t, k, w, i, 0, a, -n)
+        if attempt == 1 or s >= 0.0:
+            break
         # where less than the bevels overlap the cores meet at a corner: the face that separates more is the true direction
-        x = n
+        better = n
+        found_better = bool(False)
         best = s + 1.0e-5
-        if of_b > 2:
-            y = gap(t, a, b, normal_b)
-            if y > best:
-                best = y
-                x = normal_b
-        if of_a > 2:
-            y = gap(t, a, b, -normal_a)
-            if y > best + 1.0e-4:
-                best = y
+        for side in range(2):
+            x = normal_b
+            if side == 1:
                 x = -normal_a
-        if best > s + 1.0e-5:
-            s = best
-            n = x
-            of_b, normal_b = feature(t, k, w, i, 2, b, n)
-            of_a, normal_a = feature(t, k, w, i, 0, a, -n)
+            if wp.length_sq(x) > 0.5:
+                y = gap(t, a, b, x)
+                if y > best:
+                    best = y + 1.0e-4
+                    s = y
+                    better = x
+                    found_better = True
+        if not found_better:
+            break
+        n = better
     found = int(0)
+    face = int(-1)
     if of_b > 2 and wp.dot(n, normal_b) >= ALIGNED and wp.dot(n, normal_b) > -wp.dot(n, normal_a) - 1.0e-3:
-        found = face_clip(k, w, i, of_b, of_a, normal_b, 1.0, margin)
+        face = 2
     elif of_a > 2 and -wp.dot(n, normal_a) >= ALIGNED:
-        of_b, normal_b = feature(t, k, w, i, 0, b, n)
-        of_a, normal_a = feature(t, k, w, i, 2, a, -n)
-        found = face_clip(k, w, i, of_a, of_b, normal_a, -1.0, margin)
+        face = 0
+    if face >= 0:
+        normal = normal_b
+        sides = of_b
+        count = of_a
+        sign = float(1.0)
+        if face == 0:
+            normal = normal_a
+            sides = of_a
+            count = of_b
+            sign = -1.0
+        found = face_clip(k, w, i, face, sides, 2 - face, count, normal, sign, margin)
     elif of_a == 2 and of_b == 2:
         found = line_line(k, w, i, n, margin)
     if found > 0 or seams > 1:
@@ -225,13 +245,19 @@ def convex_triangle(
     for j in range(count):
         x = k.polygon[w, i, 0, j] - v0
         k.polygon[w, i, 0, j] = wp.vec3(wp.dot(x, u), wp.dot(x, v), wp.dot(x, n))
-    bx = wp.dot(v1 - v0, u)
-    cx = wp.dot(v2 - v0, u)
-    cy = wp.dot(v2 - v0, v)
+    b = wp.vec2(wp.dot(v1 - v0, u), 0.0)
+    c = wp.vec2(wp.dot(v2 - v0, u), wp.dot(v2 - v0, v))
     # counter-clockwise edges 0-1, 1-2, 2-0: inside is left of each
-    count = clip(k, w, i, 0, count, 0.0, -1.0, 0.0)
-    count = clip(k, w, i, 1, count, cy, bx - cx, cy * bx)
-    count = clip(k, w, i, 0, count, -cy, cx, 0.0)
+    for j in range(3):
+        start = wp.vec2(0.0, 0.0)
+        edge = b
+        if j == 1:
+            start = b
+            edge = c - b
+        elif j == 2:
+            start = c
+            edge = -c
+        count = clip(k, w, i, j % 2, 1 - j % 2, count, edge[1], -edge[0], edge[1] * start[0] - edge[0] * start[1])
     for j in range(count):
         p = k.polygon[w, i, 1, j]
         if p[2] < margin:

@@ -122,8 +122,8 @@ def reduce(k: Work, w: int, i: int, begin: int, end: int) -> int:
 
 
 @wp.func
-def clip(k: Work, w: int, i: int, source: int, count: int, a: float, b: float, c: float) -> int:
-    """Cut polygon ``source`` (x, y, height) by the half plane a x + b y <= c into the other polygon; returns its size."""
+def clip(k: Work, w: int, i: int, source: int, target: int, count: int, a: float, b: float, c: float) -> int:
+    """Cut polygon ``source`` (x, y, height) by the half plane a x + b y <= c into polygon ``target``; returns its size."""
     out = int(0)
     if count == 0:
         return 0
@@ -135,11 +135,11 @@ def clip(k: Work, w: int, i: int, source: int, count: int, a: float, b: float, c
         if (d0 <= 0.0) != (d <= 0.0):
             s = d0 / (d0 - d)
             if out < FULL:
-                k.polygon[w, i, 1 - source, out] = previous + (p - previous) * s
+                k.polygon[w, i, target, out] = previous + (p - previous) * s
                 out += 1
         if d <= 0.0:
             if out < FULL:
-                k.polygon[w, i, 1 - source, out] = p
+                k.polygon[w, i, target, out] = p
                 out += 1
         previous = p
         d0 = d
@@ -293,10 +293,11 @@ def box_box(
     hu = hr[(f + 1) % 3]
     hv = hr[(f + 2) % 3]
     incident_face(k, w, i, po, qo, ho, origin, u, v, n)
-    count = clip(k, w, i, 0, 4, 1.0, 0.0, hu)
-    count = clip(k, w, i, 1, count, -1.0, 0.0, hu)
-    count = clip(k, w, i, 0, count, 0.0, 1.0, hv)
-    count = clip(k, w, i, 1, count, 0.0, -1.0, hv)
+    count = int(4)
+    for j in range(4):
+        across = float(1 - 2 * (j % 2))
+        along_u = wp.where(j < 2, 1.0, 0.0)
+        count = clip(k, w, i, j % 2, 1 - j % 2, count, across * along_u, across * (1.0 - along_u), wp.where(j < 2, hu, hv))
     normal = wp.where(best < 3, n, -n)
     found = int(0)
     for j in range(count):

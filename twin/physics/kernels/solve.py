@@ -10,7 +10,7 @@ from __future__ import annotations
 import warp as wp
 
 from twin.physics.kernels.data import KINEMATIC, Bodies, Contacts, JointState, JointTables, RigidTables, Work, kind_of, reacts
-from twin.physics.kernels.joints import break_joint, leads, solve_joint, warm_joint
+from twin.physics.kernels.joints import break_joint, ends_of, leads, solve_joint, warm_joint
 from twin.physics.kernels.motion import turned
 
 CONTACT_HERTZ = wp.constant(60.0)
@@ -300,7 +300,7 @@ def settle_or_drop(b: Bodies, k: Work, w: int, i: int):
         b.linear_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
         b.angular_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
         b.generation[w, i] = b.generation[w, i] + 1
-        wp.atomic_add(k.invalid, w, 1)
+        k.invalid[w, i] = k.invalid[w, i] + 1
 
 
 @wp.func
@@ -327,17 +327,18 @@ def pass_joints(
     elapsed: float,
     stage: int,
 ):
-    """The joints that are body ``i``'s turn: 0 warm start, 1 with bias, 2 without, 3 see whether they hold."""
-    if i < t.bodies:
-        for n in range(jt.begin[i], jt.begin[i + 1]):
-            j = jt.of_body[n]
+    """The joints that are body ``i``'s turn: 0 warm start, 1 with bias, 2 without, 3 without and see whether they hold."""
+    for n in range(jt.begin[i], jt.begin[i + 1]):
+        j = jt.of_body[n]
+        if js.broken[w, j] == 0:
             if leads(t, jt, b, w, j, i):
+                e = ends_of(t, jt, b, k, w, j, elapsed)
                 if stage == 0:
-                    warm_joint(t, jt, js, b, k, w, j, elapsed)
-                elif stage == 3:
-                    break_joint(jt, js, w, j, h)
+                    warm_joint(js, b, e, w, j)
                 else:
-                    solve_joint(t, jt, js, b, k, w, j, h, elapsed, stage == 1)
+                    solve_joint(jt, js, b, e, w, j, h, stage == 1)
+                    if stage == 3:
+                        break_joint(jt, js, w, j, h)
 
 
 @wp.func
@@ -371,35 +372,34 @@ def solve_island(
         while i >= 0:
             accelerate(t, b, w, i, h)
             i = k.next[w, i]
-        i = head
-        while i >= 0:
-            if jt.count > 0:
-                pass_joints(t, jt, b, js, k, w, i, h, elapsed, 0)
-            for c in range(s.count[w, i]):
-                push(b, k, s, w, i, c, s.normal[w, i, c] * s.normal_impulse[w, i, c] + s.tangent_impulse[w, i, c])
-            i = k.next[w, i]
-        # one pass with bias, then the positions, then the passes that take the bias out of the velocities again
-        for turn in range(relax + 1):
-            if turn == 1:
+        # warm start; one pass with bias; then the positions, and the passes that take the bias out of the velocities again
+        for turn in range(relax + 2):
+            if turn == 2:
                 i = head
                 while i >= 0:
                     move(t, b, k, w, i, h)
                     i = k.next[w, i]
                 elapsed = elapsed + h
+            if jt.count > 0:
+                stage = wp.min(turn, 2)
+                if n == substeps - 1 and turn == relax + 1:
+                    stage = 3
+                i = head
+                while i >= 0:
+                    if i < t.bodies:
+                        pass_joints(t, jt, b, js, k, w, i, h, elapsed, stage)
+                    i = k.next[w, i]
             i = head
             while i >= 0:
-                if jt.count > 0:
-                    pass_joints(t, jt, b, js, k, w, i, h, elapsed, wp.where(turn == 0, 1, 2))
-                i = k.next[w, i]
-            i = head
-            while i >= 0:
-                solve_body(b, k, s, w, i, h, elapsed, turn == 0)
+                if turn == 0:
+                    for c in range(s.count[w, i]):
+                        push(b, k, s, w, i, c, s.normal[w, i, c] * s.normal_impulse[w, i, c] + s.tangent_impulse[w, i, c])
+                else:
+                    solve_body(b, k, s, w, i, h, elapsed, turn == 1)
                 i = k.next[w, i]
     i = head
     while i >= 0:
         bounce(b, k, s, w, i)
-        if jt.count > 0:
-            pass_joints(t, jt, b, js, k, w, i, h, dt, 3)
         i = k.next[w, i]
     i = head
     while i >= 0:

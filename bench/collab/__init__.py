@@ -1,0 +1,269 @@
+"""Editing together under load: how long an edit takes to come back, and whether SIGKILL loses any.
+
+``python -m bench.collab`` prints the rows of :func:`run` as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from twin.protocol.messages import PROTOCOL_VERSION, Edit, Edited, Hello, Op, Refused, Welcome, decode_server, encode
+
+PRIMS = 5000
+OPS_PER_S = 5.0
+SECONDS = 20.0
+KILLS = 8
+RELEVANT = 0.1
+"""Share of edits that the simulation must take over (a belt's speed); the rest move what stands about."""
+
+HEADER = """#usda 1.0
+(
+    defaultPrim = "World"
+    metersPerUnit = 1
+    upAxis = "Z"
+)
+def Xform "World"
+{
+    class Xform "Carton" (prepend apiSchemas = ["PhysicsRigidBodyAPI", "TwinItemAPI"])
+    {
+        token twin:item:type = "carton"
+        def Cube "Box" (prepend apiSchemas = ["PhysicsCollisionAPI"])
+        {
+            double size = 0.4
+        }
+    }
+    def Cube "In" (prepend apiSchemas = ["TwinSourceAPI"])
+    {
+        double3 xformOp:translate = (-1, 0, 1.25)
+        uniform token[] xformOpOrder = ["xformOp:translate"]
+        double twin:source:interarrival:mean = 5
+        rel twin:source:items = </World/Carton>
+        rel twin:next = </World/Belt>
+    }
+    def Xform "Belt" (prepend apiSchemas = ["TwinConveyorAPI"])
+    {
+        double twin:conveyor:speed = 0.5
+        rel twin:next = </World/Out>
+        def Cube "Bed" (prepend apiSchemas = ["PhysicsCollisionAPI"])
+        {
+            double3 xformOp:translate = (1, 0, 0.9)
+            float3 xformOp:scale = (1.5, 0.3, 0.1)
+            uniform token[] xformOpOrder = ["xformOp:translate", "xformOp:scale"]
+        }
+    }
+    def Cube "Out" (prepend apiSchemas = ["TwinSinkAPI"])
+    {
+        double3 xformOp:translate = (5, 0, 1)
+        uniform token[] xformOpOrder = ["xformOp:translate"]
+    }
+"""
+
+
+def write_stage(path: Path, prims: int = PRIMS) -> None:
+    """A line of four prims among ``prims`` cubes."""
+    cubes = "".join(
+        f'    def Cube "C{i}"\n    {{\n        double size = 0.2\n'
+        f"        double3 xformOp:translate = ({i % 100}, {10 + i // 100}, 0)\n"
+        '        uniform token[] xformOpOrder = ["xformOp:translate"]\n    }\n'
+        for i in range(prims)
+    )
+    path.write_text(f"{HEADER}{cubes}}}\n")
+
+
+@dataclass
+class Server:
+    """A ``twin serve`` of its own process."""
+
+    process: subprocess.Popen[str]
+    url: str
+    token: str
+
+    def kill(self) -> None:
+        """As a loss of power would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    async def join(self, name: str) -> tuple[ClientConnection, Welcome]:
+        """A new tab."""
+        socket = await connect(
+            self.url.replace("http", "ws", 1) + "/api/ws",
+            additional_headers={"Authorization": f"Bearer {self.token}"},
+            max_size=None,
+            compression=None,
+        )
+        await socket.send(encode(Hello(PROTOCOL_VERSION, name)))
+        welcome = decode_server(await socket.recv())
+        if not isinstance(welcome, Welcome):
+            raise RuntimeError(f"expected a welcome, got {welcome}")
+        return socket, welcome
+
+
+@contextmanager
+def serving(stage: Path, project: Path) -> Iterator[Server]:
+    """Start a server and see to its end."""
+    command = [sys.executable, "-m", "twin.cli.main", "serve", str(stage), "--project", str(project), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=dict(os.environ))
+    if process.stdout is None:
+        raise RuntimeError("no stdout")
+    try:
+        ready = json.loads(process.stdout.readline())
+        yield Server(process, ready["url"], ready["token"])
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(timeout=15)
+        process.stdout.close()
+
+
+@dataclass
+class Load:
+    """What one run of many editors gave. Times in s."""
+
+    trips: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+    sent: int = 0
+    refused: int = 0
+    acknowledged: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By prim and property: number of the last acknowledged edit and what it wrote."""
+
+
+async def _edit(server: Server, index: int, load: Load, seconds: float, relevant: float) -> None:
+    draw = random.Random(index)
+    socket, _ = await server.join(f"Editor {index}")
+    begun: dict[int, tuple[float, Op, int]] = {}
+    until = time.perf_counter() + seconds
+
+    async def receive() -> None:
+        last_frame = 0.0
+        async for data in socket:
+            now = time.perf_counter()
+            if data[:4] == b"TWF1":
+                if last_frame:
+                    load.gaps.append(now - last_frame)
+                last_frame = now
+                continue
+            message = decode_server(data)
+            if isinstance(message, (Edited, Refused)) and message.opid in begun:
+                at, op, value = begun.pop(message.opid)
+                if isinstance(message, Refused):
+                    load.refused += 1
+                    continue
+                load.trips.append(now - at)
+                key = f"{op.path}.{op.field}"
+                load.acknowledged[key] = max(load.acknowledged.get(key, (0, 0)), (message.seq, value))
+
+    reader = asyncio.create_task(receive())
+    try:
+        await asyncio.sleep(draw.random() / OPS_PER_S)
+        opid = 0
+        while time.perf_counter() < until:
+            opid += 1
+            value = load.sent = load.sent + 1
+            if draw.random() < relevant:
+                op = Op("set_field", "/World/Belt", "twin:conveyor:speed", ["double", 0.1 + value * 1e-6])
+            else:
+                cube = f"/World/C{draw.randrange(PRIMS)}"
+                op = Op("set_field", cube, "xformOp:translate", ["double3", [float(value), 0.0, 0.0]])
+            begun[opid] = (time.perf_counter(), op, value)
+            await socket.send(encode(Edit(opid, 0, [op])))
+            await asyncio.sleep(draw.uniform(0.5, 1.5) / OPS_PER_S)
+        while begun and time.perf_counter() < until + 5.0:
+            await asyncio.sleep(0.02)
+    except ConnectionClosed:
+        pass  # the campaign kills servers
+    finally:
+        await socket.close()
+        await asyncio.gather(reader, return_exceptions=True)
+
+
+async def _crowd(server: Server, editors: int, load: Load, seconds: float, relevant: float) -> None:
+    await asyncio.gather(*(_edit(server, i, load, seconds, relevant) for i in range(editors)))
+
+
+def measure(stage: Path, project: Path, editors: int, *, relevant: float, seconds: float = SECONDS) -> dict[str, Any]:
+    """Round trip of edits by ``editors`` at once: from sending to the author's echo, which comes after the commit."""
+    load = Load()
+    with serving(stage, project) as server:
+        asyncio.run(_crowd(server, editors, load, seconds, relevant))
+    trips, gaps = np.array(load.trips) * 1e3, np.array(load.gaps) * 1e3
+    return {
+        "benchmark": "collab",
+        "case": f"{editors} editors, {OPS_PER_S:g} ops/s each, {PRIMS} prims, {relevant:.0%} of the edits simulated",
+        "edits": len(trips),
+        "refused": load.refused,
+        "unanswered": load.sent - len(trips) - load.refused,
+        "round_trip_p50_ms": round(float(np.percentile(trips, 50)), 2),
+        "round_trip_p99_ms": round(float(np.percentile(trips, 99)), 2),
+        "frame_gap_p50_ms": round(float(np.percentile(gaps, 50)), 1),
+        "frame_gap_p99_ms": round(float(np.percentile(gaps, 99)), 1),
+        "frame_gap_max_ms": round(float(gaps.max()), 1),
+    }
+
+
+def kill_campaign(stage: Path, project: Path, *, kills: int = KILLS) -> dict[str, Any]:
+    """SIGKILL in the middle of editing, again and again; after each restart all that was acknowledged must be there."""
+    from twin.collab.stored import open_with_edits
+
+    draw = random.Random(1)
+    load = Load()
+    epochs, starts = set(), []
+    acknowledged = lost = 0
+    for _ in range(kills):
+        begin = time.perf_counter()
+        with serving(stage, project) as server:
+            starts.append(time.perf_counter() - begin)
+
+            async def attack(running: Server) -> str:
+                socket, welcome = await running.join("Watcher")
+                await socket.close()
+                crowd = asyncio.create_task(_crowd(running, 6, load, 30.0, RELEVANT))
+                await asyncio.sleep(draw.uniform(0.5, 2.0))
+                running.kill()
+                await crowd
+                return welcome.epoch
+
+            epochs.add(asyncio.run(attack(server)))
+        edited, _ = open_with_edits(stage, project)
+        for key, (_, value) in load.acknowledged.items():
+            path, _, name = key.partition(".")
+            found = edited.GetPrimAtPath(path).GetAttribute(name).Get()
+            number = round((found - 0.1) * 1e6) if name.startswith("twin:") else round(found[0])
+            lost += number < value  # a later one, whose echo was lost, may have overwritten it
+        acknowledged = len(load.trips)
+    return {
+        "benchmark": "collab",
+        "case": f"{kills} times SIGKILL while 6 editors work",
+        "acknowledged": acknowledged,
+        "lost": lost,
+        "epochs": len(epochs),
+        "restart_p50_s": round(float(np.median(starts)), 2),
+    }
+
+
+def run() -> list[dict[str, Any]]:
+    """All cases, about two minutes."""
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Path(folder) / "stage.usda"
+        write_stage(stage)
+        rows = [
+            measure(stage, Path(folder) / f"p{i}", editors, relevant=relevant)
+            for i, (editors, relevant) in enumerate([(20, 0.0), (20, RELEVANT), (50, RELEVANT)])
+        ]
+        return [*rows, kill_campaign(stage, Path(folder) / "kills")]

@@ -1,0 +1,54 @@
+"""Kernels over bodies on several cores: on a CPU one launch is one thread, so blocks of it go to several.
+
+A launch lets go of the interpreter while it runs. Blocks write disjoint bodies: the result does not depend on who ran when.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import warp as wp
+
+WORTH_IT = 256
+"""Bodies below which handing over costs more than it gains."""
+_BLOCKS_A_LANE = 4
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=threads, thread_name_prefix="physics")
+
+
+class Lanes:
+    """Launches kernels whose first argument is the index of their first body.
+
+    Args:
+        device: Where. threads: At most so many at a time; a GPU takes one launch.
+    """
+
+    def __init__(self, device: wp.Device, threads: int) -> None:
+        self._device = device
+        self._threads = threads if device.is_cpu else 1
+
+    def launch(self, kernel: wp.Kernel, total: int, args: list[Any]) -> None:
+        """Run ``kernel(first, *args)`` over ``total`` bodies; returns when all are done."""
+        if self._threads == 1 or total < WORTH_IT:
+            wp.launch(kernel, total, [0, *args], device=self._device)
+            return
+        blocks = self._threads * _BLOCKS_A_LANE
+        edges = [total * k // blocks for k in range(blocks + 1)]
+        work = [
+            _pool(self._threads).submit(wp.launch, kernel, end - first, [first, *args], device=self._device)
+            for first, end in pairwise(edges)
+        ]
+        for block in work:
+            block.result()

@@ -1,0 +1,99 @@
+"""Edits that wait are committed together: one wait for the disk for all of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from twin.collab import Document, Outcome
+from twin.core.errors import WorkError
+from twin.live import Runtime
+
+SLICE_S = 0.03
+"""Longest time that edits take the owner thread at once [s]."""
+
+Work = Callable[[], tuple[Outcome, list[Any]]]
+Tell = Callable[[Outcome, list[Any]], None]
+
+
+class Commits:
+    """Queue of edits on their way to the owner thread.
+
+    Args:
+        document: Where they are applied. runtime: The owner thread.
+    """
+
+    def __init__(self, document: Document, runtime: Runtime) -> None:
+        self._document, self._runtime = document, runtime
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[Work, Tell, Future[Outcome]]] = deque()
+        self._asked = False
+
+    def commit(self, work: Work, tell: Tell) -> Future[Outcome]:
+        """Any thread: do ``work`` on the owner thread; once it is on disk, ``tell`` is called there, in the order of edits.
+
+        The future holds the outcome, or WorkError if it could not be written.
+
+        Raises:
+            Rejected: The twin has stopped, or is too busy.
+        """
+        future: Future[Outcome] = Future()
+        with self._lock:
+            self._waiting.append((work, tell, future))
+            ask, self._asked = not self._asked, True
+        if ask:
+            self._ask()
+        return future
+
+    def _ask(self) -> None:
+        try:
+            call = self._runtime.call(self._drain)
+        except BaseException as error:
+            self._refuse(error)
+            raise
+        call.add_done_callback(lambda done: None if (error := done.exception()) is None else self._refuse(error))
+
+    def _refuse(self, error: BaseException) -> None:
+        """The owner thread takes no more: whoever waits is told."""
+        with self._lock:
+            waiting, self._waiting = list(self._waiting), deque()
+            self._asked = False
+        for _, _, future in waiting:
+            if not future.done():
+                future.set_exception(error)
+
+    def _next(self) -> tuple[Work, Tell, Future[Outcome]] | None:
+        with self._lock:
+            return self._waiting.popleft() if self._waiting else None
+
+    def _drain(self) -> None:
+        """Owner: a slice of what waits, in one commit."""
+        done: list[tuple[Tell, Future[Outcome], Outcome, list[Any]]] = []
+        until = time.perf_counter() + SLICE_S
+        try:
+            with self._document.group():
+                while time.perf_counter() < until and (item := self._next()) is not None:
+                    work, tell, future = item
+                    try:
+                        outcome, told = work()
+                    except Exception as error:  # noqa: BLE001  (belongs to whoever holds the future)
+                        future.set_exception(error)
+                        continue
+                    done.append((tell, future, outcome, told))
+        except WorkError as error:
+            self._runtime.value_changed(["/"])  # what was taken back may have been compiled
+            for _, future, _, _ in done:
+                future.set_exception(error)
+        else:
+            for tell, future, outcome, told in done:
+                tell(outcome, told)
+                future.set_result(outcome)
+        with self._lock:
+            self._asked = bool(self._waiting)
+            again = self._asked
+        if again:
+            self._ask()

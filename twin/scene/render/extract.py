@@ -79,6 +79,11 @@ class SceneExtractor:
         for doc in self._docs.values():
             doc.body, doc.node = self._bodies.get(doc.path, -1), self._nodes.get(doc.path, -1)
 
+    @property
+    def count(self) -> int:
+        """Prims that are drawn or listed."""
+        return len(self._drawn)
+
     def scene(self) -> SceneParts:
         """The whole scene, prims depth first, parents before children; what no patch has touched is not read again."""
         self._look_around()

@@ -11,14 +11,14 @@ from twin.scene.frames import array, rigid, split
 from twin.scene.rigid import World, read_body, read_shape, weigh
 from twin.scene.stage import applied_schemas
 
-_NAMING = {"TwinSourceAPI": "twin:source:items", "TwinStationAPI": "twin:station:output"}
+NAMING = {"TwinSourceAPI": "twin:source:items", "TwinStationAPI": "twin:station:output"}
 
 
 def prototype_paths(stage: Usd.Stage) -> list[Sdf.Path]:
     """Prims that sources and stations name as items or output, in stage order, each once."""
     found: dict[Sdf.Path, None] = {}
     for prim in stage.Traverse(Usd.TraverseInstanceProxies()):
-        for api, name in _NAMING.items():
+        for api, name in NAMING.items():
             if prim.HasAPI(api):
                 for target in prim.GetRelationship(name).GetTargets():
                     if stage.GetPrimAtPath(target):

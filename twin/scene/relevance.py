@@ -26,6 +26,7 @@ class Relevance:
         self._above: set[Sdf.Path] = set()
         self._changed: set[Sdf.Path] = set()
         self._resynced: set[Sdf.Path] = set()
+        self._structural = False
         self._listener = Tf.Notice.Register(Usd.Notice.ObjectsChanged, self._note, stage)
 
     def close(self) -> None:
@@ -53,8 +54,9 @@ class Relevance:
         self._above = {above for path in matters for above in path.GetPrefixes()[:-1]}
 
     def compiled(self) -> None:
-        """The stage as it stands has been compiled: what matters may be another set now."""
-        self._matters = None
+        """The stage as it stands has been compiled: what matters may be another set now, unless only values have changed."""
+        if self._structural:
+            self._matters, self._structural = None, False
         self._changed.clear()
         self._resynced.clear()
 
@@ -62,6 +64,7 @@ class Relevance:
         """Whether a compilation may come out differently because of what changed since the last call."""
         changed, resynced = self._changed, self._resynced
         self._changed, self._resynced = set(), set()
+        self._structural |= bool(resynced) or any(self._stage.GetRelationshipAtPath(p) for p in changed if p.IsPropertyPath())
         if self._matters is None:
             return bool(changed or resynced)
         if any(self._near(path) or self._brings(path) for path in resynced):

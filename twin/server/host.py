@@ -46,6 +46,8 @@ from twin.server.commits import Commits
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
+MAX_PRIMS = 100_000
+"""No prims are added to a stage that has as many."""
 
 
 @dataclass
@@ -209,6 +211,8 @@ class Host:
         return self.runtime.signals.driven(SignalKey(prim, name.split(":")[2]))
 
     def _guard(self, op: Op) -> None:
+        if op.kind == "add_prim" and self._extractor.count >= MAX_PRIMS:
+            raise Rejected("limit", f"a shared stage may have {MAX_PRIMS:,} prims", prim=op.path)
         if op.kind in ("set_field", "block", "clear", "restore_spec") and self._driven(op.path, op.field):
             raise Rejected("driven", f"{op.field} is written by a connection", prim=op.path)
 

@@ -25,7 +25,8 @@ def bind(address: str, port: int) -> socket.socket:
         InputError: The address is not this machine's, or the port is in use.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # named, or asyncio takes it for something else and leaves small answers waiting for the peer's delayed ACK (40 ms each)
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((address, port))

@@ -12,7 +12,7 @@ from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux
 from twin.model.factory import FactoryModel
 from twin.protocol.messages import Geometry, Light, MaterialDoc, NodeDoc, PrimDoc, PrototypeDoc, SignalDoc
 from twin.scene.frames import array, rigid, split
-from twin.scene.prototypes import item_type, prototype_paths, subtree
+from twin.scene.prototypes import NAMING, item_type, prototype_paths, subtree
 from twin.scene.render.assets import AssetStore
 from twin.scene.render.materials import DrawnMaterials
 from twin.scene.render.meshes import material_subsets, mesh_buffer
@@ -20,6 +20,8 @@ from twin.scene.stage import applied_schemas, asset_root_of, meters_per_unit
 
 TIME = Usd.TimeCode.EarliestTime()
 _HIDDEN_PURPOSES = (UsdGeom.Tokens.guide, UsdGeom.Tokens.proxy)
+_SAYS_WHAT = (".twin:conveyor:path", *(f".{name}" for name in NAMING.values()))
+"""Properties that make a prim goods, or a curve a path."""
 _INHERITED = ("material:binding", "primvars:", "purpose")
 """Properties whose change alters what is drawn below their prim."""
 
@@ -77,6 +79,11 @@ class SceneExtractor:
         for doc in self._docs.values():
             doc.body, doc.node = self._bodies.get(doc.path, -1), self._nodes.get(doc.path, -1)
 
+    @property
+    def count(self) -> int:
+        """Prims that are drawn or listed."""
+        return len(self._drawn)
+
     def scene(self) -> SceneParts:
         """The whole scene, prims depth first, parents before children; what no patch has touched is not read again."""
         self._look_around()
@@ -95,7 +102,7 @@ class SceneExtractor:
         """
         changed, resync = list(changed), list(resync)
         # who is goods and which curves are paths is said by prims that are new and by properties of Twin
-        self._look_around(anew=bool(resync) or any(".twin:" in path for path in changed))
+        self._look_around(anew=bool(resync) or any(path.endswith(_SAYS_WHAT) for path in changed))
         known = len(self._materials.docs)
         wanted: dict[Sdf.Path, bool] = {}
         for text in changed:

@@ -1,7 +1,0 @@
-"""Print the figures as JSON."""
-
-import json
-
-from bench.collab import run
-
-print(json.dumps(run(), indent=2))

@@ -150,6 +150,7 @@ class World:
             "found": (SCRATCH,),
             "found_depth": (SCRATCH,),
             "found_normal": (SCRATCH,),
+            **dict.fromkeys(("lever", "give", "partner_lever", "partner_give"), (POINTS, 3)),
         }
         out = struct()
         for name, var in struct.vars.items():  # type: ignore[attr-defined]

@@ -178,8 +178,12 @@ class Contacts:
     normal_impulse: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [N s]
     tangent_impulse: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [N s] world
     # of one step only
-    arm: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] world
-    partner_arm: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]
+    lever: wp.array4d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W,M,POINTS,3] m: arm x normal, x tangent, x other tangent
+    give: wp.array4d(dtype=wp.vec3)  # type: ignore[valid-type]  # [1/(kg m)] spin of the owner for an impulse along each
+    partner_lever: wp.array4d(dtype=wp.vec3)  # type: ignore[valid-type]
+    partner_give: wp.array4d(dtype=wp.vec3)  # type: ignore[valid-type]
+    target: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m/s] of what does not react, along normal and tangents
+    friction: wp.array3d(dtype=wp.vec2)  # type: ignore[valid-type]  # [N s] along the tangents
     normal_mass: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [kg]
     tangent: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]
     tangent_mass: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # inverse of the 2x2 matrix: 11, 12, 22

@@ -55,7 +55,7 @@ def build_islands(t: RigidTables, jt: JointTables, b: Bodies, js: JointState, k:
     for i in range(slots):
         points += fresh.count[w, i]
         for c in range(fresh.count[w, i]):
-            j = fresh.partner_body[w, i, c]
+            j = fresh.point[w, i, c].partner_body
             if j >= 0:
                 join(k, w, i, j)
     for j in range(jt.count):
@@ -98,9 +98,9 @@ def prepare(t: RigidTables, b: Bodies, k: Work, s: Contacts, w: int, i: int):
     mi = k.inv_mass[w, i]
     inertia = k.inv_inertia[w, i]
     for c in range(s.count[w, i]):
-        n = s.normal[w, i, c]
-        ra = wp.quat_rotate(b.rotation[w, i], s.anchor[w, i, c])
-        j = s.partner_body[w, i, c]
+        n = s.point[w, i, c].normal
+        ra = wp.quat_rotate(b.rotation[w, i], s.point[w, i, c].anchor)
+        j = s.point[w, i, c].partner_body
         t1 = tangent_to(n)
         t2 = wp.cross(n, t1)
         a0 = wp.cross(ra, n)
@@ -109,21 +109,21 @@ def prepare(t: RigidTables, b: Bodies, k: Work, s: Contacts, w: int, i: int):
         i0 = inertia * a0
         i1 = inertia * a1
         i2 = inertia * a2
-        s.lever[w, i, c, 0] = a0
-        s.lever[w, i, c, 1] = a1
-        s.lever[w, i, c, 2] = a2
-        s.give[w, i, c, 0] = i0
-        s.give[w, i, c, 1] = i1
-        s.give[w, i, c, 2] = i2
+        s.point[w, i, c].lever0 = a0
+        s.point[w, i, c].lever1 = a1
+        s.point[w, i, c].lever2 = a2
+        s.point[w, i, c].give0 = i0
+        s.point[w, i, c].give1 = i1
+        s.point[w, i, c].give2 = i2
         normal = mi + wp.dot(a0, i0)
         k11 = mi + wp.dot(a1, i1)
         k12 = wp.dot(a2, i1)
         k22 = mi + wp.dot(a2, i2)
         velocity = b.linear_velocity[w, i] + wp.cross(b.angular_velocity[w, i], ra)
-        driven = s.surface[w, i, c]
+        driven = s.point[w, i, c].surface
         still = wp.vec3(0.0, 0.0, 0.0)
         if j >= 0:
-            rb = wp.quat_rotate(b.rotation[w, j], s.partner_anchor[w, i, c])
+            rb = wp.quat_rotate(b.rotation[w, j], s.point[w, i, c].partner_anchor)
             mj = k.inv_mass[w, j]
             other = k.inv_inertia[w, j]
             b0 = wp.cross(rb, n)
@@ -132,35 +132,35 @@ def prepare(t: RigidTables, b: Bodies, k: Work, s: Contacts, w: int, i: int):
             j0 = other * b0
             j1 = other * b1
             j2 = other * b2
-            s.partner_lever[w, i, c, 0] = b0
-            s.partner_lever[w, i, c, 1] = b1
-            s.partner_lever[w, i, c, 2] = b2
-            s.partner_give[w, i, c, 0] = j0
-            s.partner_give[w, i, c, 1] = j1
-            s.partner_give[w, i, c, 2] = j2
+            s.point[w, i, c].partner_lever0 = b0
+            s.point[w, i, c].partner_lever1 = b1
+            s.point[w, i, c].partner_lever2 = b2
+            s.point[w, i, c].partner_give0 = j0
+            s.point[w, i, c].partner_give1 = j1
+            s.point[w, i, c].partner_give2 = j2
             normal = normal + mj + wp.dot(b0, j0)
             k11 = k11 + mj + wp.dot(b1, j1)
             k12 = k12 + wp.dot(b2, j1)
             k22 = k22 + mj + wp.dot(b2, j2)
             velocity = velocity - b.linear_velocity[w, j] - wp.cross(b.angular_velocity[w, j], rb)
         else:
-            still = s.partner_velocity[w, i, c]
+            still = s.point[w, i, c].partner_velocity
             velocity = velocity - still
             driven = driven + still
-        s.target[w, i, c] = wp.vec3(wp.dot(still, n), wp.dot(driven, t1), wp.dot(driven, t2))
-        s.normal_mass[w, i, c] = 1.0 / normal
+        s.point[w, i, c].target = wp.vec3(wp.dot(still, n), wp.dot(driven, t1), wp.dot(driven, t2))
+        s.point[w, i, c].normal_mass = 1.0 / normal
         det = k11 * k22 - k12 * k12
-        s.tangent[w, i, c] = t1
-        s.tangent_mass[w, i, c] = wp.vec3(k22 / det, -k12 / det, k11 / det)
+        s.point[w, i, c].tangent = t1
+        s.point[w, i, c].tangent_mass = wp.vec3(k22 / det, -k12 / det, k11 / det)
         approach = wp.dot(velocity, n)
-        if s.restitution[w, i, c] > 0.0 and approach < 0.0:
+        if s.point[w, i, c].restitution > 0.0 and approach < 0.0:
             # the speed it will have when it arrives, not the one at the start of the step: keeps the height of a bounce
-            fall = wp.max(-wp.dot(t.gravity, n), 0.0) * wp.max(s.separation[w, i, c], 0.0)
+            fall = wp.max(-wp.dot(t.gravity, n), 0.0) * wp.max(s.point[w, i, c].separation, 0.0)
             approach = -wp.sqrt(approach * approach + 2.0 * fall)
-        s.approach[w, i, c] = approach
-        s.highest[w, i, c] = 0.0
-        old = s.tangent_impulse[w, i, c]
-        s.friction[w, i, c] = wp.vec2(wp.dot(old, t1), wp.dot(old, t2))
+        s.point[w, i, c].approach = approach
+        s.point[w, i, c].highest = 0.0
+        old = s.point[w, i, c].tangent_impulse
+        s.point[w, i, c].friction = wp.vec2(wp.dot(old, t1), wp.dot(old, t2))
 
 
 @wp.func
@@ -173,18 +173,22 @@ def warm_start(b: Bodies, k: Work, s: Contacts, w: int, i: int):
     o = b.angular_velocity[w, i]
     mi = k.inv_mass[w, i]
     for c in range(count):
-        size = s.normal_impulse[w, i, c]
-        f = s.friction[w, i, c]
+        size = s.point[w, i, c].normal_impulse
+        f = s.point[w, i, c].friction
         if size > 0.0 or wp.length_sq(f) > 0.0:
-            n = s.normal[w, i, c]
-            t1 = s.tangent[w, i, c]
+            n = s.point[w, i, c].normal
+            t1 = s.point[w, i, c].tangent
             impulse = n * size + t1 * f[0] + wp.cross(n, t1) * f[1]
             v = v + impulse * mi
-            o = o + s.give[w, i, c, 0] * size + s.give[w, i, c, 1] * f[0] + s.give[w, i, c, 2] * f[1]
-            j = s.partner_body[w, i, c]
+            o = o + s.point[w, i, c].give0 * size + s.point[w, i, c].give1 * f[0] + s.point[w, i, c].give2 * f[1]
+            j = s.point[w, i, c].partner_body
             if j >= 0:
                 b.linear_velocity[w, j] = b.linear_velocity[w, j] - impulse * k.inv_mass[w, j]
-                turn = s.partner_give[w, i, c, 0] * size + s.partner_give[w, i, c, 1] * f[0] + s.partner_give[w, i, c, 2] * f[1]
+                turn = (
+                    s.point[w, i, c].partner_give0 * size
+                    + s.point[w, i, c].partner_give1 * f[0]
+                    + s.point[w, i, c].partner_give2 * f[1]
+                )
                 b.angular_velocity[w, j] = b.angular_velocity[w, j] - turn
     b.linear_velocity[w, i] = v
     b.angular_velocity[w, i] = o
@@ -202,15 +206,15 @@ def solve_body(b: Bodies, k: Work, s: Contacts, w: int, i: int, h: float, elapse
     p = b.position[w, i]
     q = b.rotation[w, i]
     for c in range(count):
-        n = s.normal[w, i, c]
-        j = s.partner_body[w, i, c]
-        impulse = s.normal_impulse[w, i, c]
-        target = s.target[w, i, c]
-        speed = wp.dot(v, n) + wp.dot(o, s.lever[w, i, c, 0]) - target[0]
+        n = s.point[w, i, c].normal
+        j = s.point[w, i, c].partner_body
+        impulse = s.point[w, i, c].normal_impulse
+        target = s.point[w, i, c].target
+        speed = wp.dot(v, n) + wp.dot(o, s.point[w, i, c].lever0) - target[0]
         vj = wp.vec3(0.0, 0.0, 0.0)
         oj = wp.vec3(0.0, 0.0, 0.0)
         mj = float(0.0)
-        tip = s.partner_anchor[w, i, c]
+        tip = s.point[w, i, c].partner_anchor
         hertz = CONTACT_HERTZ * 2.0
         if j >= 0:
             vj = b.linear_velocity[w, j]
@@ -218,8 +222,10 @@ def solve_body(b: Bodies, k: Work, s: Contacts, w: int, i: int, h: float, elapse
             mj = k.inv_mass[w, j]
             tip = b.position[w, j] + wp.quat_rotate(b.rotation[w, j], tip)
             hertz = CONTACT_HERTZ
-            speed = speed - wp.dot(vj, n) - wp.dot(oj, s.partner_lever[w, i, c, 0])
-        separation = s.separation[w, i, c] + wp.dot(p + wp.quat_rotate(q, s.anchor[w, i, c]) - tip, n) - target[0] * elapsed
+            speed = speed - wp.dot(vj, n) - wp.dot(oj, s.point[w, i, c].partner_lever0)
+        separation = (
+            s.point[w, i, c].separation + wp.dot(p + wp.quat_rotate(q, s.point[w, i, c].anchor) - tip, n) - target[0] * elapsed
+        )
 
         # normal
         bias = float(0.0)
@@ -235,41 +241,43 @@ def solve_body(b: Bodies, k: Work, s: Contacts, w: int, i: int, h: float, elapse
             bias = wp.max(wp.min(separation + SLOP_M, 0.0) * omega / a1, -PUSH_MAX)
             mass_scale = a2 * a3
             impulse_scale = a3
-        total = wp.max(impulse - s.normal_mass[w, i, c] * mass_scale * (speed + bias) - impulse_scale * impulse, 0.0)
-        old = s.friction[w, i, c]
+        total = wp.max(impulse - s.point[w, i, c].normal_mass * mass_scale * (speed + bias) - impulse_scale * impulse, 0.0)
+        old = s.point[w, i, c].friction
         if total > 0.0 or impulse > 0.0 or wp.length_sq(old) > 0.0:
             gain = total - impulse
-            s.normal_impulse[w, i, c] = total
-            s.highest[w, i, c] = wp.max(s.highest[w, i, c], total)
+            s.point[w, i, c].normal_impulse = total
+            s.point[w, i, c].highest = wp.max(s.point[w, i, c].highest, total)
             v = v + n * (gain * mi)
-            o = o + s.give[w, i, c, 0] * gain
+            o = o + s.point[w, i, c].give0 * gain
             # friction: an elliptic cone, driven to the velocity of the surface
-            t1 = s.tangent[w, i, c]
+            t1 = s.point[w, i, c].tangent
             t2 = wp.cross(n, t1)
-            x = wp.dot(v, t1) + wp.dot(o, s.lever[w, i, c, 1]) - target[1]
-            y = wp.dot(v, t2) + wp.dot(o, s.lever[w, i, c, 2]) - target[2]
+            x = wp.dot(v, t1) + wp.dot(o, s.point[w, i, c].lever1) - target[1]
+            y = wp.dot(v, t2) + wp.dot(o, s.point[w, i, c].lever2) - target[2]
             if j >= 0:
                 vj = vj - n * (gain * mj)
-                oj = oj - s.partner_give[w, i, c, 0] * gain
-                x = x - wp.dot(vj, t1) - wp.dot(oj, s.partner_lever[w, i, c, 1])
-                y = y - wp.dot(vj, t2) - wp.dot(oj, s.partner_lever[w, i, c, 2])
-            m = s.tangent_mass[w, i, c]
+                oj = oj - s.point[w, i, c].partner_give0 * gain
+                x = x - wp.dot(vj, t1) - wp.dot(oj, s.point[w, i, c].partner_lever1)
+                y = y - wp.dot(vj, t2) - wp.dot(oj, s.point[w, i, c].partner_lever2)
+            m = s.point[w, i, c].tangent_mass
             wanted = old - wp.vec2(m[0] * x + m[1] * y, m[1] * x + m[2] * y)
-            most = s.static_friction[w, i, c] * total
+            most = s.point[w, i, c].static_friction * total
             if wp.length_sq(wanted) > most * most:
                 # it slides: a step along the sliding velocity, since the 2x2 mass would turn the impulse away from it
                 wanted = old - wp.vec2(x, y) * ((m[0] * m[2] - m[1] * m[1]) / (m[0] + m[2]))
                 size = wp.length(wanted)
                 if size > 0.0:
-                    wanted = wanted * (wp.min(s.dynamic_friction[w, i, c] * total, size) / size)
-            s.friction[w, i, c] = wanted
+                    wanted = wanted * (wp.min(s.point[w, i, c].dynamic_friction * total, size) / size)
+            s.point[w, i, c].friction = wanted
             change = wanted - old
             push = t1 * change[0] + t2 * change[1]
             v = v + push * mi
-            o = o + s.give[w, i, c, 1] * change[0] + s.give[w, i, c, 2] * change[1]
+            o = o + s.point[w, i, c].give1 * change[0] + s.point[w, i, c].give2 * change[1]
             if j >= 0:
                 b.linear_velocity[w, j] = vj - push * mj
-                b.angular_velocity[w, j] = oj - s.partner_give[w, i, c, 1] * change[0] - s.partner_give[w, i, c, 2] * change[1]
+                b.angular_velocity[w, j] = (
+                    oj - s.point[w, i, c].partner_give1 * change[0] - s.point[w, i, c].partner_give2 * change[1]
+                )
     b.linear_velocity[w, i] = v
     b.angular_velocity[w, i] = o
 
@@ -278,27 +286,29 @@ def solve_body(b: Bodies, k: Work, s: Contacts, w: int, i: int, h: float, elapse
 def bounce(b: Bodies, k: Work, s: Contacts, w: int, i: int):
     """Restitution, last: give back what the impact brought. Friction is kept as a vector for the step to come."""
     for c in range(s.count[w, i]):
-        n = s.normal[w, i, c]
-        t1 = s.tangent[w, i, c]
-        f = s.friction[w, i, c]
-        s.tangent_impulse[w, i, c] = t1 * f[0] + wp.cross(n, t1) * f[1]
-        e = s.restitution[w, i, c]
-        if e > 0.0 and s.approach[w, i, c] < -BOUNCE_MIN and s.highest[w, i, c] > 0.0:
+        n = s.point[w, i, c].normal
+        t1 = s.point[w, i, c].tangent
+        f = s.point[w, i, c].friction
+        s.point[w, i, c].tangent_impulse = t1 * f[0] + wp.cross(n, t1) * f[1]
+        e = s.point[w, i, c].restitution
+        if e > 0.0 and s.point[w, i, c].approach < -BOUNCE_MIN and s.point[w, i, c].highest > 0.0:
             v = b.linear_velocity[w, i]
             o = b.angular_velocity[w, i]
-            speed = wp.dot(v, n) + wp.dot(o, s.lever[w, i, c, 0]) - s.target[w, i, c][0]
-            j = s.partner_body[w, i, c]
+            speed = wp.dot(v, n) + wp.dot(o, s.point[w, i, c].lever0) - s.point[w, i, c].target[0]
+            j = s.point[w, i, c].partner_body
             if j >= 0:
-                speed = speed - wp.dot(b.linear_velocity[w, j], n) - wp.dot(b.angular_velocity[w, j], s.partner_lever[w, i, c, 0])
-            impulse = s.normal_impulse[w, i, c]
-            total = wp.max(impulse - s.normal_mass[w, i, c] * (speed + e * s.approach[w, i, c]), 0.0)
-            s.normal_impulse[w, i, c] = total
+                speed = (
+                    speed - wp.dot(b.linear_velocity[w, j], n) - wp.dot(b.angular_velocity[w, j], s.point[w, i, c].partner_lever0)
+                )
+            impulse = s.point[w, i, c].normal_impulse
+            total = wp.max(impulse - s.point[w, i, c].normal_mass * (speed + e * s.point[w, i, c].approach), 0.0)
+            s.point[w, i, c].normal_impulse = total
             gain = total - impulse
             b.linear_velocity[w, i] = v + n * (gain * k.inv_mass[w, i])
-            b.angular_velocity[w, i] = o + s.give[w, i, c, 0] * gain
+            b.angular_velocity[w, i] = o + s.point[w, i, c].give0 * gain
             if j >= 0:
                 b.linear_velocity[w, j] = b.linear_velocity[w, j] - n * (gain * k.inv_mass[w, j])
-                b.angular_velocity[w, j] = b.angular_velocity[w, j] - s.partner_give[w, i, c, 0] * gain
+                b.angular_velocity[w, j] = b.angular_velocity[w, j] - s.point[w, i, c].partner_give0 * gain
 
 
 @wp.func
@@ -308,12 +318,12 @@ def move(t: RigidTables, b: Bodies, k: Work, w: int, i: int, h: float):
     q = b.rotation[w, i]
     o = b.angular_velocity[w, i]
     kind = kind_of(t, b, w, i)
-    if t.gyroscopic[kind] != 0 and wp.length_sq(o) > 0.01:
-        momentum = wp.quat_rotate(q, t.inertia[kind] * wp.quat_rotate_inv(q, o))
+    if t.body[kind].gyroscopic != 0 and wp.length_sq(o) > 0.01:
+        momentum = wp.quat_rotate(q, t.body[kind].inertia * wp.quat_rotate_inv(q, o))
         middle = turned(q, o, 0.5 * h)
-        o_middle = wp.quat_rotate(middle, t.inv_inertia[kind] * wp.quat_rotate_inv(middle, momentum))
+        o_middle = wp.quat_rotate(middle, t.body[kind].inv_inertia * wp.quat_rotate_inv(middle, momentum))
         q = turned(q, o_middle, h)
-        o = wp.quat_rotate(q, t.inv_inertia[kind] * wp.quat_rotate_inv(q, momentum))
+        o = wp.quat_rotate(q, t.body[kind].inv_inertia * wp.quat_rotate_inv(q, momentum))
         b.angular_velocity[w, i] = o
     else:
         q = turned(q, o, h)
@@ -323,10 +333,10 @@ def move(t: RigidTables, b: Bodies, k: Work, w: int, i: int, h: float):
 @wp.func
 def accelerate(t: RigidTables, b: Bodies, w: int, i: int, h: float):
     kind = kind_of(t, b, w, i)
-    b.linear_velocity[w, i] = (b.linear_velocity[w, i] + t.gravity * (t.gravity_scale[kind] * h)) / (
-        1.0 + h * t.linear_damping[kind]
+    b.linear_velocity[w, i] = (b.linear_velocity[w, i] + t.gravity * (t.body[kind].gravity_scale * h)) / (
+        1.0 + h * t.body[kind].linear_damping
     )
-    b.angular_velocity[w, i] = b.angular_velocity[w, i] / (1.0 + h * t.angular_damping[kind])
+    b.angular_velocity[w, i] = b.angular_velocity[w, i] / (1.0 + h * t.body[kind].angular_damping)
 
 
 @wp.func
@@ -353,8 +363,8 @@ def begin_body(t: RigidTables, b: Bodies, k: Work, w: int, i: int):
     k.start_rotation[w, i] = b.rotation[w, i]
     kind = kind_of(t, b, w, i)
     m = wp.quat_to_matrix(b.rotation[w, i])
-    k.inv_mass[w, i] = t.inv_mass[kind]
-    k.inv_inertia[w, i] = m * t.inv_inertia[kind] * wp.transpose(m)
+    k.inv_mass[w, i] = t.body[kind].inv_mass
+    k.inv_inertia[w, i] = m * t.body[kind].inv_inertia * wp.transpose(m)
 
 
 @wp.func
@@ -453,7 +463,7 @@ def solve_island(
 def carry_kinematic(t: RigidTables, b: Bodies, w: int, i: int, dt: float):
     """A kinematic body goes on with the velocity it has."""
     if b.alive[w, i] != 0 and b.held[w, i] == 0:
-        if t.kind[kind_of(t, b, w, i)] == KINEMATIC:
+        if t.body[kind_of(t, b, w, i)].kind == KINEMATIC:
             b.position[w, i] = b.position[w, i] + b.linear_velocity[w, i] * dt
             b.rotation[w, i] = turned(b.rotation[w, i], b.angular_velocity[w, i], dt)
 

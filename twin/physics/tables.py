@@ -13,7 +13,7 @@ from twin.model.rigid import Body, RigidModel, ShapeKind
 from twin.physics.colliders import Collider, fixed_collider, moving_collider
 from twin.physics.geometry import rotate, rotation_matrix
 from twin.physics.joints import silent_pairs
-from twin.physics.kernels.data import RigidTables
+from twin.physics.kernels.data import BodyRow, ColliderRow, RigidTables
 
 
 @dataclass
@@ -29,6 +29,49 @@ def _inertia(body: Body) -> np.ndarray:
     """Inertia about the centre of mass in the axes of the body's frame [kg m2], [3,3]."""
     r = rotation_matrix(np.asarray(body.inertia_rotation, float))
     return r @ np.diag(np.asarray(body.inertia, float)) @ r.T
+
+
+def _body_rows(kinds: list[Body], colliders: list[Collider], begin: list[int]) -> np.ndarray:
+    """Structured rows [K] of ``BodyRow``; ``begin`` [K+1] is the first collider of each."""
+    rows = np.zeros(max(len(kinds), 1), BodyRow.numpy_dtype())
+    for k, body in enumerate(kinds):
+        inertia = _inertia(body)
+        row = rows[k]
+        row["kind"] = int(body.kind)
+        row["inv_mass"] = 1.0 / body.mass if body.mass > 0.0 else 0.0
+        row["inertia"] = inertia
+        row["inv_inertia"] = np.linalg.inv(inertia) if np.linalg.det(inertia) > 0.0 else np.zeros((3, 3))
+        row["gyroscopic"] = int(np.ptp(body.inertia) > 1e-3 * np.max(body.inertia))
+        row["gravity_scale"] = 0.0 if body.disable_gravity else 1.0
+        row["linear_damping"], row["angular_damping"] = body.linear_damping, body.angular_damping
+        row["radius"] = max((c.reach for c in colliders[begin[k] : begin[k + 1]]), default=0.0)
+        row["first"], row["last"] = begin[k], begin[k + 1]
+    return rows
+
+
+def _collider_rows(colliders: list[Collider], model: RigidModel, meshes: dict[int, wp.Mesh]) -> np.ndarray:
+    """Structured rows [C] of ``ColliderRow``; ``meshes`` by the identity of their collider."""
+    rows = np.zeros(max(len(colliders), 1), ColliderRow.numpy_dtype())
+    hulls = 0
+    for row, c in zip(rows, colliders, strict=False):
+        material = model.materials[c.shape.material]
+        row["shape"] = int(c.kind)
+        for name in ("position", "rotation", "size", "round", "bevel", "source"):
+            row[name] = getattr(c, name)
+        row["hull"] = hulls if c.hull is not None else -1
+        hulls += c.hull is not None
+        row["mesh"] = meshes[id(c)].id if id(c) in meshes else 0
+        for name in ("static_friction", "dynamic_friction", "restitution", "friction_combine", "restitution_combine"):
+            row[name] = getattr(material, name)
+        row["group"] = c.shape.group
+        # the vertices of a fixed mesh are in the world already: so must its surface velocity be
+        turn = c.mesh is not None and not c.shape.surface_world
+        for name in ("surface_linear", "surface_angular"):
+            value = np.asarray(getattr(c.shape, name), float)
+            row[name] = rotate(np.asarray(c.shape.rotation, float), value) if turn else value
+        row["surface_center"] = c.center
+        row["surface_world"], row["surface_path"] = int(c.shape.surface_world), c.shape.surface_path
+    return rows
 
 
 def upload(model: RigidModel, device: wp.Device) -> Uploaded:
@@ -72,30 +115,8 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
         else:
             setattr(t, name, wp.array(array, dtype=dtype, device=device))
 
-    inertias = [_inertia(b) for b in kinds]
-    put("kind", [int(b.kind) for b in kinds], wp.int32)
-    put("inv_mass", [1.0 / b.mass if b.mass > 0.0 else 0.0 for b in kinds], wp.float32)
-    put("inertia", inertias, wp.mat33)
-    put("inv_inertia", [np.linalg.inv(i) if np.linalg.det(i) > 0.0 else np.zeros((3, 3)) for i in inertias], wp.mat33)
-    put("gyroscopic", [int(np.ptp(b.inertia) > 1e-3 * np.max(b.inertia)) for b in kinds], wp.int32)
-    put("com", [b.com for b in kinds], wp.vec3)
-    put("gravity_scale", [0.0 if b.disable_gravity else 1.0 for b in kinds], wp.float32)
-    put("linear_damping", [b.linear_damping for b in kinds], wp.float32)
-    put("angular_damping", [b.angular_damping for b in kinds], wp.float32)
-    put("shape_begin", begin, wp.int32)
-    radius = [max((c.reach for c in colliders[begin[k] : begin[k + 1]]), default=0.0) for k in range(len(kinds))]
-    put("radius", radius, wp.float32)
-
-    put("shape", [int(c.kind) for c in colliders], wp.int32)
-    put("position", [c.position for c in colliders], wp.vec3)
-    put("rotation", [c.rotation for c in colliders], wp.quat)
-    put("size", [c.size for c in colliders], wp.vec3)
-    put("round", [c.round for c in colliders], wp.float32)
-    put("bevel", [c.bevel for c in colliders], wp.float32)
-    put("surface_center", [c.center for c in colliders], wp.vec3)
+    t.body = wp.array(_body_rows(kinds, colliders, begin), dtype=BodyRow, device=device)
     hulls = [c.hull for c in colliders if c.hull is not None]
-    hulled = np.array([c.hull is not None for c in colliders], bool)
-    put("hull", np.where(hulled, np.cumsum(hulled) - 1, -1), wp.int32)
     hull_begin = np.cumsum([0, *(len(h.vertices) for h in hulls)])
     put("hull_begin", hull_begin, wp.int32)
     put("hull_vertex", np.concatenate([h.vertices for h in hulls]) if hulls else [], wp.vec3)
@@ -104,33 +125,14 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
     loops = [loop + first for h, first in zip(hulls, hull_begin, strict=False) for loop in h.loops]
     put("loop_begin", np.cumsum([0, *(len(loop) for loop in loops)]), wp.int32)
     put("loop", np.concatenate(loops) if loops else [], wp.int32)
-    ids = []
+    meshes = {}
     for c in colliders:
-        if c.mesh is None:
-            ids.append(0)
-            continue
-        points = wp.array(c.mesh.vertices.astype(np.float32), dtype=wp.vec3, device=device)
-        triangles: wp.array = wp.array(c.mesh.triangles.astype(np.int32).reshape(-1), dtype=wp.int32, device=device)
-        mesh = wp.Mesh(points, triangles)
-        keep += [points, triangles, mesh]
-        ids.append(mesh.id)
-    put("mesh", np.array(ids, np.uint64), wp.uint64)
-    materials = [model.materials[c.shape.material] for c in colliders]
-    put("static_friction", [m.static_friction for m in materials], wp.float32)
-    put("dynamic_friction", [m.dynamic_friction for m in materials], wp.float32)
-    put("restitution", [m.restitution for m in materials], wp.float32)
-    put("friction_combine", [int(m.friction_combine) for m in materials], wp.int32)
-    put("restitution_combine", [int(m.restitution_combine) for m in materials], wp.int32)
-    put("group", [c.shape.group for c in colliders], wp.int32)
-    put("source", [c.source for c in colliders], wp.int32)
-    # the vertices of a fixed mesh are in the world already: so must its surface velocity be
-    for name in ("surface_linear", "surface_angular"):
-        values = [np.asarray(getattr(c.shape, name), float) for c in colliders]
-        turn = [c.mesh is not None and not c.shape.surface_world for c in colliders]
-        pairs = zip(values, turn, colliders, strict=True)
-        put(name, [rotate(np.asarray(c.shape.rotation, float), v) if t_ else v for v, t_, c in pairs], wp.vec3)
-    put("surface_world", [int(c.shape.surface_world) for c in colliders], wp.int32)
-    put("surface_path", [c.shape.surface_path for c in colliders], wp.int32)
+        if c.mesh is not None:
+            points = wp.array(c.mesh.vertices.astype(np.float32), dtype=wp.vec3, device=device)
+            triangles: wp.array = wp.array(c.mesh.triangles.astype(np.int32).reshape(-1), dtype=wp.int32, device=device)
+            meshes[id(c)] = wp.Mesh(points, triangles)
+            keep += [points, triangles, meshes[id(c)]]
+    t.collider = wp.array(_collider_rows(colliders, model, meshes), dtype=ColliderRow, device=device)
     put("path_begin", np.cumsum([0, *(len(p) for p in model.paths)]), wp.int32)
     put("path_point", np.concatenate([np.asarray(p, float) for p in model.paths]) if model.paths else [], wp.vec3)
 

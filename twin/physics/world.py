@@ -22,9 +22,8 @@ REBUILD_STEPS = 8
 """The tree of moving bodies is built anew every so many steps, and refitted between."""
 
 _BODY_ARRAYS = ("position", "rotation", "linear_velocity", "angular_velocity", "alive", "held", "prototype", "generation")
-_CARRIED = (
-    "count", "owner_generation", "partner", "partner_generation", "normal", "anchor", "normal_impulse", "tangent_impulse",
-)  # fmt: skip
+_OF_CONTACTS = ("count", "owner_generation")
+_OF_POINT = ("partner", "partner_generation", "normal", "anchor", "normal_impulse", "tangent_impulse")
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,7 @@ class World:
             setattr(self, name, getattr(self._bodies, name))
         self._contacts = [self._allocate(Contacts) for _ in range(2)]
         self._work = self._allocate(Work)
+        self._work.shared = int(self.device.is_cpu)
         self._work.lower = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
         self._work.upper = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
         groups: wp.array = wp.array(
@@ -142,20 +142,22 @@ class World:
         return b
 
     def _allocate(self, struct: type) -> Any:
-        """Arrays for every field of a struct whose shape follows from its number of dimensions."""
+        """Arrays for every field of a struct; their shape follows from their name or number of dimensions."""
         w, m = self.worlds, max(self.slots, 1)
-        last = {
+        named = {
             "candidate": (CANDIDATES,),
             "polygon": (3, SCRATCH),
-            "found": (SCRATCH,),
-            "found_depth": (SCRATCH,),
-            "found_normal": (SCRATCH,),
+            **dict.fromkeys(("found", "found_depth", "found_normal"), (SCRATCH,)),
         }
         out = struct()
         for name, var in struct.vars.items():  # type: ignore[attr-defined]
-            kind = var.type
-            shape = {1: (w,), 2: (w, m)}.get(kind.ndim) or (w, m, *last.get(name, (POINTS,)))
-            setattr(out, name, wp.zeros(shape, dtype=kind.dtype, device=self.device))
+            if name in named:
+                shape: tuple[int, ...] = (w * m, *named[name])
+            elif wp.types.is_array(var.type):
+                shape = {1: (w,), 2: (w, m), 3: (w, m, POINTS)}[var.type.ndim]
+            else:
+                continue
+            setattr(out, name, wp.zeros(shape, dtype=var.type.dtype, device=self.device))
         return out
 
     def _launch_bounds(self) -> None:
@@ -313,7 +315,9 @@ class World:
     def snapshot(self) -> dict[str, np.ndarray]:
         """Everything needed to continue bit for bit, contact impulses included."""
         out = {name: getattr(self, name).numpy().copy() for name in (*_BODY_ARRAYS, "surface_drive")}
-        out |= {f"contact.{name}": getattr(self._contacts[0], name).numpy().copy() for name in _CARRIED}
+        out |= {f"contact.{name}": getattr(self._contacts[0], name).numpy().copy() for name in _OF_CONTACTS}
+        points = self._contacts[0].point.numpy()
+        out |= {f"contact.{name}": points[name].copy() for name in _OF_POINT}
         out |= {f"joint.{name}": getattr(self._joints, name).numpy().copy() for name in CARRIED}
         return out | {"steps": np.array(self._steps)}
 
@@ -321,8 +325,12 @@ class World:
         """Go back to a snapshot of a world of the same model and capacity."""
         for name in (*_BODY_ARRAYS, "surface_drive"):
             getattr(self, name).assign(snapshot[name])
-        for name in _CARRIED:
+        for name in _OF_CONTACTS:
             getattr(self._contacts[0], name).assign(snapshot[f"contact.{name}"])
+        points = self._contacts[0].point.numpy().copy()
+        for name in _OF_POINT:
+            points[name] = snapshot[f"contact.{name}"]
+        self._contacts[0].point.assign(points)
         for name in CARRIED:
             getattr(self._joints, name).assign(snapshot[f"joint.{name}"])
         self._steps = int(snapshot["steps"])

@@ -48,11 +48,11 @@ def bound(t: RigidTables, b: Bodies, k: Work, w: int, i: int, slots: int, dt: fl
         kind = kind_of(t, b, w, i)
         lower = p
         upper = p
-        for c in range(t.shape_begin[kind], t.shape_begin[kind + 1]):
-            q = b.rotation[w, i] * t.rotation[c]
-            center = p + wp.quat_rotate(b.rotation[w, i], t.position[c])
-            e = t.size[c]
-            if t.shape[c] != SPHERE:
+        for c in range(t.body[kind].first, t.body[kind].last):
+            q = b.rotation[w, i] * t.collider[c].rotation
+            center = p + wp.quat_rotate(b.rotation[w, i], t.collider[c].position)
+            e = t.collider[c].size
+            if t.collider[c].shape != SPHERE:
                 x = wp.quat_rotate(q, wp.vec3(e[0], 0.0, 0.0))
                 y = wp.quat_rotate(q, wp.vec3(0.0, e[1], 0.0))
                 z = wp.quat_rotate(q, wp.vec3(0.0, 0.0, e[2]))
@@ -64,7 +64,7 @@ def bound(t: RigidTables, b: Bodies, k: Work, w: int, i: int, slots: int, dt: fl
             lower = wp.min(lower, center - e)
             upper = wp.max(upper, center + e)
         sweep = b.linear_velocity[w, i] * dt
-        reach = MARGIN_M + wp.length(b.angular_velocity[w, i]) * t.radius[kind] * dt
+        reach = MARGIN_M + wp.length(b.angular_velocity[w, i]) * t.body[kind].radius * dt
         half = wp.vec3(reach, reach, reach)
         k.lower[w * slots + i] = wp.min(lower, lower + sweep) - half
         k.upper[w * slots + i] = wp.max(upper, upper + sweep) + half
@@ -74,18 +74,18 @@ def bound(t: RigidTables, b: Bodies, k: Work, w: int, i: int, slots: int, dt: fl
 
 
 @wp.func
-def insert(k: Work, w: int, i: int, count: int, value: int) -> int:
+def insert(k: Work, w: int, i: int, row: int, count: int, value: int) -> int:
     """Keep the candidates in ascending order: what follows must not depend on how the tree was built."""
     if count >= MAX_CANDIDATES:
         k.overflow[w, i] = k.overflow[w, i] + 1
         return count
     j = count
     while j > 0:
-        if k.candidate[w, i, j - 1] <= value:
+        if k.candidate[row, j - 1] <= value:
             break
-        k.candidate[w, i, j] = k.candidate[w, i, j - 1]
+        k.candidate[row, j] = k.candidate[row, j - 1]
         j -= 1
-    k.candidate[w, i, j] = value
+    k.candidate[row, j] = value
     return count + 1
 
 
@@ -93,10 +93,10 @@ def insert(k: Work, w: int, i: int, count: int, value: int) -> int:
 def ignores(t: RigidTables, a: int, b: int) -> bool:
     """Whether colliders ``a`` and ``b`` are filtered."""
     if t.groups > 1:
-        if t.group_ignores[t.group[a], t.group[b]] != 0:
+        if t.group_ignores[t.collider[a].group, t.collider[b].group] != 0:
             return True
-    x = wp.min(t.source[a], t.source[b])
-    y = wp.max(t.source[a], t.source[b])
+    x = wp.min(t.collider[a].source, t.collider[b].source)
+    y = wp.max(t.collider[a].source, t.collider[b].source)
     low = int(0)
     high = t.pair_count
     while low < high:
@@ -161,28 +161,27 @@ def along_path(t: RigidTables, path: int, p: wp.vec3) -> wp.vec3:
 @wp.func
 def surface_velocity(t: RigidTables, b: Bodies, w: int, c: int, p: wp.vec3, center: wp.vec3, q: wp.quat) -> wp.vec3:
     """Velocity of the surface of collider ``c`` at the point ``p``, beside that of its material [m/s]."""
-    source = t.source[c]
+    source = t.collider[c].source
     if source < 0:
         return wp.vec3(0.0, 0.0, 0.0)
     drive = b.surface_drive[w, source]
     if drive == 0.0:
         return wp.vec3(0.0, 0.0, 0.0)
-    if t.surface_path[c] >= 0:
-        return along_path(t, t.surface_path[c], p) * drive
-    linear = t.surface_linear[c]
-    angular = t.surface_angular[c]
-    if t.surface_world[c] == 0:
+    if t.collider[c].surface_path >= 0:
+        return along_path(t, t.collider[c].surface_path, p) * drive
+    linear = t.collider[c].surface_linear
+    angular = t.collider[c].surface_angular
+    if t.collider[c].surface_world == 0:
         linear = wp.quat_rotate(q, linear)
         angular = wp.quat_rotate(q, angular)
-    return (linear + wp.cross(angular, p - center - wp.quat_rotate(q, t.surface_center[c]))) * drive
+    return (linear + wp.cross(angular, p - center - wp.quat_rotate(q, t.collider[c].surface_center))) * drive
 
 
 @wp.func
 def touch(
     t: RigidTables,
     k: Work,
-    w: int,
-    i: int,
+    row: int,
     a: int,
     pa: wp.vec3,
     qa: wp.quat,
@@ -193,17 +192,17 @@ def touch(
     margin: float,
 ) -> int:
     """Points between collider ``a`` of body ``i`` and collider ``c``, normals towards ``a``."""
-    sa = t.shape[a]
-    sb = t.shape[c]
-    ha = t.size[a]
-    hb = t.size[c]
+    sa = t.collider[a].shape
+    sb = t.collider[c].shape
+    ha = t.collider[a].size
+    hb = t.collider[c].size
     if sb == PLANE:
         n = wp.quat_rotate(qb, wp.vec3(0.0, 0.0, 1.0))
         if sa == SPHERE:
-            return sphere_point(k, w, i, 0, pa, ha[0], pa - n * wp.max(wp.dot(pa - pb, n), 1.0e-6), n, margin)
+            return sphere_point(k, row, 0, pa, ha[0], pa - n * wp.max(wp.dot(pa - pb, n), 1.0e-6), n, margin)
         if sa == BOX:
-            return box_plane(k, w, i, pa, qa, ha, pb, n, margin)
-        return convex_plane(t, k, w, i, convex_of(t, a, pa, qa), pb, n, margin)
+            return box_plane(k, row, pa, qa, ha, pb, n, margin)
+        return convex_plane(t, k, row, convex_of(t, a, pa, qa), pb, n, margin)
     if sb == MESH:
         x = wp.quat_rotate(qa, wp.vec3(ha[0] + margin, 0.0, 0.0))
         y = wp.quat_rotate(qa, wp.vec3(0.0, ha[1] + margin, 0.0))
@@ -215,17 +214,17 @@ def touch(
         )
         found = int(0)
         convex = convex_of(t, a, pa, qa)
-        query = wp.mesh_query_aabb(t.mesh[c], pa - r, pa + r)
+        query = wp.mesh_query_aabb(t.collider[c].mesh, pa - r, pa + r)
         face = int(0)
         while wp.mesh_query_aabb_next(query, face):
-            v0 = wp.mesh_get_point(t.mesh[c], face * 3)
-            v1 = wp.mesh_get_point(t.mesh[c], face * 3 + 1)
-            v2 = wp.mesh_get_point(t.mesh[c], face * 3 + 2)
+            v0 = wp.mesh_get_point(t.collider[c].mesh, face * 3)
+            v1 = wp.mesh_get_point(t.collider[c].mesh, face * 3 + 1)
+            v2 = wp.mesh_get_point(t.collider[c].mesh, face * 3 + 2)
             if sa == SPHERE:
                 q = closest_on_triangle(pa, v0, v1, v2)
-                found = sphere_point(k, w, i, found, pa, ha[0], q, wp.normalize(wp.cross(v1 - v0, v2 - v0)), margin)
+                found = sphere_point(k, row, found, pa, ha[0], q, wp.normalize(wp.cross(v1 - v0, v2 - v0)), margin)
             else:
-                found = convex_triangle(t, k, w, i, found, convex, v0, v1, v2, margin, DEEP_M + wp.length(step))
+                found = convex_triangle(t, k, row, found, convex, v0, v1, v2, margin, DEEP_M + wp.length(step))
         return found
     if sa == SPHERE and sb == SPHERE:
         way = pa - pb
@@ -233,17 +232,17 @@ def touch(
         n = wp.vec3(0.0, 0.0, 1.0)
         if distance > 1.0e-7:
             n = way / distance
-        return sphere_point(k, w, i, 0, pa, ha[0], pb + n * wp.min(hb[0], wp.max(distance - 1.0e-6, 0.0)), n, margin)
+        return sphere_point(k, row, 0, pa, ha[0], pb + n * wp.min(hb[0], wp.max(distance - 1.0e-6, 0.0)), n, margin)
     if sa == SPHERE and sb == BOX:
-        return sphere_box(k, w, i, pa, ha[0], pb, qb, hb, margin)
+        return sphere_box(k, row, pa, ha[0], pb, qb, hb, margin)
     if sa == BOX and sb == SPHERE:
-        found = sphere_box(k, w, i, pb, hb[0], pa, qa, ha, margin)
+        found = sphere_box(k, row, pb, hb[0], pa, qa, ha, margin)
         for j in range(found):
-            k.found_normal[w, i, j] = -k.found_normal[w, i, j]
+            k.found_normal[row, j] = -k.found_normal[row, j]
         return found
     if sa == BOX and sb == BOX:
-        return box_box(k, w, i, pa, qa, ha, pb, qb, hb, step, margin)
-    return convex_convex(t, k, w, i, convex_of(t, a, pa, qa), convex_of(t, c, pb, qb), step, margin)
+        return box_box(k, row, pa, qa, ha, pb, qb, hb, step, margin)
+    return convex_convex(t, k, row, convex_of(t, a, pa, qa), convex_of(t, c, pb, qb), step, margin)
 
 
 @wp.func
@@ -255,6 +254,7 @@ def keep(
     fresh: Contacts,
     w: int,
     i: int,
+    row: int,
     found: int,
     a: int,
     qa: wp.quat,
@@ -268,11 +268,11 @@ def keep(
 
     ``other`` is the partner body, or -1 for a fixed collider.
     """
-    mode = wp.max(t.friction_combine[a], t.friction_combine[c])
-    static = combine(mode, t.static_friction[a], t.static_friction[c])
-    dynamic = combine(mode, t.dynamic_friction[a], t.dynamic_friction[c])
-    mode = wp.max(t.restitution_combine[a], t.restitution_combine[c])
-    restitution = combine(mode, t.restitution[a], t.restitution[c])
+    mode = wp.max(t.collider[a].friction_combine, t.collider[c].friction_combine)
+    static = combine(mode, t.collider[a].static_friction, t.collider[c].static_friction)
+    dynamic = combine(mode, t.collider[a].dynamic_friction, t.collider[c].dynamic_friction)
+    mode = wp.max(t.collider[a].restitution_combine, t.collider[c].restitution_combine)
+    restitution = combine(mode, t.collider[a].restitution, t.collider[c].restitution)
     key = -2 - c
     generation = int(0)
     partner_body = int(-1)
@@ -287,41 +287,41 @@ def keep(
             k.overflow[w, i] = k.overflow[w, i] + 1
             return
         fresh.count[w, i] = n + 1
-        p = k.found[w, i, j]
-        normal = k.found_normal[w, i, j]
+        p = k.found[row, j]
+        normal = k.found_normal[row, j]
         anchor = wp.quat_rotate_inv(b.rotation[w, i], p - b.position[w, i])
-        fresh.partner[w, i, n] = key
-        fresh.partner_body[w, i, n] = partner_body
-        fresh.partner_generation[w, i, n] = generation
-        fresh.normal[w, i, n] = normal
-        fresh.anchor[w, i, n] = anchor
+        fresh.point[w, i, n].partner = key
+        fresh.point[w, i, n].partner_body = partner_body
+        fresh.point[w, i, n].partner_generation = generation
+        fresh.point[w, i, n].normal = normal
+        fresh.point[w, i, n].anchor = anchor
         velocity = wp.vec3(0.0, 0.0, 0.0)
         if partner_body >= 0:
-            fresh.partner_anchor[w, i, n] = wp.quat_rotate_inv(b.rotation[w, other], p - b.position[w, other])
+            fresh.point[w, i, n].partner_anchor = wp.quat_rotate_inv(b.rotation[w, other], p - b.position[w, other])
         else:
-            fresh.partner_anchor[w, i, n] = p
+            fresh.point[w, i, n].partner_anchor = p
             if other >= 0:
                 velocity = b.linear_velocity[w, other] + wp.cross(b.angular_velocity[w, other], p - b.position[w, other])
-        fresh.partner_velocity[w, i, n] = velocity
-        fresh.separation[w, i, n] = k.found_depth[w, i, j]
-        fresh.surface[w, i, n] = surface_velocity(t, b, w, c, p, pb, qb) - surface_velocity(t, b, w, a, p, pa, qa)
-        fresh.static_friction[w, i, n] = static
-        fresh.dynamic_friction[w, i, n] = dynamic
-        fresh.restitution[w, i, n] = restitution
+        fresh.point[w, i, n].partner_velocity = velocity
+        fresh.point[w, i, n].separation = k.found_depth[row, j]
+        fresh.point[w, i, n].surface = surface_velocity(t, b, w, c, p, pb, qb) - surface_velocity(t, b, w, a, p, pa, qa)
+        fresh.point[w, i, n].static_friction = static
+        fresh.point[w, i, n].dynamic_friction = dynamic
+        fresh.point[w, i, n].restitution = restitution
         normal_impulse = float(0.0)
         tangent_impulse = wp.vec3(0.0, 0.0, 0.0)
         if old.owner_generation[w, i] == b.generation[w, i]:
             nearest = MATCH_M2
             for m in range(old.count[w, i]):
-                if old.partner[w, i, m] == key and old.partner_generation[w, i, m] == generation:
-                    distance = wp.length_sq(old.anchor[w, i, m] - anchor)
-                    if distance < nearest and wp.dot(old.normal[w, i, m], normal) > 0.9:
+                if old.point[w, i, m].partner == key and old.point[w, i, m].partner_generation == generation:
+                    distance = wp.length_sq(old.point[w, i, m].anchor - anchor)
+                    if distance < nearest and wp.dot(old.point[w, i, m].normal, normal) > 0.9:
                         nearest = distance
-                        normal_impulse = old.normal_impulse[w, i, m]
-                        tangent_impulse = old.tangent_impulse[w, i, m]
-        fresh.normal_impulse[w, i, n] = normal_impulse
-        fresh.tangent_impulse[w, i, n] = tangent_impulse
-        k.penetration[w, i] = wp.max(k.penetration[w, i], -k.found_depth[w, i, j])
+                        normal_impulse = old.point[w, i, m].normal_impulse
+                        tangent_impulse = old.point[w, i, m].tangent_impulse
+        fresh.point[w, i, n].normal_impulse = normal_impulse
+        fresh.point[w, i, n].tangent_impulse = tangent_impulse
+        k.penetration[w, i] = wp.max(k.penetration[w, i], -k.found_depth[row, j])
 
 
 @wp.func
@@ -333,6 +333,7 @@ def against(
     fresh: Contacts,
     w: int,
     i: int,
+    row: int,
     c: int,
     pb: wp.vec3,
     qb: wp.quat,
@@ -344,38 +345,48 @@ def against(
     p = b.position[w, i]
     q = b.rotation[w, i]
     step = b.linear_velocity[w, i] * dt
-    speed = wp.length(b.angular_velocity[w, i]) * t.radius[kind]
+    speed = wp.length(b.angular_velocity[w, i]) * t.body[kind].radius
     if other >= 0:
         step = step - b.linear_velocity[w, other] * dt
-        speed = speed + wp.length(b.angular_velocity[w, other]) * t.radius[kind_of(t, b, w, other)]
+        speed = speed + wp.length(b.angular_velocity[w, other]) * t.body[kind_of(t, b, w, other)].radius
     margin = MARGIN_M + wp.length(step) + speed * dt
-    for a in range(t.shape_begin[kind], t.shape_begin[kind + 1]):
+    for a in range(t.body[kind].first, t.body[kind].last):
         if not ignores(t, a, c):
-            pa = p + wp.quat_rotate(q, t.position[a])
-            qa = q * t.rotation[a]
-            found = touch(t, k, w, i, a, pa, qa, c, pb, qb, step, margin)
+            pa = p + wp.quat_rotate(q, t.collider[a].position)
+            qa = q * t.collider[a].rotation
+            found = touch(t, k, row, a, pa, qa, c, pb, qb, step, margin)
             if found > 0:
-                if t.shape[c] == MESH and t.shape[a] != SPHERE:
+                if t.collider[c].shape == MESH and t.collider[a].shape != SPHERE:
                     # one manifold for each of the directions that the faces under the shape look to
                     begin = int(0)
                     kept = int(0)
                     for _ in range(3):
                         if begin < found:
-                            same = gather_normals(k, w, i, begin, found)
-                            end = reduce(k, w, i, begin, same)
+                            same = gather_normals(k, row, begin, found)
+                            end = reduce(k, row, begin, same)
                             for j in range(begin, end):
-                                k.found[w, i, kept] = k.found[w, i, j]
-                                k.found_normal[w, i, kept] = k.found_normal[w, i, j]
-                                k.found_depth[w, i, kept] = k.found_depth[w, i, j]
+                                k.found[row, kept] = k.found[row, j]
+                                k.found_normal[row, kept] = k.found_normal[row, j]
+                                k.found_depth[row, kept] = k.found_depth[row, j]
                                 kept += 1
                             begin = same
                     found = kept
-                keep(t, b, k, old, fresh, w, i, found, a, qa, pa, c, pb, qb, other)
+                keep(t, b, k, old, fresh, w, i, row, found, a, qa, pa, c, pb, qb, other)
 
 
 @wp.func
 def collide_body(
-    t: RigidTables, b: Bodies, k: Work, old: Contacts, fresh: Contacts, bvh: wp.uint64, w: int, i: int, slots: int, dt: float
+    t: RigidTables,
+    b: Bodies,
+    k: Work,
+    old: Contacts,
+    fresh: Contacts,
+    bvh: wp.uint64,
+    w: int,
+    i: int,
+    row: int,
+    slots: int,
+    dt: float,
 ):
     """All contact points that body ``i`` owns: with fixed colliders, with bodies that do not react, and with later bodies."""
     fresh.count[w, i] = 0
@@ -389,20 +400,20 @@ def collide_body(
     count = int(0)
     hit = int(0)
     for n in range(t.plane_count):
-        count = insert(k, w, i, count, -2 - t.planes[n])
+        count = insert(k, w, i, row, count, -2 - t.planes[n])
     if t.fixed_count > 0:
         query = wp.bvh_query_aabb(t.fixed_bvh, lower, upper)
         while wp.bvh_query_next(query, hit):
-            count = insert(k, w, i, count, -2 - t.fixed[hit])
+            count = insert(k, w, i, row, count, -2 - t.fixed[hit])
     query = wp.bvh_query_aabb(bvh, lower, upper, wp.bvh_get_group_root(bvh, w))
     while wp.bvh_query_next(query, hit):
         j = hit - w * slots
         if j != i:
             if b.alive[w, j] != 0:
                 if j > i or not reacts(t, b, w, j):
-                    count = insert(k, w, i, count, j)
+                    count = insert(k, w, i, row, count, j)
     for n in range(count):
-        j = k.candidate[w, i, n]
+        j = k.candidate[row, n]
         begin = -2 - j
         end = begin + 1
         p = wp.vec3(0.0, 0.0, 0.0)
@@ -411,9 +422,10 @@ def collide_body(
         if j >= 0:
             other = j
             kind = kind_of(t, b, w, j)
-            begin = t.shape_begin[kind]
-            end = t.shape_begin[kind + 1]
+            begin = t.body[kind].first
+            end = t.body[kind].last
             p = b.position[w, j]
             q = b.rotation[w, j]
         for c in range(begin, end):
-            against(t, b, k, old, fresh, w, i, c, p + wp.quat_rotate(q, t.position[c]), q * t.rotation[c], other, dt)
+            pc = p + wp.quat_rotate(q, t.collider[c].position)
+            against(t, b, k, old, fresh, w, i, row, c, pc, q * t.collider[c].rotation, other, dt)

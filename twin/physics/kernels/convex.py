@@ -44,13 +44,13 @@ class Convex:
 def convex_of(t: RigidTables, c: int, p: wp.vec3, q: wp.quat) -> Convex:
     """Collider ``c`` at a pose."""
     out = Convex()
-    out.kind = t.shape[c]
+    out.kind = t.collider[c].shape
     out.p = p
     out.q = q
-    out.half = t.size[c]
-    out.round = t.round[c]
-    out.bevel = t.bevel[c]
-    hull = t.hull[c]
+    out.half = t.collider[c].size
+    out.round = t.collider[c].round
+    out.bevel = t.collider[c].bevel
+    hull = t.collider[c].hull
     if hull >= 0:
         out.first = t.hull_begin[hull]
         out.last = t.hull_begin[hull + 1]
@@ -273,7 +273,7 @@ def way_out(t: RigidTables, a: Convex, b: Convex) -> wp.vec3:
 
 
 @wp.func
-def feature(t: RigidTables, k: Work, w: int, i: int, slot: int, c: Convex, way: wp.vec3):
+def feature(t: RigidTables, k: Work, row: int, slot: int, c: Convex, way: wp.vec3):
     """The part of a shape that looks along ``way``, into polygon ``slot`` (world, counter-clockwise seen from outside).
 
     Returns its number of points (1 point, 2 line, more: face), and the face's normal, zero where there is no face.
@@ -291,7 +291,7 @@ def feature(t: RigidTables, k: Work, w: int, i: int, slot: int, c: Convex, way: 
             x[face] = s * c.half[face]
             x[(face + 1) % 3] = s * wp.where(j == 0 or j == 3, -1.0, 1.0) * c.half[(face + 1) % 3]
             x[(face + 2) % 3] = wp.where(j < 2, -1.0, 1.0) * c.half[(face + 2) % 3]
-            k.polygon[w, i, slot, j] = c.p + wp.quat_rotate(c.q, x)
+            k.polygon[row, slot, j] = c.p + wp.quat_rotate(c.q, x)
         normal = wp.vec3(0.0, 0.0, 0.0)
         normal[face] = s
         return 4, wp.quat_rotate(c.q, normal)
@@ -306,7 +306,7 @@ def feature(t: RigidTables, k: Work, w: int, i: int, slot: int, c: Convex, way: 
         begin = t.loop_begin[face]
         count = t.loop_begin[face + 1] - begin
         for j in range(count):
-            k.polygon[w, i, slot, j] = c.p + wp.quat_rotate(c.q, t.hull_vertex[t.loop[begin + j]])
+            k.polygon[row, slot, j] = c.p + wp.quat_rotate(c.q, t.hull_vertex[t.loop[begin + j]])
         return count, wp.quat_rotate(c.q, t.face_normal[face])
     if c.kind == CYLINDER:
         up = wp.where(d[2] < 0.0, -1.0, 1.0)
@@ -314,17 +314,17 @@ def feature(t: RigidTables, k: Work, w: int, i: int, slot: int, c: Convex, way: 
             for j in range(RIM):
                 angle = up * TWO_PI * float(j) / float(RIM)
                 x = wp.vec3(c.half[0] * wp.cos(angle), c.half[0] * wp.sin(angle), up * c.half[2])
-                k.polygon[w, i, slot, j] = c.p + wp.quat_rotate(c.q, x)
+                k.polygon[row, slot, j] = c.p + wp.quat_rotate(c.q, x)
             return RIM, wp.quat_rotate(c.q, wp.vec3(0.0, 0.0, up))
         x = wp.normalize(wp.vec3(d[0], d[1], 0.0)) * c.half[0]
         for j in range(2):
             x[2] = wp.where(j == 0, c.half[2], -c.half[2])
-            k.polygon[w, i, slot, j] = c.p + wp.quat_rotate(c.q, x)
+            k.polygon[row, slot, j] = c.p + wp.quat_rotate(c.q, x)
         return 2, wp.vec3(0.0, 0.0, 0.0)
     if c.kind == CAPSULE:
         for j in range(2):
             x = wp.vec3(0.0, 0.0, wp.where(j == 0, c.half[2] - c.round, c.round - c.half[2])) + d * c.round
-            k.polygon[w, i, slot, j] = c.p + wp.quat_rotate(c.q, x)
+            k.polygon[row, slot, j] = c.p + wp.quat_rotate(c.q, x)
         return 2, wp.vec3(0.0, 0.0, 0.0)
-    k.polygon[w, i, slot, 0] = c.p + way * c.round
+    k.polygon[row, slot, 0] = c.p + way * c.round
     return 1, wp.vec3(0.0, 0.0, 0.0)

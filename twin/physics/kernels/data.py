@@ -39,44 +39,60 @@ KINEMATIC = wp.constant(2)
 
 
 @wp.struct
+class BodyRow:
+    """A kind of body: one for each body of the stage, then one for each prototype."""
+
+    kind: int  # DYNAMIC or KINEMATIC
+    inv_mass: float  # [1/kg]
+    inertia: wp.mat33  # [kg m2] about the centre of mass, body axes
+    inv_inertia: wp.mat33
+    gyroscopic: int  # principal moments differ
+    gravity_scale: float
+    linear_damping: float  # [1/s]
+    angular_damping: float  # [1/s]
+    radius: float  # [m] bound about the centre of mass
+    first: int  # of its colliders
+    last: int
+
+
+@wp.struct
+class ColliderRow:
+    """A collider of a body (pose about the centre of mass) or a fixed one (pose in the world)."""
+
+    shape: int  # ShapeKind
+    position: wp.vec3  # [m]
+    rotation: wp.quat
+    size: wp.vec3  # [m] half extents of the bound
+    round: float  # [m] radius swept round the core: spheres and capsules
+    bevel: float  # [m] see convex; a factor for hulls
+    hull: int  # row of the hull tables, -1 none
+    mesh: wp.uint64  # wp.Mesh id of fixed meshes
+    static_friction: float
+    dynamic_friction: float
+    restitution: float
+    friction_combine: int
+    restitution_combine: int
+    group: int
+    source: int  # index into RigidModel.shapes, -1 for goods
+    surface_linear: wp.vec3  # [m/s] at drive 1, collider's frame (or world)
+    surface_angular: wp.vec3  # [rad/s] at drive 1
+    surface_center: wp.vec3  # [m] what it turns about, in the collider's frame
+    surface_world: int
+    surface_path: int  # curve, -1 none
+
+
+@wp.struct
 class RigidTables:
-    """The model, the same for all worlds. K kinds of body: one for each body of the stage, then one for each prototype."""
+    """The model, the same for all worlds.
+
+    Rows are structures and not an array for each field: a table is handed from function to function by value, and what belongs
+    together lies together.
+    """
 
     bodies: int  # bodies of the stage
     gravity: wp.vec3  # [m/s2]
-    # kinds of body [K]
-    kind: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # DYNAMIC or KINEMATIC
-    inv_mass: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [1/kg]
-    inertia: wp.array(dtype=wp.mat33)  # type: ignore[valid-type]  # [kg m2] about the centre of mass, body axes
-    inv_inertia: wp.array(dtype=wp.mat33)  # type: ignore[valid-type]
-    gyroscopic: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # principal moments differ
-    com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] in the prim's frame
-    gravity_scale: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
-    linear_damping: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [1/s]
-    angular_damping: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [1/s]
-    radius: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m] bound about the centre of mass
-    shape_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first of its body shapes [K+1]
-    # colliders, of bodies (pose about the centre of mass) and fixed ones (pose in the world) alike [C]
-    shape: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # ShapeKind
-    position: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m]
-    rotation: wp.array(dtype=wp.quat)  # type: ignore[valid-type]
-    size: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] half extents of the bound
-    round: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m] radius swept round the core: spheres and capsules
-    bevel: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m] see convex; a factor for hulls
-    hull: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # row of the hull tables, -1 none
-    mesh: wp.array(dtype=wp.uint64)  # type: ignore[valid-type]  # wp.Mesh id of fixed meshes
-    static_friction: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
-    dynamic_friction: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
-    restitution: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
-    friction_combine: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    restitution_combine: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    group: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    source: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # index into RigidModel.shapes, -1 for goods
-    surface_linear: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m/s] at drive 1, collider's frame (or world)
-    surface_angular: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [rad/s] at drive 1
-    surface_center: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] what it turns about, in the collider's frame
-    surface_world: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    surface_path: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # curve, -1 none
+    body: wp.array(dtype=BodyRow)  # type: ignore[valid-type]  # [K]
+    collider: wp.array(dtype=ColliderRow)  # type: ignore[valid-type]  # [C]
     path_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     path_point: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] world
     # hulls [H]: vertices, and faces as loops of them, counter-clockwise seen from outside
@@ -158,33 +174,52 @@ class Bodies:
 
 
 @wp.struct
+class Point:
+    """One contact point; the owner is body A, its partner B."""
+
+    partner: int  # body index, or -2 - collider of a fixed one
+    partner_body: int  # index where the partner is dynamic, else -1
+    partner_generation: int
+    normal: wp.vec3  # towards the owner
+    anchor: wp.vec3  # [m] in the owner's frame, from its centre of mass
+    partner_anchor: wp.vec3  # [m] in the partner's frame; world point where it does not react
+    separation: float  # [m]
+    partner_velocity: wp.vec3  # [m/s] of the material there of a partner that does not react
+    surface: wp.vec3  # [m/s] that friction drives the owner to, beside the partner's own
+    static_friction: float
+    dynamic_friction: float
+    restitution: float
+    normal_impulse: float  # [N s]
+    tangent_impulse: wp.vec3  # [N s] world
+    # of one step only
+    lever0: wp.vec3  # [m] arm x normal
+    lever1: wp.vec3  # arm x tangent
+    lever2: wp.vec3  # arm x other tangent
+    give0: wp.vec3  # [1/(kg m)] spin of the owner for an impulse along each
+    give1: wp.vec3
+    give2: wp.vec3
+    partner_lever0: wp.vec3
+    partner_lever1: wp.vec3
+    partner_lever2: wp.vec3
+    partner_give0: wp.vec3
+    partner_give1: wp.vec3
+    partner_give2: wp.vec3
+    target: wp.vec3  # [m/s] of what does not react, along normal and tangents
+    friction: wp.vec2  # [N s] along the tangents
+    normal_mass: float  # [kg]
+    tangent: wp.vec3
+    tangent_mass: wp.vec3  # inverse of the 2x2 matrix: 11, 12, 22
+    approach: float  # [m/s] normal velocity before the step
+    highest: float  # [N s] highest normal impulse of the step
+
+
+@wp.struct
 class Contacts:
-    """Contact points by the body that owns them [W,M,POINTS]; impulses carry over to the next step."""
+    """Contact points by the body that owns them; impulses carry over to the next step."""
 
     count: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M]
     owner_generation: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M]
-    partner: wp.array3d(dtype=wp.int32)  # type: ignore[valid-type]  # body index, or -2 - collider of a fixed one or of a held body
-    partner_body: wp.array3d(dtype=wp.int32)  # type: ignore[valid-type]  # index where the partner is dynamic, else -1
-    partner_generation: wp.array3d(dtype=wp.int32)  # type: ignore[valid-type]
-    normal: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # towards the owner
-    anchor: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] in the owner's frame, from its centre of mass
-    partner_anchor: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] in the partner's frame; world point where it is fixed
-    separation: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [m]
-    partner_velocity: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m/s] of a fixed partner's material there
-    surface: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m/s] that friction drives the owner to, beside the partner's own
-    static_friction: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]
-    dynamic_friction: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]
-    restitution: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]
-    normal_impulse: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [N s]
-    tangent_impulse: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [N s] world
-    # of one step only
-    arm: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] world
-    partner_arm: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]
-    normal_mass: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [kg]
-    tangent: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]
-    tangent_mass: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # inverse of the 2x2 matrix: 11, 12, 22
-    approach: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [m/s] normal velocity before the step
-    highest: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # [N s] highest normal impulse of the step
+    point: wp.array3d(dtype=Point)  # type: ignore[valid-type]  # [W,M,POINTS]
 
 
 @wp.struct
@@ -193,11 +228,12 @@ class Work:
 
     lower: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [W*M] bounds for the BVH
     upper: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
-    candidate: wp.array3d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M,CANDIDATES]
-    polygon: wp.array4d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W,M,3,SCRATCH] while clipping
-    found: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W,M,SCRATCH] points of one manifold, world
-    found_depth: wp.array3d(dtype=wp.float32)  # type: ignore[valid-type]  # separation of each
-    found_normal: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]
+    shared: int  # 1: bodies of one launch come one after the other and use the same row of scratch, which stays in the cache
+    candidate: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W*M,CANDIDATES] scratch
+    polygon: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W*M,3,SCRATCH] while clipping
+    found: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W*M,SCRATCH] points of one manifold, world
+    found_depth: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # separation of each
+    found_normal: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]
     root: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # island of a body [W,M]
     next: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # next body of the same island
     tail: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
@@ -225,4 +261,4 @@ def reacts(t: RigidTables, b: Bodies, w: int, i: int) -> bool:
     """Whether forces move the body."""
     if b.alive[w, i] == 0 or b.held[w, i] != 0:
         return False
-    return t.kind[kind_of(t, b, w, i)] == DYNAMIC
+    return t.body[kind_of(t, b, w, i)].kind == DYNAMIC

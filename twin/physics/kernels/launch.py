@@ -50,7 +50,8 @@ def collide(
     n = first + wp.tid()
     w = n // slots
     i = n % slots
-    collide_body(t, b, k, old, fresh, bvh, w, i, slots, dt)
+    row = wp.where(k.shared != 0, first, n)
+    collide_body(t, b, k, old, fresh, bvh, w, i, row, slots, dt)
 
 
 @wp.kernel

@@ -20,21 +20,21 @@ PARALLEL = wp.constant(0.05)
 
 
 @wp.func
-def add_apart(k: Work, w: int, i: int, found: int, p: wp.vec3, n: wp.vec3, s: float) -> int:
+def add_apart(k: Work, row: int, found: int, p: wp.vec3, n: wp.vec3, s: float) -> int:
     """Add a point unless there is one within a millimetre."""
     for j in range(found):
-        if wp.length_sq(k.found[w, i, j] - p) < 1.0e-6:
+        if wp.length_sq(k.found[row, j] - p) < 1.0e-6:
             return found
-    return add(k, w, i, found, p, n, s)
+    return add(k, row, found, p, n, s)
 
 
 @wp.func
-def line_line(k: Work, w: int, i: int, n: wp.vec3, margin: float) -> int:
+def line_line(k: Work, row: int, n: wp.vec3, margin: float) -> int:
     """The line in polygon 0 (of A) along the one in polygon 2 (of B), where they are parallel: the ends of what they share."""
-    a0 = k.polygon[w, i, 0, 0]
-    b0 = k.polygon[w, i, 2, 0]
-    ea = k.polygon[w, i, 0, 1] - a0
-    eb = k.polygon[w, i, 2, 1] - b0
+    a0 = k.polygon[row, 0, 0]
+    b0 = k.polygon[row, 2, 0]
+    ea = k.polygon[row, 0, 1] - a0
+    eb = k.polygon[row, 2, 1] - b0
     length = wp.length(ea)
     other = wp.length(eb)
     if length < 1.0e-6 or other < 1.0e-6:
@@ -54,40 +54,38 @@ def line_line(k: Work, w: int, i: int, n: wp.vec3, margin: float) -> int:
             pb = b0 + eb * ((x - x0) / (x1 - x0))
             s = wp.dot(pa - pb, n)
             if s < margin:
-                found = add(k, w, i, found, (pa + pb) * 0.5, n, s)
+                found = add(k, row, found, (pa + pb) * 0.5, n, s)
     return found
 
 
 @wp.func
-def face_clip(
-    k: Work, w: int, i: int, face: int, sides: int, source: int, count: int, n: wp.vec3, sign: float, margin: float
-) -> int:
+def face_clip(k: Work, row: int, face: int, sides: int, source: int, count: int, n: wp.vec3, sign: float, margin: float) -> int:
     """Polygon ``source`` cut to the polygon ``face`` whose normal is ``n``; contact normals are ``sign`` times it."""
-    origin = k.polygon[w, i, face, 0]
-    u = wp.normalize(k.polygon[w, i, face, 1] - origin)
+    origin = k.polygon[row, face, 0]
+    u = wp.normalize(k.polygon[row, face, 1] - origin)
     v = wp.cross(n, u)
     for j in range(count):
-        x = k.polygon[w, i, source, j] - origin
-        k.polygon[w, i, source, j] = wp.vec3(wp.dot(x, u), wp.dot(x, v), wp.dot(x, n))
+        x = k.polygon[row, source, j] - origin
+        k.polygon[row, source, j] = wp.vec3(wp.dot(x, u), wp.dot(x, v), wp.dot(x, n))
     target = int(1)
     for j in range(sides):
-        a = k.polygon[w, i, face, j] - origin
-        b = k.polygon[w, i, face, (j + 1) % sides] - origin
+        a = k.polygon[row, face, j] - origin
+        b = k.polygon[row, face, (j + 1) % sides] - origin
         px = wp.dot(a, u)
         py = wp.dot(a, v)
         ex = wp.dot(b - a, u)
         ey = wp.dot(b - a, v)
-        count = clip(k, w, i, source, target, count, ey, -ex, ey * px - ex * py)
+        count = clip(k, row, source, target, count, ey, -ex, ey * px - ex * py)
         swapped = source
         source = target
         target = swapped
     found = int(0)
     for j in range(count):
-        x = k.polygon[w, i, source, j]
+        x = k.polygon[row, source, j]
         if x[2] < margin:
             p = origin + u * x[0] + v * x[1] + n * (0.5 * x[2])
-            found = add_apart(k, w, i, found, p, n * sign, x[2])
-    return reduce(k, w, i, 0, found)
+            found = add_apart(k, row, found, p, n * sign, x[2])
+    return reduce(k, row, 0, found)
 
 
 @wp.func
@@ -99,7 +97,7 @@ def slack(c: Convex) -> float:
 
 
 @wp.func
-def convex_convex(t: RigidTables, k: Work, w: int, i: int, a: Convex, b: Convex, step: wp.vec3, margin: float) -> int:
+def convex_convex(t: RigidTables, k: Work, row: int, a: Convex, b: Convex, step: wp.vec3, margin: float) -> int:
     """Shape A against shape B. ``step`` is how far A moves relative to B in this step [m]; at the seam between level boxes the
     way it is heading decides, as in ``box_box``."""
     seams = int(0)
@@ -136,8 +134,8 @@ def convex_convex(t: RigidTables, k: Work, w: int, i: int, a: Convex, b: Convex,
     normal_a = wp.vec3(0.0, 0.0, 0.0)
     normal_b = wp.vec3(0.0, 0.0, 0.0)
     for attempt in range(2):
-        of_b, normal_b = feature(t, k, w, i, 2, b, n)
-        of_a, normal_a = feature(t, k, w, i, 0, a, -n)
+        of_b, normal_b = feature(t, k, row, 2, b, n)
+        of_a, normal_a = feature(t, k, row, 0, a, -n)
         if attempt == 1 or s >= 0.0:
             break
         # where less than the bevels overlap the cores meet at a corner: the face that separates more is the true direction
@@ -174,20 +172,20 @@ def convex_convex(t: RigidTables, k: Work, w: int, i: int, a: Convex, b: Convex,
             sides = of_a
             count = of_b
             sign = -1.0
-        found = face_clip(k, w, i, face, sides, 2 - face, count, normal, sign, margin)
+        found = face_clip(k, row, face, sides, 2 - face, count, normal, sign, margin)
     elif of_a == 2 and of_b == 2:
-        found = line_line(k, w, i, n, margin)
+        found = line_line(k, row, n, margin)
     if found > 0 or seams > 1:
         return found
     if state == 0:
         middle = (reach(t, a, -n) + reach(t, b, n)) * 0.5
     # the point half-way between the cores, moved along the normal to half-way between the true surfaces
     height = wp.dot(reach(t, a, -n) + reach(t, b, n), n) * 0.5
-    return add(k, w, i, 0, middle + n * (height - wp.dot(middle, n)), n, s)
+    return add(k, row, 0, middle + n * (height - wp.dot(middle, n)), n, s)
 
 
 @wp.func
-def convex_plane(t: RigidTables, k: Work, w: int, i: int, a: Convex, pb: wp.vec3, n: wp.vec3, margin: float) -> int:
+def convex_plane(t: RigidTables, k: Work, row: int, a: Convex, pb: wp.vec3, n: wp.vec3, margin: float) -> int:
     """A capsule, cylinder or hull against the half space below the plane through ``pb`` with normal ``n``."""
     if wp.dot(a.p - pb, n) - wp.length(a.half) > margin:
         return 0
@@ -198,24 +196,23 @@ def convex_plane(t: RigidTables, k: Work, w: int, i: int, a: Convex, pb: wp.vec3
             s = wp.dot(p - pb, n)
             if s < margin:
                 if found == FULL:
-                    found = reduce(k, w, i, 0, found)
-                found = add(k, w, i, found, p - n * (0.5 * s), n, s)
-        return reduce(k, w, i, 0, found)
-    count, _normal = feature(t, k, w, i, 0, a, -n)
+                    found = reduce(k, row, 0, found)
+                found = add(k, row, found, p - n * (0.5 * s), n, s)
+        return reduce(k, row, 0, found)
+    count, _normal = feature(t, k, row, 0, a, -n)
     for j in range(count):
-        p = k.polygon[w, i, 0, j]
+        p = k.polygon[row, 0, j]
         s = wp.dot(p - pb, n)
         if s < margin:
-            found = add(k, w, i, found, p - n * (0.5 * s), n, s)
-    return reduce(k, w, i, 0, found)
+            found = add(k, row, found, p - n * (0.5 * s), n, s)
+    return reduce(k, row, 0, found)
 
 
 @wp.func
 def convex_triangle(
     t: RigidTables,
     k: Work,
-    w: int,
-    i: int,
+    row: int,
     found: int,
     a: Convex,
     v0: wp.vec3,
@@ -235,16 +232,16 @@ def convex_triangle(
         for j in range(2):
             end = a.p + wp.quat_rotate(a.q, wp.vec3(0.0, 0.0, wp.where(j == 0, a.half[2] - a.round, a.round - a.half[2])))
             if wp.dot(end - v0, n) > 0.0:
-                found = sphere_point(k, w, i, found, end, a.round, closest_on_triangle(end, v0, v1, v2), n, margin)
+                found = sphere_point(k, row, found, end, a.round, closest_on_triangle(end, v0, v1, v2), n, margin)
     s = wp.dot(reach(t, a, -n) - v0, n)
     if wp.dot(a.p - v0, n) < 0.0 or s > margin or s < -deepest:
         return found
-    count, _normal = feature(t, k, w, i, 0, a, -n)
+    count, _normal = feature(t, k, row, 0, a, -n)
     u = wp.normalize(v1 - v0)
     v = wp.cross(n, u)
     for j in range(count):
-        x = k.polygon[w, i, 0, j] - v0
-        k.polygon[w, i, 0, j] = wp.vec3(wp.dot(x, u), wp.dot(x, v), wp.dot(x, n))
+        x = k.polygon[row, 0, j] - v0
+        k.polygon[row, 0, j] = wp.vec3(wp.dot(x, u), wp.dot(x, v), wp.dot(x, n))
     b = wp.vec2(wp.dot(v1 - v0, u), 0.0)
     c = wp.vec2(wp.dot(v2 - v0, u), wp.dot(v2 - v0, v))
     # counter-clockwise edges 0-1, 1-2, 2-0: inside is left of each
@@ -257,11 +254,11 @@ def convex_triangle(
         elif j == 2:
             start = c
             edge = -c
-        count = clip(k, w, i, j % 2, 1 - j % 2, count, edge[1], -edge[0], edge[1] * start[0] - edge[0] * start[1])
+        count = clip(k, row, j % 2, 1 - j % 2, count, edge[1], -edge[0], edge[1] * start[0] - edge[0] * start[1])
     for j in range(count):
-        p = k.polygon[w, i, 1, j]
+        p = k.polygon[row, 1, j]
         if p[2] < margin:
             if found >= FULL - 8:
-                found = reduce(k, w, i, 0, found)
-            found = add_apart(k, w, i, found, v0 + u * p[0] + v * p[1] + n * (0.5 * p[2]), n, p[2])
+                found = reduce(k, row, 0, found)
+            found = add_apart(k, row, found, v0 + u * p[0] + v * p[1] + n * (0.5 * p[2]), n, p[2])
     return found

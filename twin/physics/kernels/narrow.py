@@ -42,104 +42,104 @@ def extent(q: wp.quat, half: wp.vec3, n: wp.vec3) -> float:
 
 
 @wp.func
-def add(k: Work, w: int, i: int, n: int, point: wp.vec3, normal: wp.vec3, separation: float) -> int:
+def add(k: Work, row: int, n: int, point: wp.vec3, normal: wp.vec3, separation: float) -> int:
     if n >= FULL:
         return n
-    k.found[w, i, n] = point
-    k.found_normal[w, i, n] = normal
-    k.found_depth[w, i, n] = separation
+    k.found[row, n] = point
+    k.found_normal[row, n] = normal
+    k.found_depth[row, n] = separation
     return n + 1
 
 
 @wp.func
-def swap(k: Work, w: int, i: int, a: int, b: int):
-    p = k.found[w, i, a]
-    n = k.found_normal[w, i, a]
-    d = k.found_depth[w, i, a]
-    k.found[w, i, a] = k.found[w, i, b]
-    k.found_normal[w, i, a] = k.found_normal[w, i, b]
-    k.found_depth[w, i, a] = k.found_depth[w, i, b]
-    k.found[w, i, b] = p
-    k.found_normal[w, i, b] = n
-    k.found_depth[w, i, b] = d
+def swap(k: Work, row: int, a: int, b: int):
+    p = k.found[row, a]
+    n = k.found_normal[row, a]
+    d = k.found_depth[row, a]
+    k.found[row, a] = k.found[row, b]
+    k.found_normal[row, a] = k.found_normal[row, b]
+    k.found_depth[row, a] = k.found_depth[row, b]
+    k.found[row, b] = p
+    k.found_normal[row, b] = n
+    k.found_depth[row, b] = d
 
 
 @wp.func
-def reduce(k: Work, w: int, i: int, begin: int, end: int) -> int:
+def reduce(k: Work, row: int, begin: int, end: int) -> int:
     """Of the points [begin, end) keep four: the deepest, the farthest from it, and the two that span most area, chosen among
     those that are nearly as deep; where these are fewer than four, the deepest of the others beside them."""
     if end - begin <= 4:
         return end
     best = begin
     for j in range(begin + 1, end):
-        if k.found_depth[w, i, j] < k.found_depth[w, i, best] - 1.0e-5:
+        if k.found_depth[row, j] < k.found_depth[row, best] - 1.0e-5:
             best = j
-    swap(k, w, i, begin, best)
-    level = k.found_depth[w, i, begin] + LEVEL_M
+    swap(k, row, begin, best)
+    level = k.found_depth[row, begin] + LEVEL_M
     near = begin + 1
     for j in range(begin + 1, end):
-        if k.found_depth[w, i, j] < level:
-            swap(k, w, i, near, j)
+        if k.found_depth[row, j] < level:
+            swap(k, row, near, j)
             near += 1
     if near - begin <= 4:
         for m in range(near, begin + 4):
             best = m
             for j in range(m + 1, end):
-                if k.found_depth[w, i, j] < k.found_depth[w, i, best] - 1.0e-5:
+                if k.found_depth[row, j] < k.found_depth[row, best] - 1.0e-5:
                     best = j
-            swap(k, w, i, m, best)
+            swap(k, row, m, best)
         return begin + 4
     end = near
-    p0 = k.found[w, i, begin]
-    n = k.found_normal[w, i, begin]
+    p0 = k.found[row, begin]
+    n = k.found_normal[row, begin]
     best = begin + 1
     far = float(-1.0)
     for j in range(begin + 1, end):
-        d = wp.length_sq(k.found[w, i, j] - p0)
+        d = wp.length_sq(k.found[row, j] - p0)
         if d > far:
             far = d
             best = j
-    swap(k, w, i, begin + 1, best)
-    along = k.found[w, i, begin + 1] - p0
+    swap(k, row, begin + 1, best)
+    along = k.found[row, begin + 1] - p0
     side = wp.cross(n, along)
     high = float(-1.0e30)
     best = begin + 2
     for j in range(begin + 2, end):
-        d = wp.dot(k.found[w, i, j] - p0, side)
+        d = wp.dot(k.found[row, j] - p0, side)
         if d > high:
             high = d
             best = j
-    swap(k, w, i, begin + 2, best)
+    swap(k, row, begin + 2, best)
     low = float(1.0e30)
     best = begin + 3
     for j in range(begin + 3, end):
-        d = wp.dot(k.found[w, i, j] - p0, side)
+        d = wp.dot(k.found[row, j] - p0, side)
         if d < low:
             low = d
             best = j
-    swap(k, w, i, begin + 3, best)
+    swap(k, row, begin + 3, best)
     return begin + 4
 
 
 @wp.func
-def clip(k: Work, w: int, i: int, source: int, target: int, count: int, a: float, b: float, c: float) -> int:
+def clip(k: Work, row: int, source: int, target: int, count: int, a: float, b: float, c: float) -> int:
     """Cut polygon ``source`` (x, y, height) by the half plane a x + b y <= c into polygon ``target``; returns its size."""
     out = int(0)
     if count == 0:
         return 0
-    previous = k.polygon[w, i, source, count - 1]
+    previous = k.polygon[row, source, count - 1]
     d0 = a * previous[0] + b * previous[1] - c
     for j in range(count):
-        p = k.polygon[w, i, source, j]
+        p = k.polygon[row, source, j]
         d = a * p[0] + b * p[1] - c
         if (d0 <= 0.0) != (d <= 0.0):
             s = d0 / (d0 - d)
             if out < FULL:
-                k.polygon[w, i, target, out] = previous + (p - previous) * s
+                k.polygon[row, target, out] = previous + (p - previous) * s
                 out += 1
         if d <= 0.0:
             if out < FULL:
-                k.polygon[w, i, target, out] = p
+                k.polygon[row, target, out] = p
                 out += 1
         previous = p
         d0 = d
@@ -154,9 +154,7 @@ def beyond_seam(s: float, way: float) -> float:
 
 
 @wp.func
-def incident_face(
-    k: Work, w: int, i: int, p: wp.vec3, q: wp.quat, half: wp.vec3, origin: wp.vec3, u: wp.vec3, v: wp.vec3, n: wp.vec3
-):
+def incident_face(k: Work, row: int, p: wp.vec3, q: wp.quat, half: wp.vec3, origin: wp.vec3, u: wp.vec3, v: wp.vec3, n: wp.vec3):
     """The face of a box that looks most against ``n``, as polygon 0 in the frame (origin; u, v, n)."""
     m = wp.quat_rotate_inv(q, n)
     face = int(0)
@@ -172,14 +170,13 @@ def incident_face(
         x = wp.where(j == 0 or j == 3, -1.0, 1.0)
         y = wp.where(j < 2, -1.0, 1.0)
         c = center + e * x + f * y
-        k.polygon[w, i, 0, j] = wp.vec3(wp.dot(c, u), wp.dot(c, v), wp.dot(c, n))
+        k.polygon[row, 0, j] = wp.vec3(wp.dot(c, u), wp.dot(c, v), wp.dot(c, n))
 
 
 @wp.func
 def box_box(
     k: Work,
-    w: int,
-    i: int,
+    row: int,
     pa: wp.vec3,
     qa: wp.quat,
     ha: wp.vec3,
@@ -267,7 +264,7 @@ def box_box(
         sb = (wp.dot(ub, r) - ab * wp.dot(ua, r)) / denominator
         sa = wp.clamp(sa, -ha[edge // 3], ha[edge // 3])
         sb = wp.clamp(sb, -hb[edge % 3], hb[edge % 3])
-        return add(k, w, i, 0, (ca + ua * sa + cb + ub * sb) * 0.5, edge_normal, edge_value)
+        return add(k, row, 0, (ca + ua * sa + cb + ub * sb) * 0.5, edge_normal, edge_value)
     # reference frame
     pr = pb
     qr = qb
@@ -292,23 +289,23 @@ def box_box(
     origin = pr + n * hr[f]
     hu = hr[(f + 1) % 3]
     hv = hr[(f + 2) % 3]
-    incident_face(k, w, i, po, qo, ho, origin, u, v, n)
+    incident_face(k, row, po, qo, ho, origin, u, v, n)
     count = int(4)
     for j in range(4):
         across = float(1 - 2 * (j % 2))
         along_u = wp.where(j < 2, 1.0, 0.0)
-        count = clip(k, w, i, j % 2, 1 - j % 2, count, across * along_u, across * (1.0 - along_u), wp.where(j < 2, hu, hv))
+        count = clip(k, row, j % 2, 1 - j % 2, count, across * along_u, across * (1.0 - along_u), wp.where(j < 2, hu, hv))
     normal = wp.where(best < 3, n, -n)
     found = int(0)
     for j in range(count):
-        c = k.polygon[w, i, 0, j]
+        c = k.polygon[row, 0, j]
         if c[2] < margin:
-            found = add(k, w, i, found, origin + u * c[0] + v * c[1] + n * (0.5 * c[2]), normal, c[2])
-    return reduce(k, w, i, 0, found)
+            found = add(k, row, found, origin + u * c[0] + v * c[1] + n * (0.5 * c[2]), normal, c[2])
+    return reduce(k, row, 0, found)
 
 
 @wp.func
-def box_plane(k: Work, w: int, i: int, pa: wp.vec3, qa: wp.quat, ha: wp.vec3, pb: wp.vec3, n: wp.vec3, margin: float) -> int:
+def box_plane(k: Work, row: int, pa: wp.vec3, qa: wp.quat, ha: wp.vec3, pb: wp.vec3, n: wp.vec3, margin: float) -> int:
     """Box against the half space below the plane through ``pb`` with normal ``n``."""
     if wp.dot(pa - pb, n) - extent(qa, ha, n) > margin:
         return 0
@@ -320,14 +317,12 @@ def box_plane(k: Work, w: int, i: int, pa: wp.vec3, qa: wp.quat, ha: wp.vec3, pb
         p = pa + wp.quat_rotate(qa, wp.vec3(x, y, z))
         s = wp.dot(p - pb, n)
         if s < margin:
-            found = add(k, w, i, found, p - n * (0.5 * s), n, s)
-    return reduce(k, w, i, 0, found)
+            found = add(k, row, found, p - n * (0.5 * s), n, s)
+    return reduce(k, row, 0, found)
 
 
 @wp.func
-def sphere_point(
-    k: Work, w: int, i: int, found: int, center: wp.vec3, radius: float, q: wp.vec3, n: wp.vec3, margin: float
-) -> int:
+def sphere_point(k: Work, row: int, found: int, center: wp.vec3, radius: float, q: wp.vec3, n: wp.vec3, margin: float) -> int:
     """Sphere against the surface point ``q``; ``n`` is the way out where the centre lies on the point."""
     way = center - q
     distance = wp.length(way)
@@ -338,19 +333,17 @@ def sphere_point(
     if s > margin:
         return found
     for j in range(found):
-        if wp.length_sq(k.found[w, i, j] - (q + normal * (0.5 * s))) < 1.0e-6:
+        if wp.length_sq(k.found[row, j] - (q + normal * (0.5 * s))) < 1.0e-6:
             return found
-    return add(k, w, i, found, q + normal * (0.5 * s), normal, s)
+    return add(k, row, found, q + normal * (0.5 * s), normal, s)
 
 
 @wp.func
-def sphere_box(
-    k: Work, w: int, i: int, center: wp.vec3, radius: float, pb: wp.vec3, qb: wp.quat, hb: wp.vec3, margin: float
-) -> int:
+def sphere_box(k: Work, row: int, center: wp.vec3, radius: float, pb: wp.vec3, qb: wp.quat, hb: wp.vec3, margin: float) -> int:
     local = wp.quat_rotate_inv(qb, center - pb)
     c = wp.vec3(wp.clamp(local[0], -hb[0], hb[0]), wp.clamp(local[1], -hb[1], hb[1]), wp.clamp(local[2], -hb[2], hb[2]))
     if wp.length_sq(local - c) > 1.0e-12:
-        return sphere_point(k, w, i, 0, center, radius, pb + wp.quat_rotate(qb, c), wp.vec3(0.0, 0.0, 1.0), margin)
+        return sphere_point(k, row, 0, center, radius, pb + wp.quat_rotate(qb, c), wp.vec3(0.0, 0.0, 1.0), margin)
     # the centre is inside: out through the nearest face
     axis = int(0)
     depth = hb[0] - wp.abs(local[0])
@@ -359,7 +352,7 @@ def sphere_box(
             depth = hb[j] - wp.abs(local[j])
             axis = j
     n = axis_of(qb, axis) * wp.where(local[axis] < 0.0, -1.0, 1.0)
-    return add(k, w, i, 0, center + n * (0.5 * (depth - radius)), n, -depth - radius)
+    return add(k, row, 0, center + n * (0.5 * (depth - radius)), n, -depth - radius)
 
 
 @wp.func
@@ -396,12 +389,12 @@ def closest_on_triangle(p: wp.vec3, a: wp.vec3, b: wp.vec3, c: wp.vec3) -> wp.ve
 
 
 @wp.func
-def gather_normals(k: Work, w: int, i: int, begin: int, end: int) -> int:
+def gather_normals(k: Work, row: int, begin: int, end: int) -> int:
     """Bring the points that share the normal of the first one to the front; returns where the others begin."""
-    n = k.found_normal[w, i, begin]
+    n = k.found_normal[row, begin]
     same = begin + 1
     for j in range(begin + 1, end):
-        if wp.dot(k.found_normal[w, i, j], n) > SAME_NORMAL:
-            swap(k, w, i, same, j)
+        if wp.dot(k.found_normal[row, j], n) > SAME_NORMAL:
+            swap(k, row, same, j)
             same += 1
     return same

@@ -55,7 +55,7 @@ def build_islands(t: RigidTables, jt: JointTables, b: Bodies, js: JointState, k:
     for i in range(slots):
         points += fresh.count[w, i]
         for c in range(fresh.count[w, i]):
-            j = fresh.partner_body[w, i, c]
+            j = fresh.point[w, i, c].partner_body
             if j >= 0:
                 join(k, w, i, j)
     for j in range(jt.count):
@@ -90,65 +90,108 @@ def tangent_to(n: wp.vec3) -> wp.vec3:
 
 @wp.func
 def prepare(t: RigidTables, b: Bodies, k: Work, s: Contacts, w: int, i: int):
-    """Arms, effective masses and approach velocity of the body's points."""
+    """Levers, effective masses and approach velocity of the body's points.
+
+    What an impulse does to the spins is worked out here once: the passes wait for one velocity after the other, so that every
+    operation between them counts.
+    """
     mi = k.inv_mass[w, i]
     inertia = k.inv_inertia[w, i]
     for c in range(s.count[w, i]):
-        n = s.normal[w, i, c]
-        ra = wp.quat_rotate(b.rotation[w, i], s.anchor[w, i, c])
-        s.arm[w, i, c] = ra
-        j = s.partner_body[w, i, c]
+        n = s.point[w, i, c].normal
+        ra = wp.quat_rotate(b.rotation[w, i], s.point[w, i, c].anchor)
+        j = s.point[w, i, c].partner_body
         t1 = tangent_to(n)
         t2 = wp.cross(n, t1)
         a0 = wp.cross(ra, n)
         a1 = wp.cross(ra, t1)
         a2 = wp.cross(ra, t2)
+        i0 = inertia * a0
         i1 = inertia * a1
-        normal = mi + wp.dot(a0, inertia * a0)
+        i2 = inertia * a2
+        s.point[w, i, c].lever0 = a0
+        s.point[w, i, c].lever1 = a1
+        s.point[w, i, c].lever2 = a2
+        s.point[w, i, c].give0 = i0
+        s.point[w, i, c].give1 = i1
+        s.point[w, i, c].give2 = i2
+        normal = mi + wp.dot(a0, i0)
         k11 = mi + wp.dot(a1, i1)
         k12 = wp.dot(a2, i1)
-        k22 = mi + wp.dot(a2, inertia * a2)
+        k22 = mi + wp.dot(a2, i2)
         velocity = b.linear_velocity[w, i] + wp.cross(b.angular_velocity[w, i], ra)
+        driven = s.point[w, i, c].surface
+        still = wp.vec3(0.0, 0.0, 0.0)
         if j >= 0:
-            rb = wp.quat_rotate(b.rotation[w, j], s.partner_anchor[w, i, c])
-            s.partner_arm[w, i, c] = rb
+            rb = wp.quat_rotate(b.rotation[w, j], s.point[w, i, c].partner_anchor)
             mj = k.inv_mass[w, j]
             other = k.inv_inertia[w, j]
             b0 = wp.cross(rb, n)
             b1 = wp.cross(rb, t1)
             b2 = wp.cross(rb, t2)
+            j0 = other * b0
             j1 = other * b1
-            normal = normal + mj + wp.dot(b0, other * b0)
+            j2 = other * b2
+            s.point[w, i, c].partner_lever0 = b0
+            s.point[w, i, c].partner_lever1 = b1
+            s.point[w, i, c].partner_lever2 = b2
+            s.point[w, i, c].partner_give0 = j0
+            s.point[w, i, c].partner_give1 = j1
+            s.point[w, i, c].partner_give2 = j2
+            normal = normal + mj + wp.dot(b0, j0)
             k11 = k11 + mj + wp.dot(b1, j1)
             k12 = k12 + wp.dot(b2, j1)
-            k22 = k22 + mj + wp.dot(b2, other * b2)
+            k22 = k22 + mj + wp.dot(b2, j2)
             velocity = velocity - b.linear_velocity[w, j] - wp.cross(b.angular_velocity[w, j], rb)
         else:
-            velocity = velocity - s.partner_velocity[w, i, c]
-        s.normal_mass[w, i, c] = 1.0 / normal
+            still = s.point[w, i, c].partner_velocity
+            velocity = velocity - still
+            driven = driven + still
+        s.point[w, i, c].target = wp.vec3(wp.dot(still, n), wp.dot(driven, t1), wp.dot(driven, t2))
+        s.point[w, i, c].normal_mass = 1.0 / normal
         det = k11 * k22 - k12 * k12
-        s.tangent[w, i, c] = t1
-        s.tangent_mass[w, i, c] = wp.vec3(k22 / det, -k12 / det, k11 / det)
+        s.point[w, i, c].tangent = t1
+        s.point[w, i, c].tangent_mass = wp.vec3(k22 / det, -k12 / det, k11 / det)
         approach = wp.dot(velocity, n)
-        if s.restitution[w, i, c] > 0.0 and approach < 0.0:
+        if s.point[w, i, c].restitution > 0.0 and approach < 0.0:
             # the speed it will have when it arrives, not the one at the start of the step: keeps the height of a bounce
-            fall = wp.max(-wp.dot(t.gravity, n), 0.0) * wp.max(s.separation[w, i, c], 0.0)
+            fall = wp.max(-wp.dot(t.gravity, n), 0.0) * wp.max(s.point[w, i, c].separation, 0.0)
             approach = -wp.sqrt(approach * approach + 2.0 * fall)
-        s.approach[w, i, c] = approach
-        s.highest[w, i, c] = 0.0
-        old = s.tangent_impulse[w, i, c]
-        s.tangent_impulse[w, i, c] = old - n * wp.dot(old, n)
+        s.point[w, i, c].approach = approach
+        s.point[w, i, c].highest = 0.0
+        old = s.point[w, i, c].tangent_impulse
+        s.point[w, i, c].friction = wp.vec2(wp.dot(old, t1), wp.dot(old, t2))
 
 
 @wp.func
-def push(b: Bodies, k: Work, s: Contacts, w: int, i: int, c: int, impulse: wp.vec3):
-    """Apply an impulse at contact point ``c`` of body ``i`` [N s]."""
-    b.linear_velocity[w, i] = b.linear_velocity[w, i] + impulse * k.inv_mass[w, i]
-    b.angular_velocity[w, i] = b.angular_velocity[w, i] + k.inv_inertia[w, i] * wp.cross(s.arm[w, i, c], impulse)
-    j = s.partner_body[w, i, c]
-    if j >= 0:
-        b.linear_velocity[w, j] = b.linear_velocity[w, j] - impulse * k.inv_mass[w, j]
-        b.angular_velocity[w, j] = b.angular_velocity[w, j] - k.inv_inertia[w, j] * wp.cross(s.partner_arm[w, i, c], impulse)
+def warm_start(b: Bodies, k: Work, s: Contacts, w: int, i: int):
+    """Apply the impulses of the substep before."""
+    count = s.count[w, i]
+    if count == 0:
+        return
+    v = b.linear_velocity[w, i]
+    o = b.angular_velocity[w, i]
+    mi = k.inv_mass[w, i]
+    for c in range(count):
+        size = s.point[w, i, c].normal_impulse
+        f = s.point[w, i, c].friction
+        if size > 0.0 or wp.length_sq(f) > 0.0:
+            n = s.point[w, i, c].normal
+            t1 = s.point[w, i, c].tangent
+            impulse = n * size + t1 * f[0] + wp.cross(n, t1) * f[1]
+            v = v + impulse * mi
+            o = o + s.point[w, i, c].give0 * size + s.point[w, i, c].give1 * f[0] + s.point[w, i, c].give2 * f[1]
+            j = s.point[w, i, c].partner_body
+            if j >= 0:
+                b.linear_velocity[w, j] = b.linear_velocity[w, j] - impulse * k.inv_mass[w, j]
+                turn = (
+                    s.point[w, i, c].partner_give0 * size
+                    + s.point[w, i, c].partner_give1 * f[0]
+                    + s.point[w, i, c].partner_give2 * f[1]
+                )
+                b.angular_velocity[w, j] = b.angular_velocity[w, j] - turn
+    b.linear_velocity[w, i] = v
+    b.angular_velocity[w, i] = o
 
 
 @wp.func
@@ -160,32 +203,31 @@ def solve_body(b: Bodies, k: Work, s: Contacts, w: int, i: int, h: float, elapse
     v = b.linear_velocity[w, i]
     o = b.angular_velocity[w, i]
     mi = k.inv_mass[w, i]
-    inertia = k.inv_inertia[w, i]
     p = b.position[w, i]
     q = b.rotation[w, i]
     for c in range(count):
-        n = s.normal[w, i, c]
-        ra = s.arm[w, i, c]
-        j = s.partner_body[w, i, c]
-        vj = s.partner_velocity[w, i, c]
+        n = s.point[w, i, c].normal
+        j = s.point[w, i, c].partner_body
+        impulse = s.point[w, i, c].normal_impulse
+        target = s.point[w, i, c].target
+        speed = wp.dot(v, n) + wp.dot(o, s.point[w, i, c].lever0) - target[0]
+        vj = wp.vec3(0.0, 0.0, 0.0)
         oj = wp.vec3(0.0, 0.0, 0.0)
-        rb = wp.vec3(0.0, 0.0, 0.0)
         mj = float(0.0)
-        tip = s.partner_anchor[w, i, c]
+        tip = s.point[w, i, c].partner_anchor
         hertz = CONTACT_HERTZ * 2.0
         if j >= 0:
             vj = b.linear_velocity[w, j]
             oj = b.angular_velocity[w, j]
-            rb = s.partner_arm[w, i, c]
             mj = k.inv_mass[w, j]
             tip = b.position[w, j] + wp.quat_rotate(b.rotation[w, j], tip)
             hertz = CONTACT_HERTZ
-        else:
-            tip = tip + vj * elapsed
-        impulse = s.normal_impulse[w, i, c]
+            speed = speed - wp.dot(vj, n) - wp.dot(oj, s.point[w, i, c].partner_lever0)
+        separation = (
+            s.point[w, i, c].separation + wp.dot(p + wp.quat_rotate(q, s.point[w, i, c].anchor) - tip, n) - target[0] * elapsed
+        )
 
         # normal
-        separation = s.separation[w, i, c] + wp.dot(p + wp.quat_rotate(q, s.anchor[w, i, c]) - tip, n)
         bias = float(0.0)
         mass_scale = float(1.0)
         impulse_scale = float(0.0)
@@ -199,63 +241,74 @@ def solve_body(b: Bodies, k: Work, s: Contacts, w: int, i: int, h: float, elapse
             bias = wp.max(wp.min(separation + SLOP_M, 0.0) * omega / a1, -PUSH_MAX)
             mass_scale = a2 * a3
             impulse_scale = a3
-        dv = v + wp.cross(o, ra) - vj - wp.cross(oj, rb)
-        gain = -s.normal_mass[w, i, c] * mass_scale * (wp.dot(dv, n) + bias) - impulse_scale * impulse
-        total = wp.max(impulse + gain, 0.0)
-        gain = total - impulse
-        s.normal_impulse[w, i, c] = total
-        s.highest[w, i, c] = wp.max(s.highest[w, i, c], total)
-        change = n * gain
-        v = v + change * mi
-        o = o + inertia * wp.cross(ra, change)
-        if j >= 0:
-            vj = vj - change * mj
-            oj = oj - k.inv_inertia[w, j] * wp.cross(rb, change)
-
-        # friction: an elliptic cone, driven to the velocity of the surface
-        dv = v + wp.cross(o, ra) - vj - wp.cross(oj, rb) - s.surface[w, i, c]
-        t1 = s.tangent[w, i, c]
-        t2 = wp.cross(n, t1)
-        x = wp.dot(dv, t1)
-        y = wp.dot(dv, t2)
-        m = s.tangent_mass[w, i, c]
-        old = s.tangent_impulse[w, i, c]
-        wanted = old - t1 * (m[0] * x + m[1] * y) - t2 * (m[1] * x + m[2] * y)
-        size = wp.length(wanted)
-        if size > s.static_friction[w, i, c] * total:
-            # it slides: a step along the sliding velocity, since the 2x2 mass would turn the impulse away from it
-            wanted = old - (t1 * x + t2 * y) * ((m[0] * m[2] - m[1] * m[1]) / (m[0] + m[2]))
-            size = wp.length(wanted)
-            if size > 0.0:
-                wanted = wanted * (wp.min(s.dynamic_friction[w, i, c] * total, size) / size)
-        s.tangent_impulse[w, i, c] = wanted
-        change = wanted - old
-        v = v + change * mi
-        o = o + inertia * wp.cross(ra, change)
-        if j >= 0:
-            b.linear_velocity[w, j] = vj - change * mj
-            b.angular_velocity[w, j] = oj - k.inv_inertia[w, j] * wp.cross(rb, change)
+        total = wp.max(impulse - s.point[w, i, c].normal_mass * mass_scale * (speed + bias) - impulse_scale * impulse, 0.0)
+        old = s.point[w, i, c].friction
+        if total > 0.0 or impulse > 0.0 or wp.length_sq(old) > 0.0:
+            gain = total - impulse
+            s.point[w, i, c].normal_impulse = total
+            s.point[w, i, c].highest = wp.max(s.point[w, i, c].highest, total)
+            v = v + n * (gain * mi)
+            o = o + s.point[w, i, c].give0 * gain
+            # friction: an elliptic cone, driven to the velocity of the surface
+            t1 = s.point[w, i, c].tangent
+            t2 = wp.cross(n, t1)
+            x = wp.dot(v, t1) + wp.dot(o, s.point[w, i, c].lever1) - target[1]
+            y = wp.dot(v, t2) + wp.dot(o, s.point[w, i, c].lever2) - target[2]
+            if j >= 0:
+                vj = vj - n * (gain * mj)
+                oj = oj - s.point[w, i, c].partner_give0 * gain
+                x = x - wp.dot(vj, t1) - wp.dot(oj, s.point[w, i, c].partner_lever1)
+                y = y - wp.dot(vj, t2) - wp.dot(oj, s.point[w, i, c].partner_lever2)
+            m = s.point[w, i, c].tangent_mass
+            wanted = old - wp.vec2(m[0] * x + m[1] * y, m[1] * x + m[2] * y)
+            most = s.point[w, i, c].static_friction * total
+            if wp.length_sq(wanted) > most * most:
+                # it slides: a step along the sliding velocity, since the 2x2 mass would turn the impulse away from it
+                wanted = old - wp.vec2(x, y) * ((m[0] * m[2] - m[1] * m[1]) / (m[0] + m[2]))
+                size = wp.length(wanted)
+                if size > 0.0:
+                    wanted = wanted * (wp.min(s.point[w, i, c].dynamic_friction * total, size) / size)
+            s.point[w, i, c].friction = wanted
+            change = wanted - old
+            push = t1 * change[0] + t2 * change[1]
+            v = v + push * mi
+            o = o + s.point[w, i, c].give1 * change[0] + s.point[w, i, c].give2 * change[1]
+            if j >= 0:
+                b.linear_velocity[w, j] = vj - push * mj
+                b.angular_velocity[w, j] = (
+                    oj - s.point[w, i, c].partner_give1 * change[0] - s.point[w, i, c].partner_give2 * change[1]
+                )
     b.linear_velocity[w, i] = v
     b.angular_velocity[w, i] = o
 
 
 @wp.func
 def bounce(b: Bodies, k: Work, s: Contacts, w: int, i: int):
-    """Restitution, last: give back what the impact brought."""
+    """Restitution, last: give back what the impact brought. Friction is kept as a vector for the step to come."""
     for c in range(s.count[w, i]):
-        e = s.restitution[w, i, c]
-        if e > 0.0 and s.approach[w, i, c] < -BOUNCE_MIN and s.highest[w, i, c] > 0.0:
-            n = s.normal[w, i, c]
-            velocity = b.linear_velocity[w, i] + wp.cross(b.angular_velocity[w, i], s.arm[w, i, c])
-            j = s.partner_body[w, i, c]
+        n = s.point[w, i, c].normal
+        t1 = s.point[w, i, c].tangent
+        f = s.point[w, i, c].friction
+        s.point[w, i, c].tangent_impulse = t1 * f[0] + wp.cross(n, t1) * f[1]
+        e = s.point[w, i, c].restitution
+        if e > 0.0 and s.point[w, i, c].approach < -BOUNCE_MIN and s.point[w, i, c].highest > 0.0:
+            v = b.linear_velocity[w, i]
+            o = b.angular_velocity[w, i]
+            speed = wp.dot(v, n) + wp.dot(o, s.point[w, i, c].lever0) - s.point[w, i, c].target[0]
+            j = s.point[w, i, c].partner_body
             if j >= 0:
-                velocity = velocity - b.linear_velocity[w, j] - wp.cross(b.angular_velocity[w, j], s.partner_arm[w, i, c])
-            else:
-                velocity = velocity - s.partner_velocity[w, i, c]
-            impulse = s.normal_impulse[w, i, c]
-            total = wp.max(impulse - s.normal_mass[w, i, c] * (wp.dot(velocity, n) + e * s.approach[w, i, c]), 0.0)
-            s.normal_impulse[w, i, c] = total
-            push(b, k, s, w, i, c, n * (total - impulse))
+                speed = (
+                    speed - wp.dot(b.linear_velocity[w, j], n) - wp.dot(b.angular_velocity[w, j], s.point[w, i, c].partner_lever0)
+                )
+            impulse = s.point[w, i, c].normal_impulse
+            total = wp.max(impulse - s.point[w, i, c].normal_mass * (speed + e * s.point[w, i, c].approach), 0.0)
+            s.point[w, i, c].normal_impulse = total
+            gain = total - impulse
+            b.linear_velocity[w, i] = v + n * (gain * k.inv_mass[w, i])
+            b.angular_velocity[w, i] = o + s.point[w, i, c].give0 * gain
+            if j >= 0:
+                b.linear_velocity[w, j] = b.linear_velocity[w, j] - n * (gain * k.inv_mass[w, j])
+                b.angular_velocity[w, j] = b.angular_velocity[w, j] - s.point[w, i, c].partner_give0 * gain
 
 
 @wp.func
@@ -265,12 +318,12 @@ def move(t: RigidTables, b: Bodies, k: Work, w: int, i: int, h: float):
     q = b.rotation[w, i]
     o = b.angular_velocity[w, i]
     kind = kind_of(t, b, w, i)
-    if t.gyroscopic[kind] != 0 and wp.length_sq(o) > 0.01:
-        momentum = wp.quat_rotate(q, t.inertia[kind] * wp.quat_rotate_inv(q, o))
+    if t.body[kind].gyroscopic != 0 and wp.length_sq(o) > 0.01:
+        momentum = wp.quat_rotate(q, t.body[kind].inertia * wp.quat_rotate_inv(q, o))
         middle = turned(q, o, 0.5 * h)
-        o_middle = wp.quat_rotate(middle, t.inv_inertia[kind] * wp.quat_rotate_inv(middle, momentum))
+        o_middle = wp.quat_rotate(middle, t.body[kind].inv_inertia * wp.quat_rotate_inv(middle, momentum))
         q = turned(q, o_middle, h)
-        o = wp.quat_rotate(q, t.inv_inertia[kind] * wp.quat_rotate_inv(q, momentum))
+        o = wp.quat_rotate(q, t.body[kind].inv_inertia * wp.quat_rotate_inv(q, momentum))
         b.angular_velocity[w, i] = o
     else:
         q = turned(q, o, h)
@@ -280,10 +333,10 @@ def move(t: RigidTables, b: Bodies, k: Work, w: int, i: int, h: float):
 @wp.func
 def accelerate(t: RigidTables, b: Bodies, w: int, i: int, h: float):
     kind = kind_of(t, b, w, i)
-    b.linear_velocity[w, i] = (b.linear_velocity[w, i] + t.gravity * (t.gravity_scale[kind] * h)) / (
-        1.0 + h * t.linear_damping[kind]
+    b.linear_velocity[w, i] = (b.linear_velocity[w, i] + t.gravity * (t.body[kind].gravity_scale * h)) / (
+        1.0 + h * t.body[kind].linear_damping
     )
-    b.angular_velocity[w, i] = b.angular_velocity[w, i] / (1.0 + h * t.angular_damping[kind])
+    b.angular_velocity[w, i] = b.angular_velocity[w, i] / (1.0 + h * t.body[kind].angular_damping)
 
 
 @wp.func
@@ -310,8 +363,8 @@ def begin_body(t: RigidTables, b: Bodies, k: Work, w: int, i: int):
     k.start_rotation[w, i] = b.rotation[w, i]
     kind = kind_of(t, b, w, i)
     m = wp.quat_to_matrix(b.rotation[w, i])
-    k.inv_mass[w, i] = t.inv_mass[kind]
-    k.inv_inertia[w, i] = m * t.inv_inertia[kind] * wp.transpose(m)
+    k.inv_mass[w, i] = t.body[kind].inv_mass
+    k.inv_inertia[w, i] = m * t.body[kind].inv_inertia * wp.transpose(m)
 
 
 @wp.func
@@ -392,8 +445,7 @@ def solve_island(
             i = head
             while i >= 0:
                 if turn == 0:
-                    for c in range(s.count[w, i]):
-                        push(b, k, s, w, i, c, s.normal[w, i, c] * s.normal_impulse[w, i, c] + s.tangent_impulse[w, i, c])
+                    warm_start(b, k, s, w, i)
                 else:
                     solve_body(b, k, s, w, i, h, elapsed, turn == 1)
                 i = k.next[w, i]
@@ -411,7 +463,7 @@ def solve_island(
 def carry_kinematic(t: RigidTables, b: Bodies, w: int, i: int, dt: float):
     """A kinematic body goes on with the velocity it has."""
     if b.alive[w, i] != 0 and b.held[w, i] == 0:
-        if t.kind[kind_of(t, b, w, i)] == KINEMATIC:
+        if t.body[kind_of(t, b, w, i)].kind == KINEMATIC:
             b.position[w, i] = b.position[w, i] + b.linear_velocity[w, i] * dt
             b.rotation[w, i] = turned(b.rotation[w, i], b.angular_velocity[w, i], dt)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class FlowResult:
     @classmethod
     def concatenate(cls, parts: list[FlowResult]) -> FlowResult:
         """Replications of the parts one after another."""
-        values = {}
+        values: dict[str, Any] = {}
         for f in fields(cls):
             first = getattr(parts[0], f.name)
             values[f.name] = np.concatenate([getattr(p, f.name) for p in parts]) if isinstance(first, np.ndarray) else first

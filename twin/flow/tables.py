@@ -37,7 +37,8 @@ NODE_FIELDS: dict[str, Any] = {
     **dict.fromkeys(("limit", "transit_us", "pitch_us"), _I64),
     **dict.fromkeys(("scrap_rate", "us_per_m"), _F64),
 }  # fmt: skip
-"""One record a node. ``clock``: index of the node's own due time, -1 none. ``first``: its first successor, -1 none; ``routed``: that is a router."""
+"""One record a node. ``clock``: index of the node's own due time, -1 none. ``first``: its first successor,
+-1 none; ``routed``: that is a router."""
 
 
 def struct(name: str, fields: dict[str, Any], module: str) -> type:

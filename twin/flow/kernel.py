@@ -184,7 +184,9 @@ def put_in(t: FlowTables, s: FlowState, r: Random, w: int, c: int, item: int, or
     count_level(s, w, c, 1)
     k = t.node[c].slot_begin
     if kind == STATION:
-        server = server_for(t, s, w, c, origin)
+        server = k
+        if t.node[c].single == 0:
+            server = server_for(t, s, w, c, origin)
         push_back(s, w, server, item)
         if t.node[c].batch > 1:
             s.slot[w, server].joined = s.slot[w, server].joined | joined_bit(t, c, origin)

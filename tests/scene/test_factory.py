@@ -150,6 +150,29 @@ def "K" (apiSchemas = ["TwinSinkAPI"]) {
     assert (repair.kind, repair.low, repair.high) == (Distribution.UNIFORM, 1.0, 5.0)
 
 
+def test_shifts_and_crews_are_carried_over(stage_of):
+    model = compile_factory(
+        stage_of(
+            """def "M" (apiSchemas = ["TwinStationAPI"]) {
+    rel twin:station:repairCrew = </People>
+    rel twin:node:shift = </Early>
+}
+def "People" (apiSchemas = ["TwinCrewAPI"]) {
+    int twin:crew:size = 3
+    rel twin:node:shift = </Early>
+}
+def "Early" (apiSchemas = ["TwinShiftAPI"]) {
+    string[] twin:shift:pattern = ["mon-fri 06:00-14:00", "whenever"]
+}
+"""
+        )
+    )
+    assert [(c.path, c.size, c.shift) for c in model.crews] == [("/People", 3, 0)]
+    assert [(s.path, s.patterns) for s in model.shifts] == [("/Early", ["mon-fri 06:00-14:00"])]
+    assert (model.nodes[0].repair_crew, model.nodes[0].shift) == (0, 0)
+    assert [f.path for f in model.findings if f.code == "bad-value"] == ["/Early.twin:shift:pattern"]
+
+
 @pytest.mark.parametrize(
     ("attributes", "code", "where"),
     [

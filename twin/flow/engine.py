@@ -217,7 +217,8 @@ class _Run:
             if unlimited > UNLIMITED_MAX:
                 paths = [n.path for n in self.model.nodes if n.kind == NodeKind.BUFFER and n.capacity < 0]
                 raise WorkError(
-                    f"more than {UNLIMITED_MAX:,} items pile up in a buffer without a limit: the line is slower than its sources",
+                    f"more than {UNLIMITED_MAX:,} items pile up in a buffer without a limit: "
+                    "the line cannot keep up with its sources",
                     prim=", ".join(paths) or None,
                 )
         if (flags & int(places.LIVELOCK)).any():

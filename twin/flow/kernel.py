@@ -184,7 +184,9 @@ def put_in(t: FlowTables, s: FlowState, r: Random, w: int, c: int, item: int, or
     count_level(s, w, c, 1)
     k = t.node[c].slot_begin
     if kind == STATION:
-        server = server_for(t, s, w, c, origin)
+        server = k
+        if t.node[c].single == 0:
+            server = server_for(t, s, w, c, origin)
         push_back(s, w, server, item)
         if t.node[c].batch > 1:
             s.slot[w, server].joined = s.slot[w, server].joined | joined_bit(t, c, origin)
@@ -356,16 +358,30 @@ def begin(t: FlowTables, s: FlowState, r: Random, w: int):
 @wp.func
 def next_clock(t: FlowTables, s: FlowState, w: int) -> int:
     """The clock that is due next: the earliest, and of several the first; -1 when nothing is."""
+    # two halves side by side: the comparisons of one need not wait for those of the other
+    half = (t.clocks + 1) >> 1
+    rest = t.clocks - half
     due = NEVER_US
     clock = int(-1)
+    due_late = NEVER_US
+    clock_late = int(-1)
     c = int(0)
-    while c < t.clocks:
+    while c < rest:
         at = s.due[w, c]
+        at_late = s.due[w, half + c]
         if at < due:
             due = at
             clock = c
+        if at_late < due_late:
+            due_late = at_late
+            clock_late = half + c
         c += 1
-    return clock
+    if half > rest:
+        at = s.due[w, rest]
+        if at < due:
+            due = at
+            clock = rest
+    return wp.where(due_late < due, clock_late, clock)
 
 
 @wp.kernel

@@ -101,7 +101,7 @@ def next_ordinal(s: FlowState, w: int, n: int, purpose: int) -> wp.int64:
 def want(s: FlowState, w: int, index: int, purpose: int):
     """A duration is to be drawn for slot ``index`` (CYCLE, SETUP, ARRIVAL) or node ``index`` (FAILURE, REPAIR)."""
     count = s.rep[w].wanted
-    s.wanted[w, count] = index * PURPOSES + purpose
+    s.wanted[w, count] = (index << 3) | purpose
     s.rep[w].wanted = count + 1
 
 

@@ -83,11 +83,11 @@ def joined_bit(t: FlowTables, c: int, origin: int) -> wp.int64:
 def server_for(t: FlowTables, s: FlowState, w: int, c: int, origin: int) -> int:
     """The server of station ``c`` that takes an item from node ``origin``: one that collects already, else an idle one; -1."""
     begin = t.node[c].slot_begin
-    end = t.node[c].slot_end
-    if end - begin == 1 and t.node[c].batch == 1:
+    if t.node[c].single != 0:
         if s.slot[w, begin].state == IDLE:
             return begin
         return -1
+    end = t.node[c].slot_end
     bit = ZERO
     assembly = t.node[c].join_end > t.node[c].join_begin
     if assembly:
@@ -111,8 +111,9 @@ def room_in(t: FlowTables, s: FlowState, w: int, c: int, item: int, origin: int)
     if kind == BUFFER:
         return t.node[c].capacity < 0 or s.node[w, c].level < t.node[c].capacity
     if kind == STATION:
-        if (s.node[w, c].halts & HALT_OFF) != 0:
-            return False
+        if t.shifts > 0:
+            if (s.node[w, c].halts & HALT_OFF) != 0:
+                return False
         return server_for(t, s, w, c, origin) >= 0
     if kind == CONVEYOR:
         return belt_has_room(t, s, w, c, item)
@@ -146,8 +147,9 @@ def keep_choice(t: FlowTables, s: FlowState, r: Random, w: int, item: int, c: in
 def goal_of(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> int:
     """Where the first item of slot ``k`` of node ``n`` goes now, -1 while there is no room. Kept choices stay in the slot's
     ``goal``; those that depend on room are taken anew each time."""
-    if (s.node[w, n].halts & HALT_OFF) != 0:
-        return -1
+    if t.shifts > 0:
+        if (s.node[w, n].halts & HALT_OFF) != 0:
+            return -1
     item = s.slot[w, k].head
     c = s.slot[w, k].goal
     if c < 0:
@@ -157,6 +159,10 @@ def goal_of(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> i
         if t.node[n].rework >= 0:
             if s.item[w, item].defective != 0:
                 c = t.node[n].rework
+        if t.node[c].kind != ROUTER:
+            if room_in(t, s, w, c, item, n):
+                return c
+            return -1
     keep = bool(True)
     depth = int(0)
     while depth < ROUTER_DEPTH:

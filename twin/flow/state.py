@@ -102,9 +102,12 @@ FlowState = struct(
 
 
 def _sizes(tables: Any, replications: int) -> dict[str, int]:
-    return {"R": replications, "N": tables.nodes, "K": tables.slots, "I": tables.items, "C": tables.clocks, "S": NODE_STATES,
-            "P": PURPOSES, "G": tables.crews, "F": tables.shifts, "W": tables.slots + 2 * tables.nodes,
-            "L": LEAD_BINS, "T": tables.intervals}  # fmt: skip
+    """Lengths of the axes that ``STATE_ARRAYS`` names."""
+    return {
+        **{"R": replications, "N": tables.nodes, "K": tables.slots, "I": tables.items, "C": tables.clocks},
+        **{"S": NODE_STATES, "P": PURPOSES, "G": tables.crews, "F": tables.shifts, "W": tables.slots + 2 * tables.nodes},
+        **{"L": LEAD_BINS, "T": tables.intervals},
+    }
 
 
 def allocate_state(tables: Any, replications: int, device: wp.Device) -> Any:

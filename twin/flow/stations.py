@@ -285,8 +285,8 @@ def draw_wanted(t: FlowTables, s: FlowState, r: Random, w: int):
     distributions' code keeps the kernel small."""
     i = int(0)
     while i < s.rep[w].wanted:
-        index = s.wanted[w, i] / PURPOSES
-        purpose = s.wanted[w, i] % PURPOSES
+        index = s.wanted[w, i] >> 3
+        purpose = s.wanted[w, i] & 7
         i += 1
         n = index
         row = int(0)

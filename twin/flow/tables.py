@@ -30,7 +30,7 @@ NODE_FIELDS: dict[str, Any] = {
         ("kind", "next_begin", "next_end", "up_begin", "up_end", "slot_begin", "slot_end", "clock", "item_begin", "item_end",
          "join_begin", "join_end", "interarrival", "saturated", "servers", "cycle_begin", "setup", "time_to_failure",
          "time_to_repair", "failure_while_working", "rework", "batch", "output", "blocking_before", "capacity", "lifo",
-         "accumulating", "rule", "reject", "crew", "crew_size", "repair_crew", "shift", "first", "routed"),
+         "accumulating", "rule", "reject", "crew", "crew_size", "repair_crew", "shift", "first", "routed", "single"),
         _I32,
     ),
     "stream": wp.uint64,
@@ -38,7 +38,7 @@ NODE_FIELDS: dict[str, Any] = {
     **dict.fromkeys(("scrap_rate", "us_per_m"), _F64),
 }  # fmt: skip
 """One record a node. ``clock``: index of the node's own due time, -1 none. ``first``: its first successor,
--1 none; ``routed``: that is a router."""
+-1 none; ``routed``: that is a router. ``single``: a station with one server and no batches."""
 
 
 def struct(name: str, fields: dict[str, Any], module: str) -> type:
@@ -127,6 +127,7 @@ def _add_node(out: LineColumns, model: FactoryModel, index: int, node: Node, typ
     row["transit_us"].append(min(round(node.length * per_metre), 1 << 60) if moving else 0)
     row["pitch_us"].append(round(node.pitch * per_metre) if moving and node.pitch > 0.0 else 0)
     row["first"].append(node.next[0] if node.next else -1)
+    row["single"].append(int(node.servers == 1 and row["batch"][-1] == 1))
     row["routed"].append(int(bool(node.next) and model.nodes[node.next[0]].kind == NodeKind.ROUTER))
     slots = node.servers if node.kind == NodeKind.STATION else int(node.kind not in (NodeKind.ROUTER, NodeKind.SINK))
     _range(row, "next", c["next"], node.next)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from twin.model.distributions import NEVER, Distribution, DistributionRow
-from twin.model.factory import FactoryModel, Node, NodeKind, stream_id
+from twin.model.factory import Crew, FactoryModel, Node, NodeKind, Shift, stream_id
 from twin.model.rigid import Body, Prototype
 
 
@@ -80,6 +80,16 @@ class LineBuilder:
 
     def sink(self, name: str, **fields: Any) -> Node:
         return self.node(name, NodeKind.SINK, **fields)
+
+    def shift(self, *patterns: str) -> int:
+        """Index of a new weekly calendar, like ``mon-fri 06:00-14:00``."""
+        self.model.shifts.append(Shift(f"/Shift{len(self.model.shifts)}", list(patterns)))
+        return len(self.model.shifts) - 1
+
+    def crew(self, size: int, *, shift: int = -1) -> int:
+        """Index of a new crew of ``size`` people."""
+        self.model.crews.append(Crew(f"/Crew{len(self.model.crews)}", size, shift))
+        return len(self.model.crews) - 1
 
     def chain(self, *names: str) -> None:
         """Each leads to the next; called again, a node gets further successors."""

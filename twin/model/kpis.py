@@ -41,6 +41,7 @@ class Observation:
         lead_mean_s, lead_p95_s: [R] NaN where nothing was sunk. energy_j: [R] NaN where nobody knows it.
         state_time_s: [R,N,7] time in each ``NodeState``, averaged over servers.
         node_out: [R,N] items that left. level_mean: [R,N] mean items inside.
+        node_defective: [R,N] of the items finished, those that were defective; NaN, or None for all, where nobody counts them.
     """
 
     span_s: float
@@ -52,6 +53,7 @@ class Observation:
     state_time_s: np.ndarray
     node_out: np.ndarray
     level_mean: np.ndarray
+    node_defective: np.ndarray | None = None
 
 
 def kpi_unit(name: str) -> str:
@@ -76,19 +78,24 @@ def line_kpis(model: FactoryModel, seen: Observation) -> dict[str, np.ndarray]:
     }
     for i, node in enumerate(model.nodes):
         if node.kind == NodeKind.STATION:
-            figures = station_kpis(model, node, seen.state_time_s[:, i], seen.node_out[:, i])
+            defective = None if seen.node_defective is None else seen.node_defective[:, i]
+            figures = station_kpis(model, node, seen.state_time_s[:, i], seen.node_out[:, i], defective)
             out |= {f"{node.path}:{name}": values for name, values in figures.items()}
         elif _figures(node):
             out[f"{node.path}:mean_level"] = np.asarray(seen.level_mean[:, i], float)
     return out
 
 
-def station_kpis(model: FactoryModel, node: Node, state_time_s: np.ndarray, items_out: np.ndarray) -> dict[str, np.ndarray]:
+def station_kpis(
+    model: FactoryModel, node: Node, state_time_s: np.ndarray, items_out: np.ndarray, defective: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """The figures ``STATION_KPIS`` of one station.
 
     Args:
         state_time_s: [R,7] time in each state, averaged over servers [s].
         items_out: [R] items that left.
+        defective: [R] defective items among those finished; where it is not counted (None, NaN) the authored scrap rate stands
+            for the quality, being its expected value.
 
     Returns:
         Name to float64 [R].
@@ -102,8 +109,11 @@ def station_kpis(model: FactoryModel, node: Node, state_time_s: np.ndarray, item
     cycles = np.asarray(items_out, float) / (1 if node.output >= 0 else max(node.batch_size, 1))
     out["availability"] = _ratio(apt, pbt)
     out["effectiveness"] = _ratio(planned_cycle_s(model, node) * cycles, apt * max(node.servers, 1))
-    # the engines count the pieces scrapped, not at which station: the authored rate is the expected GQ / PQ
     out["quality"] = np.where(cycles > 0, 1.0 - node.scrap_rate, np.nan)
+    if defective is not None:
+        # an item that was finished before the horizon and leaves within it can make this exceed the items out by one
+        good = np.maximum(1.0 - _ratio(defective, items_out), 0.0)
+        out["quality"] = np.where(np.isnan(good), out["quality"], good)
     out["oee"] = out["availability"] * out["effectiveness"] * out["quality"]
     standalone = _ratio(apt, pbt - t[:, NodeState.BLOCKED] - t[:, NodeState.STARVED])
     out["oee_standalone"] = standalone * out["effectiveness"] * out["quality"]

@@ -7,6 +7,8 @@ below a + 1 and as Lentz's continued fraction above (Numerical Recipes, 3rd ed.,
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import warp as wp
 
@@ -49,6 +51,7 @@ def normal_tail(x: wp.float64) -> wp.float64:
     return HALF * wp.erfc(-x * _f(0.7071067811865476))
 
 
+# fmt: off
 @wp.func
 def normal_quantile(p: wp.float64) -> wp.float64:
     x = ZERO
@@ -127,6 +130,7 @@ def normal_quantile(p: wp.float64) -> wp.float64:
     e = normal_tail(x) - p
     u = e * _f(2.5066282746310002) * wp.exp(x * x * HALF)
     return x - u / (ONE + x * u * HALF)
+# fmt: on
 
 
 @wp.func
@@ -394,7 +398,7 @@ def uniforms(*, count: int, seed: int = 1, replication: int = 0, stream: int = 0
 def variates(table: DistributionTable, row: int, u: np.ndarray) -> np.ndarray:
     """Values of a row for given uniforms: float64 [n]."""
     device = resolve_device("cpu")
-    source = wp.array(np.asarray(u, np.float64), dtype=wp.float64, device=device)
+    source: Any = wp.array(np.asarray(u, np.float64), dtype=wp.float64, device=device)
     out = wp.empty(len(source), dtype=wp.float64, device=device)
     wp.launch(_variates, len(source), [upload_distributions(table, device), row, source, out], device=device)
     return out.numpy()

@@ -9,7 +9,8 @@ from pxr import Sdf, Usd
 
 from twin.core.findings import Findings
 from twin.model.distributions import NEVER, ZERO
-from twin.model.factory import FactoryModel, Node, NodeKind, RouterRule, Zone, stream_id
+from twin.model.factory import Crew, FactoryModel, Node, NodeKind, RouterRule, Shift, Zone, stream_id
+from twin.model.shifts import working_hours
 from twin.scene.bounds import bound_in, with_room_above, zone_of
 from twin.scene.distributions import read_distribution
 from twin.scene.frames import array, rigid, split
@@ -54,6 +55,7 @@ class Compiler:
         prims = self._collect()
         for prim, kind in prims:
             self.model.nodes.append(Node(path=str(prim.GetPath()), kind=kind, stream=stream_id(str(prim.GetPath()))))
+        self._calendars_and_crews()
         for (prim, kind), node in zip(prims, self.model.nodes, strict=True):
             self._common(prim, node)
             getattr(self, f"_{kind.name.lower()}")(prim, node)
@@ -91,6 +93,25 @@ class Compiler:
             read_sensor(p, self.model.signals, self.world.cache, self.world.unit, self.findings) for p in sensors
         ]  # fmt: skip
         return nodes
+
+    def _calendars_and_crews(self) -> None:
+        for path in self.shifts:
+            where = f"{path}.twin:shift:pattern"
+            patterns = [str(p) for p in self.stage.GetPrimAtPath(path).GetAttribute("twin:shift:pattern").Get() or []]
+            if not patterns:
+                self.findings.warning(where, "no-pattern", "a calendar without a pattern is always on")
+            good = []
+            for pattern in patterns:
+                try:
+                    working_hours(pattern)
+                    good.append(pattern)
+                except ValueError as error:
+                    self.findings.error(where, "bad-value", str(error))
+            self.model.shifts.append(Shift(path, good))
+        for path in self.crews:
+            prim = self.stage.GetPrimAtPath(path)
+            shift = self._one(prim, "twin:node:shift", self.shifts, "TwinShiftAPI")
+            self.model.crews.append(Crew(path, self._count(prim, "twin:crew:size", 0), shift))
 
     # ---- what every node has
 

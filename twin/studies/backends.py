@@ -22,7 +22,7 @@ FAILURES = (WorkError, InputError, RuntimeError, ValueError, ArithmeticError, Me
 
 @dataclass(frozen=True)
 class Task:
-    """Consecutive replications of one point."""
+    """Consecutive replications of one point. ``begin_s``: time 0, counted from a Monday's midnight [s]."""
 
     model: FactoryModel
     fidelity: str
@@ -32,6 +32,7 @@ class Task:
     first: int
     count: int
     intervals: int
+    begin_s: float = 0.0
     device: str = "cpu"
     jobs: int | None = None
 
@@ -90,6 +91,7 @@ def perform(task: Task, progress: Callable[[float], None] | None = None, stop: E
         device=task.device,
         jobs=task.jobs,
         intervals=task.intervals,
+        **({"begin_s": task.begin_s} if task.fidelity == "flow" else {}),
         progress=progress,
         cancel=stop,
     )

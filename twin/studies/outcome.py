@@ -26,6 +26,7 @@ class Outcome:
         lead_mean_s, lead_p95_s: float64 [R], NaN where nothing was sunk.
         wip_mean: float64 [R]. energy_j: float64 [R] within the horizon [J]. deadlocked: bool [R].
         state_time_s: float64 [R,N,7] within the horizon. node_in, node_out: int64 [R,N] items within the horizon.
+        node_defective: float64 [R,N] of the items finished within the horizon, those that were defective; NaN: not counted.
         level_mean: float64 [R,N] items. lead_hist: int32 [R,L] pieces.
         sunk_per_interval: int32 [R,T] pieces, wip_per_interval: float32 [R,T], from time 0 on, warm-up included.
     """
@@ -51,6 +52,7 @@ class Outcome:
     state_time_s: np.ndarray
     node_in: np.ndarray
     node_out: np.ndarray
+    node_defective: np.ndarray
     level_mean: np.ndarray
     lead_hist: np.ndarray
     sunk_per_interval: np.ndarray
@@ -84,6 +86,7 @@ def run_flow(
     *,
     horizon_s: float,
     warmup_s: float,
+    begin_s: float = 0.0,
     seed: int,
     first: int,
     count: int,
@@ -93,11 +96,13 @@ def run_flow(
     progress: Callable[[float], None] | None = None,
     cancel: Event | None = None,
 ) -> Outcome:
-    """Replications ``first`` to ``first + count`` in the line engine; ``cancel`` ends it with a WorkError."""
+    """Replications ``first`` to ``first + count`` in the line engine; ``cancel`` ends it with a WorkError. ``begin_s``: time 0,
+    counted from a Monday's midnight [s]."""
     r = flow.simulate(
         model,
         horizon_s=horizon_s,
         warmup_s=warmup_s,
+        begin_s=begin_s,
         seed=seed,
         first_replication=first,
         replications=count,
@@ -118,6 +123,7 @@ def run_flow(
         lead_edges_s=r.lead_edges_s,
         replication=np.arange(first, first + count, dtype=np.int64),
         lost=np.zeros(count, np.int64),
+        node_defective=r.node_defective.astype(np.float64),
         sunk_per_interval=r.sunk_per_interval.astype(np.int32),
         wip_per_interval=r.wip_per_interval.astype(np.float32),
         **{name: getattr(r, name) for name in same},

@@ -81,6 +81,7 @@ def run_physics(
         state_time_s=state_time,
         node_in=change["entered"],
         node_out=change["left"],
+        node_defective=np.full(change["left"].shape, np.nan),
         level_mean=change["level_us"] / span_us[:, None],
         lead_hist=change["lead_hist"].astype(np.int32),
         sunk_per_interval=sunk,

@@ -250,7 +250,9 @@ def _assumptions(results: Results, done: list[PointResult]) -> str:
     if study.sweep:
         entries.append(("Swept", f"{', '.join(study.sweep)} ({study.design})"))
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in entries)
-    notes = list(dict.fromkeys([*results.plan.warnings, *(n for p in done for n in p.notes), *_model_notes(done)]))
+    notes = list(
+        dict.fromkeys([*results.plan.warnings, *(n for p in done for n in p.notes), *_model_notes(done, study.fidelity)])
+    )
     listed = (
         f"<h3>Not simulated, or to be known</h3><ul class='notes'>{''.join(f'<li>{escape(n)}</li>' for n in notes)}</ul>"
         if notes
@@ -259,11 +261,11 @@ def _assumptions(results: Results, done: list[PointResult]) -> str:
     return f"<section><h2>What was assumed</h2><dl>{rows}</dl>{listed}</section>"
 
 
-def _model_notes(done: list[PointResult]) -> list[str]:
+def _model_notes(done: list[PointResult], fidelity: str) -> list[str]:
     found = [str(f) for p in done for f in p.point.runnable.findings if f.severity != "info"]
     if done and not any(any(n.power) for n in done[0].point.runnable.nodes):
         found.append("no machine says what power it draws: energy is unknown")
-    if any(n.scrap_rate > 0.0 for p in done for n in p.point.runnable.nodes):
+    if fidelity == "physics" and any(n.scrap_rate > 0.0 for p in done for n in p.point.runnable.nodes):
         found.append("quality of a station is its authored scrap rate, not a count")
     return found
 

@@ -80,6 +80,7 @@ def digest(point: Point, outcome: Outcome | None, error: str | None) -> PointRes
             state_time_s=outcome.state_time_s,
             node_out=outcome.node_out,
             level_mean=outcome.level_mean,
+            node_defective=outcome.node_defective,
         ),
     )
     return PointResult(

@@ -227,6 +227,7 @@ class _Run:
             first=first,
             count=count,
             intervals=INTERVALS,
+            begin_s=self.study.run.begin_s,
             device=self.options.device,
             jobs=self.options.jobs,
         )

@@ -70,6 +70,13 @@ class RunSettings:
     seed: int = 1
     crn: bool = True
 
+    @property
+    def begin_s(self) -> float:
+        """``begin`` as seconds since the midnight before its week's Monday."""
+        moment = datetime.datetime.fromisoformat(self.begin)
+        midnight = datetime.datetime.combine(moment.date(), datetime.time())
+        return moment.weekday() * 86400.0 + (moment - midnight).total_seconds()
+
 
 @dataclass(frozen=True)
 class Study:

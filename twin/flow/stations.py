@@ -19,7 +19,6 @@ from twin.flow.places import (
     IDLE,
     NEVER_US,
     ONE,
-    PURPOSES,
     REPAIR,
     SCRAP,
     SET_UP,

@@ -1,1 +1,1 @@
-"""Benchmarks: each package here has ``run()``, which returns rows with ``name``, ``value``, ``unit`` and ``note``."""
+"""Benchmarks: each package here has ``run()``, which returns rows; a row is what was measured, and its figures by name."""

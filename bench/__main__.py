@@ -9,8 +9,16 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 NAMES = sorted(p.name for p in Path(__file__).parent.iterdir() if (p / "__init__.py").is_file())
+
+
+def _shown(name: str, value: Any) -> str:
+    """A cell for people: names and notes as they are, figures with what they are."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{value:,.6g}" if name == "value" else f"{name} {value:,.6g}"
+    return str(value)
 
 
 def main() -> int:
@@ -33,11 +41,8 @@ def main() -> int:
             failed = True
             continue
         results[name] = rows
-        width = max(len(row["name"]) for row in rows)
         for row in rows:
-            print(
-                f"  {row['name']:<{width}}  {row['value']:>12,.6g} {row['unit']:<12} {row.get('note', '')}".rstrip(), flush=True
-            )
+            print("  " + "; ".join(_shown(*cell) for cell in row.items() if cell[1] not in ("", None)), flush=True)
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=2))
     return int(failed)

@@ -1,6 +1,7 @@
 """The command line as its users meet it: help, errors, exit codes, results."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -54,6 +55,28 @@ def test_bad_input_is_one_clear_line_and_exit_2(arguments, words):
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
+
+
+def test_mapping_to_what_does_not_exist_is_named(tmp_path):
+    mapping = tmp_path / "plant.mapping.yaml"
+    mapping.write_text(
+        'schema: twin.mapping/1\nconnections:\n  - {name: plant, driver: mqtt, address: "mqtt://127.0.0.1:1"}\n'
+        "signals:\n  - connection: plant\n    source: {topic: t}\n    target: {prim: /World/Line/Nowhere, signal: temperature}\n"
+    )
+    done = twin("serve", HERO, "--port", "0", "--project", tmp_path / "project", "--mapping", mapping)
+    assert done.returncode == 2
+    for word in ("plant.mapping.yaml", "signals[0]", "/World/Line/Nowhere"):
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_port_in_use_is_told(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = twin("serve", HERO, "--port", taken.getsockname()[1], "--project", tmp_path / "project")
+    assert done.returncode == 2
+    assert "--port" in done.stderr
 
 
 def test_broken_stage_is_named_not_traced(tmp_path):

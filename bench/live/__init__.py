@@ -134,10 +134,16 @@ def _history(folder: Path) -> list[dict[str, Any]]:
     exporting = time.perf_counter() - begin
     recording.close()
     note = f"{SIGNALS} signals, {SAMPLES / 1e6:g} M samples, each group committed to disk"
+    whole = "with tails that are not sealed yet, and pages free to be used again"
     return [
         _row("history written", SAMPLES / writing, "1/s", f"{note}, {lost} lost"),
         _row("history, room in sealed chunks", size / sealed, "B/sample", f"{sealed} samples; resolution 0.1, noise 0.05"),
-        _row("history, room of the whole file", path.stat().st_size / SAMPLES, "B/sample", "with the tails, not sealed yet"),
+        _row(
+            "history, room of the whole file",
+            path.stat().st_size / SAMPLES,
+            "B/sample",
+            whole,
+        ),
         _row("history, latest_at", latest, "ms", "median of 200, any signal at any time"),
         _row("history, a minute for a chart", minute, "ms", "median of 200, 500 points"),
         _row("history, everything of a signal for a chart", everything, "ms", f"{SAMPLES // SIGNALS} samples to 1,000 points"),

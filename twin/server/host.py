@@ -20,8 +20,9 @@ from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
+from twin.connectors.lint import lint
 from twin.core import log
-from twin.core.errors import Rejected
+from twin.core.errors import MappingError, Rejected
 from twin.core.findings import Finding
 from twin.core.samples import SignalKey
 from twin.history import Historian
@@ -38,7 +39,7 @@ from twin.protocol.messages import (
     Welcome,
 )
 from twin.protocol.messages import History as UndoState
-from twin.scene import compile_factory
+from twin.scene import compile_factory, list_signals
 from twin.scene.relevance import Relevance
 from twin.scene.render import AssetStore, SceneExtractor, library_parts, node_docs, prim_detail, signal_docs
 from twin.server.commits import Commits
@@ -114,13 +115,16 @@ class Host:
 
     def _connect(self) -> Plant | None:
         mappings: list[Mapping] = [load(path) for path in self.settings.mappings]
+        signals = list_signals(self.document.stage) if mappings or self.settings.emulate else []
+        for finding in lint(mappings, signals):
+            if finding.severity == "error":
+                raise MappingError(finding.message, file=finding.path)
         if self.settings.emulate:
             from twin.connectors.emulated import emulated_mapping, spawn_emulated
-            from twin.scene import list_signals
 
             self._progress("starting the emulated plant")
             endpoint, self._emulated = spawn_emulated()
-            known = {SignalKey(s.prim, s.name) for s in list_signals(self.document.stage)}
+            known = {SignalKey(s.prim, s.name) for s in signals}
             taken = {key for mapping in mappings for key in mapping.targets()}
             mappings.append(emulated_mapping(endpoint, known - taken))
         return Plant(mappings, self.history) if mappings else None

@@ -64,7 +64,7 @@ def ends_of(t: RigidTables, jt: JointTables, b: Bodies, k: Work, w: int, j: int,
     xb = wp.vec3(0.0, 0.0, 0.0)
     qa = wp.quat(0.0, 0.0, 0.0, 1.0)
     qb = wp.quat(0.0, 0.0, 0.0, 1.0)
-    i = jt.body0[j]
+    i = jt.joint[j].body0
     if i >= 0:
         if reacts(t, b, w, i):
             e.a = i
@@ -77,7 +77,7 @@ def ends_of(t: RigidTables, jt: JointTables, b: Bodies, k: Work, w: int, j: int,
             e.spin_a = b.angular_velocity[w, i]
             xa = k.start_position[w, i] + e.velocity_a * elapsed
             qa = turned(k.start_rotation[w, i], e.spin_a, elapsed)
-    i = jt.body1[j]
+    i = jt.joint[j].body1
     if i >= 0:
         if reacts(t, b, w, i):
             e.b = i
@@ -90,12 +90,12 @@ def ends_of(t: RigidTables, jt: JointTables, b: Bodies, k: Work, w: int, j: int,
             e.spin_b = b.angular_velocity[w, i]
             xb = k.start_position[w, i] + e.velocity_b * elapsed
             qb = turned(k.start_rotation[w, i], e.spin_b, elapsed)
-    ra = wp.quat_rotate(qa, jt.position0[j])
-    e.arm_b = wp.quat_rotate(qb, jt.position1[j])
+    ra = wp.quat_rotate(qa, jt.joint[j].position0)
+    e.arm_b = wp.quat_rotate(qb, jt.joint[j].position1)
     e.apart = xb + e.arm_b - xa - ra
     e.arm_a = ra + e.apart
-    e.frame = qa * jt.rotation0[j]
-    turn = wp.quat_inverse(e.frame) * (qb * jt.rotation1[j])
+    e.frame = qa * jt.joint[j].rotation0
+    turn = wp.quat_inverse(e.frame) * (qb * jt.joint[j].rotation1)
     if turn[3] < 0.0:
         turn = wp.quat(-turn[0], -turn[1], -turn[2], -turn[3])
     e.turn = turn
@@ -181,7 +181,7 @@ def near(angle: float, target: float) -> float:
 
 @wp.func
 def locked(jt: JointTables, j: int, k: int) -> bool:
-    return jt.lower[j, k] > jt.upper[j, k]
+    return jt.joint[j].lower[k] > jt.joint[j].upper[k]
 
 
 @wp.func
@@ -239,9 +239,9 @@ def drive(
         if k >= 3:
             x = near(x, js.target[w, j, k])
         js.error[w, j, k] = x - js.target[w, j, k]
-    stiffness = jt.stiffness[j, k]
-    damping = jt.damping[j, k]
-    if jt.driven[j, k] == 2:
+    stiffness = jt.joint[j].stiffness[k]
+    damping = jt.joint[j].damping[k]
+    if jt.joint[j].driven[k] > 1.5:
         stiffness = stiffness * m
         damping = damping * m
     late = wp.clamp(2.0 * stiffness * h * h / m - 0.5, 0.0, 1.0)
@@ -249,7 +249,7 @@ def drive(
     free = velocity - js.row[w, j, DRIVE_ROW + k] / m
     force = stiffness * js.error[w, j, k] + (stiffness * late * h + damping) * free - damping * js.target_velocity[w, j, k]
     total = -h * force / (1.0 + h / m * (stiffness * late * h + damping * late_damping))
-    most = jt.max_force[j, k] * h
+    most = jt.joint[j].max_force[k] * h
     return wp.clamp(total, -most, most)
 
 
@@ -290,26 +290,26 @@ def room_of(jt: JointTables, e: Ends, j: int, row: int):
     """A one-sided bound: whether the joint has it, how much room there is to it [m or rad], and the way back from it."""
     none = wp.vec3(0.0, 0.0, 0.0)
     if row >= CONE_ROW:
-        if jt.cone0[j] >= 0.0:
+        if jt.joint[j].cone0 >= 0.0:
             axis, angle, y, z = lean(e)
             if angle > 0.0:
-                y = y / wp.max(jt.cone0[j], 1.0e-4)
-                z = z / wp.max(jt.cone1[j], 1.0e-4)
+                y = y / wp.max(jt.joint[j].cone0, 1.0e-4)
+                z = z / wp.max(jt.joint[j].cone1, 1.0e-4)
                 return True, 1.0 / wp.sqrt(y * y + z * z) - angle, none, -axis
         return False, float(0.0), none, none
     if row >= DISTANCE_ROW:
         length = wp.length(e.apart)
-        bound = jt.min_distance[j]
+        bound = jt.joint[j].min_distance
         sign = float(1.0)
         if row > DISTANCE_ROW:
-            bound = jt.max_distance[j]
+            bound = jt.joint[j].max_distance
             sign = -1.0
         if bound >= 0.0 and length > 1.0e-6:
             return True, sign * (length - bound), e.apart * (sign / length), none
         return False, float(0.0), none, none
     k = row % 6
-    low = jt.lower[j, k]
-    high = jt.upper[j, k]
+    low = jt.joint[j].lower[k]
+    high = jt.joint[j].upper[k]
     bound = low
     sign = float(1.0)
     if row >= 6:
@@ -336,9 +336,9 @@ def solve_joint(jt: JointTables, js: JointState, b: Bodies, e: Ends, w: int, j: 
     sb = wp.skew(e.arm_b)
     e.give = wp.identity(n=3, dtype=float) * (e.mass_a + e.mass_b) - sa * e.inertia_a * sa - sb * e.inertia_b * sb
     e.swing = -(sb * e.inertia_b + sa * e.inertia_a)
-    if jt.locks_slide[j] != 0:
+    if jt.joint[j].locks_slide != 0:
         e.hold = frame * inverse_locked(jt, j, 0, back * e.give * frame) * back
-    if jt.locks_slide[j] != 0:
+    if jt.joint[j].locks_slide != 0:
         old_point = js.point[w, j]
         wanted = slide(b, e, w) + e.apart * rate
         impulse = -(e.hold * wanted)
@@ -352,14 +352,14 @@ def solve_joint(jt: JointTables, js: JointState, b: Bodies, e: Ends, w: int, j: 
         line = wp.vec3(0.0, 0.0, 0.0)
         round = wp.vec3(0.0, 0.0, 0.0)
         if driven:
-            if jt.driven[j, k] != 0 and jt.lower[j, k] <= jt.upper[j, k]:
+            if jt.joint[j].driven[k] != 0.0 and jt.joint[j].lower[k] <= jt.joint[j].upper[k]:
                 active = True
                 axis = wp.quat_rotate(e.frame, unit(k % 3))
                 if k < 3:
                     line = axis
                 else:
                     round = axis
-        elif jt.bounded[j] != 0:
+        elif jt.joint[j].bounded != 0:
             active, room, line, round = room_of(jt, e, j, row)
         if active:
             old = js.row[w, j, row]
@@ -374,7 +374,7 @@ def solve_joint(jt: JointTables, js: JointState, b: Bodies, e: Ends, w: int, j: 
                 total = wp.max(old - (velocity + room * rate) * m, 0.0)
             js.row[w, j, row] = total
             held(js, b, e, w, j, line * (total - old), round * (total - old))
-    if jt.locks_turn[j] != 0:
+    if jt.joint[j].locks_turn != 0:
         alone = e.inertia_a + e.inertia_b
         matrix = back * (alone - wp.transpose(e.swing) * e.hold * e.swing) * frame
         for k in range(3):
@@ -396,7 +396,7 @@ def break_joint(jt: JointTables, js: JointState, w: int, j: int, h: float):
         torque[n] = torque[n] + js.row[w, j, 3 + n] - js.row[w, j, 9 + n] + js.row[w, j, 15 + n]
     along = js.row[w, j, DISTANCE_ROW] - js.row[w, j, DISTANCE_ROW + 1]
     pull = wp.max(wp.length(force), wp.abs(along))
-    if pull > jt.break_force[j] * h or wp.length(torque) > jt.break_torque[j] * h:
+    if pull > jt.joint[j].break_force * h or wp.length(torque) > jt.joint[j].break_torque * h:
         js.broken[w, j] = 1
         js.point[w, j] = wp.vec3(0.0, 0.0, 0.0)
         js.turn[w, j] = wp.vec3(0.0, 0.0, 0.0)
@@ -407,7 +407,7 @@ def break_joint(jt: JointTables, js: JointState, w: int, j: int, h: float):
 @wp.func
 def leads(t: RigidTables, jt: JointTables, b: Bodies, w: int, j: int, i: int) -> bool:
     """Whether body ``i`` is the one of a joint's bodies in whose turn it is solved: the first that reacts."""
-    other = jt.body0[j] + jt.body1[j] - i
+    other = jt.joint[j].body0 + jt.joint[j].body1 - i
     if other < 0 or other > i:
         return True
     return not reacts(t, b, w, other)

@@ -60,8 +60,8 @@ def build_islands(t: RigidTables, jt: JointTables, b: Bodies, js: JointState, k:
                 join(k, w, i, j)
     for j in range(jt.count):
         if js.broken[w, j] == 0:
-            i0 = jt.body0[j]
-            i1 = jt.body1[j]
+            i0 = jt.joint[j].body0
+            i1 = jt.joint[j].body1
             if i0 >= 0 and i1 >= 0:
                 if reacts(t, b, w, i0) and reacts(t, b, w, i1):
                     join(k, w, i0, i1)

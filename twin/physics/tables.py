@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import warp as wp
 
 from twin.core.findings import Findings
-from twin.model.rigid import Body, RigidModel, ShapeKind
+from twin.model.rigid import Body, BodyKind, RigidModel, ShapeKind
 from twin.physics.colliders import Collider, fixed_collider, moving_collider
 from twin.physics.geometry import rotate, rotation_matrix
 from twin.physics.joints import silent_pairs
@@ -29,6 +29,23 @@ def _inertia(body: Body) -> np.ndarray:
     """Inertia about the centre of mass in the axes of the body's frame [kg m2], [3,3]."""
     r = rotation_matrix(np.asarray(body.inertia_rotation, float))
     return r @ np.diag(np.asarray(body.inertia, float)) @ r.T
+
+
+def _sound_body(body: Body, findings: Findings) -> Body:
+    """The body, or one like it with a mass that can be simulated."""
+    if body.kind == BodyKind.KINEMATIC:
+        return body
+    mass, inertia = float(body.mass), np.asarray(body.inertia, float)
+    if not (np.isfinite(mass) and mass > 0.0):
+        findings.warning(body.path, "bad-mass", f"a mass of {mass:g} kg cannot move; 1 kg is simulated")
+        mass, inertia = 1.0, np.full(3, np.nan)
+    if not (np.isfinite(inertia).all() and (inertia > 0.0).all()):
+        if mass == float(body.mass):
+            findings.warning(
+                body.path, "bad-mass", "the moments of inertia must be above 0; those of a ball of 0.3 m are simulated"
+            )
+        inertia = np.full(3, 0.4 * mass * 0.15**2)
+    return replace(body, mass=mass, inertia=inertia)
 
 
 def _body_rows(kinds: list[Body], colliders: list[Collider], begin: list[int]) -> np.ndarray:
@@ -84,7 +101,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
 
     colliders: list[Collider] = []
     begin = [0]
-    kinds = [*model.bodies, *(p.body for p in model.prototypes)]
+    kinds = [_sound_body(b, findings) for b in (*model.bodies, *(p.body for p in model.prototypes))]
     for index, body in enumerate(kinds):
         if index < len(model.bodies):
             mine = [(s, i) for i, s in enumerate(model.shapes) if s.body == index]

@@ -22,6 +22,7 @@ from twin.physics.kernels.data import (
     reacts,
 )
 from twin.physics.kernels.manifold import convex_convex, convex_plane, convex_triangle
+from twin.physics.kernels.motion import drop, sound
 from twin.physics.kernels.narrow import (
     box_box,
     box_plane,
@@ -41,7 +42,11 @@ DEEP_M = wp.constant(0.05)
 
 @wp.func
 def bound(t: RigidTables, b: Bodies, k: Work, w: int, i: int, slots: int, dt: float):
-    """Axis-aligned bound of the body and of what it sweeps in the next step."""
+    """Axis-aligned bound of the body and of what it sweeps in the next step. A body that has no sound state is dropped first,
+    before anything touches it."""
+    if b.alive[w, i] != 0:
+        if not sound(b, w, i):
+            drop(b, k, w, i)
     p = b.position[w, i]
     half = wp.vec3(0.0, 0.0, 0.0)
     if b.alive[w, i] != 0:

@@ -11,7 +11,7 @@ import warp as wp
 
 from twin.physics.kernels.data import KINEMATIC, Bodies, Contacts, JointState, JointTables, RigidTables, Work, kind_of, reacts
 from twin.physics.kernels.joints import break_joint, ends_of, leads, solve_joint, warm_joint
-from twin.physics.kernels.motion import turned
+from twin.physics.kernels.motion import drop, sound, turned
 
 CONTACT_HERTZ = wp.constant(60.0)
 DAMPING_RATIO = wp.constant(10.0)
@@ -340,23 +340,6 @@ def accelerate(t: RigidTables, b: Bodies, w: int, i: int, h: float):
 
 
 @wp.func
-def settle_or_drop(b: Bodies, k: Work, w: int, i: int):
-    """A body whose state is no longer finite leaves the world, where it was last seen, and is counted."""
-    p = b.position[w, i]
-    v = b.linear_velocity[w, i]
-    o = b.angular_velocity[w, i]
-    total = wp.length(p) + wp.length(v) + wp.length(o)
-    if not wp.isfinite(total):
-        b.alive[w, i] = 0
-        b.position[w, i] = k.start_position[w, i]
-        b.rotation[w, i] = k.start_rotation[w, i]
-        b.linear_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
-        b.angular_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
-        b.generation[w, i] = b.generation[w, i] + 1
-        k.invalid[w, i] = k.invalid[w, i] + 1
-
-
-@wp.func
 def begin_body(t: RigidTables, b: Bodies, k: Work, w: int, i: int):
     """World inertia at the start of the step."""
     k.start_position[w, i] = b.position[w, i]
@@ -455,7 +438,8 @@ def solve_island(
         i = k.next[w, i]
     i = head
     while i >= 0:
-        settle_or_drop(b, k, w, i)
+        if not sound(b, w, i):
+            drop(b, k, w, i)
         i = k.next[w, i]
 
 

@@ -7,7 +7,7 @@ import warp as wp
 
 from twin.model.rigid import Joint, RigidModel
 from twin.physics.geometry import rotate
-from twin.physics.kernels.data import JOINT_IMPULSES, JointRow, JointState, JointTables
+from twin.physics.kernels.data import JOINT_IMPULSES, JointRow, JointState, JointTables, blank_rows
 
 _ENDLESS = 3e37
 """A force that is none [N or N m]: single precision holds it times a second."""
@@ -23,7 +23,7 @@ def _about_com(model: RigidModel, joint: Joint, side: int) -> np.ndarray:
 
 def upload_joints(model: RigidModel, device: wp.Device) -> JointTables:
     """Joint tables of a model on ``device``."""
-    rows = np.zeros(max(len(model.joints), 1), JointRow.numpy_dtype())
+    rows = blank_rows(JointRow, len(model.joints))
     of_body: list[list[int]] = [[] for _ in model.bodies]
     for index, joint in enumerate(model.joints):
         row = rows[index]

@@ -13,7 +13,7 @@ from twin.model.rigid import Body, BodyKind, RigidModel, ShapeKind
 from twin.physics.colliders import Collider, fixed_collider, moving_collider
 from twin.physics.geometry import rotate, rotation_matrix
 from twin.physics.joints import silent_pairs
-from twin.physics.kernels.data import BodyRow, ColliderRow, RigidTables
+from twin.physics.kernels.data import BodyRow, ColliderRow, RigidTables, blank_rows
 
 
 @dataclass
@@ -48,9 +48,9 @@ def _sound_body(body: Body, findings: Findings) -> Body:
     return replace(body, mass=mass, inertia=inertia)
 
 
-def _body_rows(kinds: list[Body], colliders: list[Collider], begin: list[int]) -> np.ndarray:
+def _body_rows(kinds: list[Body], colliders: list[Collider], begin: list[int]) -> Any:
     """Structured rows [K] of ``BodyRow``; ``begin`` [K+1] is the first collider of each."""
-    rows = np.zeros(max(len(kinds), 1), BodyRow.numpy_dtype())
+    rows = blank_rows(BodyRow, len(kinds))
     for k, body in enumerate(kinds):
         inertia = _inertia(body)
         row = rows[k]
@@ -66,9 +66,9 @@ def _body_rows(kinds: list[Body], colliders: list[Collider], begin: list[int]) -
     return rows
 
 
-def _collider_rows(colliders: list[Collider], model: RigidModel, meshes: dict[int, wp.Mesh]) -> np.ndarray:
+def _collider_rows(colliders: list[Collider], model: RigidModel, meshes: dict[int, wp.Mesh]) -> Any:
     """Structured rows [C] of ``ColliderRow``; ``meshes`` by the identity of their collider."""
-    rows = np.zeros(max(len(colliders), 1), ColliderRow.numpy_dtype())
+    rows = blank_rows(ColliderRow, len(colliders))
     hulls = 0
     for row, c in zip(rows, colliders, strict=False):
         material = model.materials[c.shape.material]
@@ -145,7 +145,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
     meshes = {}
     for c in colliders:
         if c.mesh is not None:
-            points = wp.array(c.mesh.vertices.astype(np.float32), dtype=wp.vec3, device=device)
+            points: wp.array = wp.array(c.mesh.vertices.astype(np.float32), dtype=wp.vec3, device=device)
             triangles: wp.array = wp.array(c.mesh.triangles.astype(np.int32).reshape(-1), dtype=wp.int32, device=device)
             meshes[id(c)] = wp.Mesh(points, triangles)
             keep += [points, triangles, meshes[id(c)]]

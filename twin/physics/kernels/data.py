@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import warp as wp
 
 from twin.process import device as _device  # noqa: F401  (sets Warp up)
@@ -257,6 +260,11 @@ class Work:
     invalid: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M] how often a body was taken off the world because their state was not finite
     points: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # contact points of the last step
     penetration: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,M] deepest of the last step [m]
+
+
+def blank_rows(struct: Any, count: int) -> Any:
+    """Structured array of ``count`` rows of a Warp struct, at least one, all zero."""
+    return np.zeros(max(count, 1), struct.numpy_dtype())
 
 
 @wp.func

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from twin.core.errors import InputError
 from twin.model.rigid import Body, BodyKind, Material, Mesh, Prototype, RigidModel, Shape, ShapeKind
 from twin.physics import World
 from twin.physics.geometry import rotation_matrix
@@ -311,6 +312,59 @@ def test_state_that_is_not_finite_leaves_the_world_and_is_counted():
     assert world.alive.numpy()[0].tolist() == [1, 0, 1]
     assert world.stats().invalid == 1
     assert np.isfinite(world.position.numpy()).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_a_state_that_is_none_does_not_spread_to_what_it_touches(bad):
+    world = World(scene(*(body((0, 0, 0.15 + 0.3 * i)) for i in range(3))))
+    world.step(30)
+    world.linear_velocity.numpy()[0, 1] = bad
+    world.step(60)
+    assert world.alive.numpy()[0].tolist() == [1, 0, 1]
+    assert world.stats().invalid == 1
+    np.testing.assert_allclose(world.position.numpy()[0, [0, 2], 2], [0.15, 0.45], atol=0.003)
+
+
+def test_bad_masses_are_findings_and_still_move():
+    model = scene(body((0, 0, 0.5), mass=5.0), body((2, 0, 0.5)), body((4, 0, 0.5)))
+    model.bodies[0].mass = 0.0
+    model.bodies[1].mass = -3.0
+    model.bodies[2].inertia = np.array([0.0, np.nan, 1.0])
+    world = World(model)
+    assert [f.code for f in world.findings] == ["bad-mass"] * 3
+    world.step(120)
+    np.testing.assert_allclose(world.position.numpy()[0, :, 2], 0.15, atol=0.002)
+    assert world.stats().invalid == 0
+
+
+def test_goods_put_into_one_another_come_apart_without_a_blast():
+    world = goods(8)
+    for k in range(8):
+        world.spawn(0, np.array([0.001 * k, 0.0, 0.15]))
+    fastest = 0.0
+    for _ in range(240):
+        world.step(1)
+        fastest = max(fastest, float(np.abs(world.linear_velocity.numpy()).max()))
+    assert fastest < 6.0
+    assert world.stats().invalid == 0
+    assert world.alive.numpy().sum() == 8
+    assert world.stats().penetration < 0.005
+
+
+def test_more_neighbours_than_there_is_room_for_are_counted():
+    world = goods(60)
+    for _ in range(60):
+        world.spawn(0, np.array([0.0, 0.0, 0.15]))
+    world.step(2)
+    assert world.stats().overflow > 0
+    assert np.isfinite(world.position.numpy()).all()
+
+
+def test_numbers_that_are_none_are_refused():
+    world = goods(1)
+    for call in (lambda: world.spawn(0, np.array([np.nan, 0, 0])), lambda: world.set_surface_drive(0, np.inf)):
+        with pytest.raises(InputError):
+            call()
 
 
 def test_a_thousand_boxes_rest():

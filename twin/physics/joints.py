@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import warp as wp
 
 from twin.model.rigid import Joint, RigidModel
 from twin.physics.geometry import rotate
-from twin.physics.kernels.data import JOINT_IMPULSES, JointState, JointTables
+from twin.physics.kernels.data import JOINT_IMPULSES, JointRow, JointState, JointTables, blank_rows
 
+_ENDLESS = 3e37
+"""A force that is none [N or N m]: single precision holds it times a second."""
 CARRIED = ("broken", "target", "target_velocity", "point", "turn", "row")
 
 
@@ -23,53 +23,30 @@ def _about_com(model: RigidModel, joint: Joint, side: int) -> np.ndarray:
 
 def upload_joints(model: RigidModel, device: wp.Device) -> JointTables:
     """Joint tables of a model on ``device``."""
-    joints = model.joints
-    t = JointTables()
-    t.count = len(joints)
-
-    def put(name: str, values: Any, dtype: Any, width: tuple[int, ...] = ()) -> None:
-        kind = np.int32 if dtype == wp.int32 else np.float32
-        array = np.asarray(values, kind).reshape((-1, *width)) if len(values) else np.zeros((1, *width), kind)
-        setattr(t, name, wp.array(array, dtype=dtype, device=device))
-
-    put("body0", [j.body0 for j in joints], wp.int32)
-    put("body1", [j.body1 for j in joints], wp.int32)
-    put("position0", [_about_com(model, j, 0) for j in joints], wp.vec3, (3,))
-    put("position1", [_about_com(model, j, 1) for j in joints], wp.vec3, (3,))
-    put("rotation0", [j.rotation0 for j in joints], wp.quat, (4,))
-    put("rotation1", [j.rotation1 for j in joints], wp.quat, (4,))
-    put("lower", [j.lower for j in joints], wp.float32, (6,))
-    put("upper", [j.upper for j in joints], wp.float32, (6,))
-    put("locks_slide", [int(np.any(j.lower[:3] > j.upper[:3])) for j in joints], wp.int32)
-    put("locks_turn", [int(np.any(j.lower[3:] > j.upper[3:])) for j in joints], wp.int32)
-    bounded = [
-        bool(np.any((j.lower <= j.upper) & (np.isfinite(j.lower) | np.isfinite(j.upper))))
-        or max(j.min_distance, j.max_distance, j.cone[0]) >= 0.0
-        for j in joints
-    ]
-    put("bounded", [int(x) for x in bounded], wp.int32)
-    driven = np.zeros((len(joints), 6), np.int32)
-    numbers = {name: np.zeros((len(joints), 6)) for name in ("stiffness", "damping", "max_force")}
-    for row, joint in enumerate(joints):
-        for axis, drive in joint.drives.items():
-            driven[row, axis] = 2 if drive.acceleration else 1
-            for name, values in numbers.items():
-                values[row, axis] = getattr(drive, name)
-    put("driven", driven, wp.int32, (6,))
-    for name, values in numbers.items():
-        put(name, np.minimum(values, 3e37), wp.float32, (6,))
-    put("min_distance", [j.min_distance for j in joints], wp.float32)
-    put("max_distance", [j.max_distance for j in joints], wp.float32)
-    put("cone0", [j.cone[0] for j in joints], wp.float32)
-    put("cone1", [j.cone[1] for j in joints], wp.float32)
-    put("break_force", [min(j.break_force, 3e37) for j in joints], wp.float32)
-    put("break_torque", [min(j.break_torque, 3e37) for j in joints], wp.float32)
+    rows = blank_rows(JointRow, len(model.joints))
     of_body: list[list[int]] = [[] for _ in model.bodies]
-    for row, joint in enumerate(joints):
+    for index, joint in enumerate(model.joints):
+        row = rows[index]
+        for name in ("body0", "body1", "rotation0", "rotation1", "lower", "upper", "min_distance", "max_distance"):
+            row[name] = getattr(joint, name)
+        row["position0"], row["position1"] = _about_com(model, joint, 0), _about_com(model, joint, 1)
+        locked = joint.lower > joint.upper
+        row["locks_slide"], row["locks_turn"] = int(locked[:3].any()), int(locked[3:].any())
+        limits = ~locked & (np.isfinite(joint.lower) | np.isfinite(joint.upper))
+        row["bounded"] = int(limits.any() or max(joint.min_distance, joint.max_distance, joint.cone[0]) >= 0.0)
+        for axis, drive in joint.drives.items():
+            row["driven"][axis] = 2 if drive.acceleration else 1
+            row["stiffness"][axis], row["damping"][axis] = drive.stiffness, drive.damping
+            row["max_force"][axis] = min(drive.max_force, _ENDLESS)
+        row["cone0"], row["cone1"] = joint.cone
+        row["break_force"], row["break_torque"] = min(joint.break_force, _ENDLESS), min(joint.break_torque, _ENDLESS)
         for body in {joint.body0, joint.body1} - {-1}:
-            of_body[body].append(row)
-    put("begin", np.cumsum([0, *(len(rows) for rows in of_body)]), wp.int32)
-    put("of_body", [row for rows in of_body for row in rows], wp.int32)
+            of_body[body].append(index)
+    t = JointTables()
+    t.count = len(model.joints)
+    t.joint = wp.array(rows, dtype=JointRow, device=device)
+    t.begin = wp.array(np.cumsum([0, *(len(b) for b in of_body)]).astype(np.int32), dtype=wp.int32, device=device)
+    t.of_body = wp.array(np.array([j for b in of_body for j in b] or [0], np.int32), dtype=wp.int32, device=device)
     return t
 
 

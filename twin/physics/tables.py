@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import warp as wp
 
 from twin.core.findings import Findings
-from twin.model.rigid import Body, RigidModel, ShapeKind
+from twin.model.rigid import Body, BodyKind, RigidModel, ShapeKind
 from twin.physics.colliders import Collider, fixed_collider, moving_collider
 from twin.physics.geometry import rotate, rotation_matrix
 from twin.physics.joints import silent_pairs
-from twin.physics.kernels.data import BodyRow, ColliderRow, RigidTables
+from twin.physics.kernels.data import BodyRow, ColliderRow, RigidTables, blank_rows
 
 
 @dataclass
@@ -31,9 +31,26 @@ def _inertia(body: Body) -> np.ndarray:
     return r @ np.diag(np.asarray(body.inertia, float)) @ r.T
 
 
-def _body_rows(kinds: list[Body], colliders: list[Collider], begin: list[int]) -> np.ndarray:
+def _sound_body(body: Body, findings: Findings) -> Body:
+    """The body, or one like it with a mass that can be simulated."""
+    if body.kind == BodyKind.KINEMATIC:
+        return body
+    mass, inertia = float(body.mass), np.asarray(body.inertia, float)
+    if not (np.isfinite(mass) and mass > 0.0):
+        findings.warning(body.path, "bad-mass", f"a mass of {mass:g} kg cannot move; 1 kg is simulated")
+        mass, inertia = 1.0, np.full(3, np.nan)
+    if not (np.isfinite(inertia).all() and (inertia > 0.0).all()):
+        if mass == float(body.mass):
+            findings.warning(
+                body.path, "bad-mass", "the moments of inertia must be above 0; those of a ball of 0.3 m are simulated"
+            )
+        inertia = np.full(3, 0.4 * mass * 0.15**2)
+    return replace(body, mass=mass, inertia=inertia)
+
+
+def _body_rows(kinds: list[Body], colliders: list[Collider], begin: list[int]) -> Any:
     """Structured rows [K] of ``BodyRow``; ``begin`` [K+1] is the first collider of each."""
-    rows = np.zeros(max(len(kinds), 1), BodyRow.numpy_dtype())
+    rows = blank_rows(BodyRow, len(kinds))
     for k, body in enumerate(kinds):
         inertia = _inertia(body)
         row = rows[k]
@@ -49,9 +66,9 @@ def _body_rows(kinds: list[Body], colliders: list[Collider], begin: list[int]) -
     return rows
 
 
-def _collider_rows(colliders: list[Collider], model: RigidModel, meshes: dict[int, wp.Mesh]) -> np.ndarray:
+def _collider_rows(colliders: list[Collider], model: RigidModel, meshes: dict[int, wp.Mesh]) -> Any:
     """Structured rows [C] of ``ColliderRow``; ``meshes`` by the identity of their collider."""
-    rows = np.zeros(max(len(colliders), 1), ColliderRow.numpy_dtype())
+    rows = blank_rows(ColliderRow, len(colliders))
     hulls = 0
     for row, c in zip(rows, colliders, strict=False):
         material = model.materials[c.shape.material]
@@ -84,7 +101,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
 
     colliders: list[Collider] = []
     begin = [0]
-    kinds = [*model.bodies, *(p.body for p in model.prototypes)]
+    kinds = [_sound_body(b, findings) for b in (*model.bodies, *(p.body for p in model.prototypes))]
     for index, body in enumerate(kinds):
         if index < len(model.bodies):
             mine = [(s, i) for i, s in enumerate(model.shapes) if s.body == index]
@@ -128,7 +145,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
     meshes = {}
     for c in colliders:
         if c.mesh is not None:
-            points = wp.array(c.mesh.vertices.astype(np.float32), dtype=wp.vec3, device=device)
+            points: wp.array = wp.array(c.mesh.vertices.astype(np.float32), dtype=wp.vec3, device=device)
             triangles: wp.array = wp.array(c.mesh.triangles.astype(np.int32).reshape(-1), dtype=wp.int32, device=device)
             meshes[id(c)] = wp.Mesh(points, triangles)
             keep += [points, triangles, meshes[id(c)]]

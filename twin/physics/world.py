@@ -203,7 +203,18 @@ class World:
 
         Returns:
             The slot, -1 when none is free.
+
+        Raises:
+            InputError: A number that is not finite.
         """
+        for name, vector in (
+            ("position", position),
+            ("rotation", rotation),
+            ("velocity", linear_velocity),
+            ("spin", angular_velocity),
+        ):
+            if vector is not None and not np.isfinite(vector).all():
+                raise InputError(f"the {name} of goods must be finite, is {vector}", attribute=name)
         first = len(self.model.bodies)
         free = np.flatnonzero(self.alive.numpy()[world, first:] == 0)
         if len(free) == 0:
@@ -233,6 +244,8 @@ class World:
 
     def set_surface_drive(self, shape: int, drive: float, *, world: int = 0) -> None:
         """Multiplier of a shape's surface velocity from the next step on; 0 stops the belt."""
+        if not np.isfinite(drive):
+            raise InputError(f"the drive of a belt must be finite, is {drive}", attribute="drive")
         self._write("surface_drive", world, shape, drive)
 
     # ---- joints

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import warp as wp
 
 from twin.process import device as _device  # noqa: F401  (sets Warp up)
@@ -115,32 +118,43 @@ class RigidTables:
     pair_count: int
 
 
+Six = wp.types.vector(length=6, dtype=wp.float32)
+"""Along X, Y, Z, then about them."""
+
+
+@wp.struct
+class JointRow:
+    """A joint of two of the stage's bodies."""
+
+    body0: int  # -1: the world
+    body1: int
+    position0: wp.vec3  # [m] from the centre of mass
+    rotation0: wp.quat
+    position1: wp.vec3
+    rotation1: wp.quat
+    lower: Six  # [m, rad] above upper: locked
+    upper: Six
+    locks_slide: int  # some translation is locked
+    locks_turn: int
+    bounded: int  # it has a limit, a distance or a cone
+    driven: Six  # 0 no, 1 by forces, 2 by accelerations
+    stiffness: Six  # N/m, N m/rad
+    damping: Six  # N s/m, N m s/rad
+    max_force: Six  # N, N m
+    min_distance: float  # [m], below 0: none
+    max_distance: float
+    cone0: float  # [rad] towards Y, below 0: none
+    cone1: float  # towards Z
+    break_force: float  # [N]
+    break_torque: float  # [N m]
+
+
 @wp.struct
 class JointTables:
-    """Joints of the stage's bodies [J]; axes are X, Y, Z, then the rotations about them."""
+    """Joints of the stage's bodies."""
 
     count: int
-    body0: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # -1: the world
-    body1: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    position0: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] from the centre of mass
-    rotation0: wp.array(dtype=wp.quat)  # type: ignore[valid-type]
-    position1: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
-    rotation1: wp.array(dtype=wp.quat)  # type: ignore[valid-type]
-    lower: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # [J,6] m and rad; above upper: locked
-    upper: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
-    locks_slide: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # some translation is locked
-    locks_turn: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    bounded: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # it has a limit, a distance or a cone
-    driven: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [J,6] 0 no, 1 by forces, 2 by accelerations
-    stiffness: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N/m, N m/rad
-    damping: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N s/m, N m s/rad
-    max_force: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # N, N m
-    min_distance: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m], below 0: none
-    max_distance: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
-    cone0: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [rad] towards Y, below 0: none
-    cone1: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # towards Z
-    break_force: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [N]
-    break_torque: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [N m]
+    joint: wp.array(dtype=JointRow)  # type: ignore[valid-type]  # [J]
     begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first of a body's entries in ``of_body`` [bodies+1]
     of_body: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
 
@@ -246,6 +260,11 @@ class Work:
     invalid: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M] how often a body was taken off the world because their state was not finite
     points: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # contact points of the last step
     penetration: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,M] deepest of the last step [m]
+
+
+def blank_rows(struct: Any, count: int) -> Any:
+    """Structured array of ``count`` rows of a Warp struct, at least one, all zero."""
+    return np.zeros(max(count, 1), struct.numpy_dtype())
 
 
 @wp.func

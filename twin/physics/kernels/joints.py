@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.physics.kernels.data import AXES, JOINT_ROWS, Bodies, JointState, JointTables, RigidTables, Work, reacts
-from twin.physics.kernels.motion import turned
+from twin.physics.kernels.data import AXES, JOINT_ROWS, Bodies, JointState, JointTables, RigidTables, reacts
+from twin.physics.kernels.ends import Ends, coordinate, lean, locked, near, slide, spin, turn_error, unit
 
 TAKEN_BACK = wp.constant(0.2)
 """Part of an error of position that a substep takes back. Joints are hard: a softness scaled by the small mass that a hinge
@@ -20,114 +20,6 @@ feels alone gives way under the load that the rest of the machine puts on it."""
 DRIVE_ROW = wp.constant(12)
 DISTANCE_ROW = wp.constant(18)
 CONE_ROW = wp.constant(20)
-PI = wp.constant(3.141592653589793)
-
-
-@wp.struct
-class Ends:
-    """A joint's two bodies at one moment; a body that does not react has no mass and moves as it is told."""
-
-    a: int  # body that reacts, else -1
-    b: int
-    mass_a: float  # [1/kg]
-    mass_b: float
-    inertia_a: wp.mat33  # [1/(kg m2)] world
-    inertia_b: wp.mat33
-    velocity_a: wp.vec3  # [m/s] of those that do not react
-    velocity_b: wp.vec3
-    spin_a: wp.vec3
-    spin_b: wp.vec3
-    arm_a: wp.vec3  # [m] from A's centre of mass to B's frame
-    arm_b: wp.vec3
-    apart: wp.vec3  # [m] from A's frame to B's
-    frame: wp.quat  # of A, in the world
-    turn: wp.quat  # of B's frame in A's
-    give: wp.mat33  # [1/kg] velocity at the point for an impulse there
-    swing: wp.mat33  # [1/(kg m)] velocity at the point for an angular impulse
-    hold: wp.mat33  # [kg] impulse at the point that stops the locked part of a velocity there
-
-
-@wp.func
-def unit(k: int) -> wp.vec3:
-    x = wp.vec3(0.0, 0.0, 0.0)
-    x[k] = 1.0
-    return x
-
-
-@wp.func
-def ends_of(t: RigidTables, jt: JointTables, b: Bodies, k: Work, w: int, j: int, elapsed: float) -> Ends:
-    """Where a joint's bodies are, ``elapsed`` seconds into the step."""
-    e = Ends()
-    e.a = -1
-    e.b = -1
-    xa = wp.vec3(0.0, 0.0, 0.0)
-    xb = wp.vec3(0.0, 0.0, 0.0)
-    qa = wp.quat(0.0, 0.0, 0.0, 1.0)
-    qb = wp.quat(0.0, 0.0, 0.0, 1.0)
-    i = jt.body0[j]
-    if i >= 0:
-        if reacts(t, b, w, i):
-            e.a = i
-            e.mass_a = k.inv_mass[w, i]
-            e.inertia_a = k.inv_inertia[w, i]
-            xa = b.position[w, i]
-            qa = b.rotation[w, i]
-        else:
-            e.velocity_a = b.linear_velocity[w, i]
-            e.spin_a = b.angular_velocity[w, i]
-            xa = k.start_position[w, i] + e.velocity_a * elapsed
-            qa = turned(k.start_rotation[w, i], e.spin_a, elapsed)
-    i = jt.body1[j]
-    if i >= 0:
-        if reacts(t, b, w, i):
-            e.b = i
-            e.mass_b = k.inv_mass[w, i]
-            e.inertia_b = k.inv_inertia[w, i]
-            xb = b.position[w, i]
-            qb = b.rotation[w, i]
-        else:
-            e.velocity_b = b.linear_velocity[w, i]
-            e.spin_b = b.angular_velocity[w, i]
-            xb = k.start_position[w, i] + e.velocity_b * elapsed
-            qb = turned(k.start_rotation[w, i], e.spin_b, elapsed)
-    ra = wp.quat_rotate(qa, jt.position0[j])
-    e.arm_b = wp.quat_rotate(qb, jt.position1[j])
-    e.apart = xb + e.arm_b - xa - ra
-    e.arm_a = ra + e.apart
-    e.frame = qa * jt.rotation0[j]
-    turn = wp.quat_inverse(e.frame) * (qb * jt.rotation1[j])
-    if turn[3] < 0.0:
-        turn = wp.quat(-turn[0], -turn[1], -turn[2], -turn[3])
-    e.turn = turn
-    return e
-
-
-@wp.func
-def slide(b: Bodies, e: Ends, w: int) -> wp.vec3:
-    """Velocity of B's frame against A [m/s]."""
-    va = e.velocity_a
-    oa = e.spin_a
-    vb = e.velocity_b
-    ob = e.spin_b
-    if e.a >= 0:
-        va = b.linear_velocity[w, e.a]
-        oa = b.angular_velocity[w, e.a]
-    if e.b >= 0:
-        vb = b.linear_velocity[w, e.b]
-        ob = b.angular_velocity[w, e.b]
-    return vb + wp.cross(ob, e.arm_b) - va - wp.cross(oa, e.arm_a)
-
-
-@wp.func
-def spin(b: Bodies, e: Ends, w: int) -> wp.vec3:
-    """Angular velocity of B against A [rad/s]."""
-    oa = e.spin_a
-    ob = e.spin_b
-    if e.a >= 0:
-        oa = b.angular_velocity[w, e.a]
-    if e.b >= 0:
-        ob = b.angular_velocity[w, e.b]
-    return ob - oa
 
 
 @wp.func
@@ -166,44 +58,6 @@ def rate_along(b: Bodies, e: Ends, w: int, line: wp.vec3, round: wp.vec3) -> flo
 
 
 @wp.func
-def coordinate(e: Ends, k: int) -> float:
-    """Where the joint stands on an axis [m or rad]."""
-    if k < 3:
-        return wp.dot(wp.quat_rotate(e.frame, unit(k)), e.apart)
-    return 2.0 * wp.atan2(e.turn[k - 3], e.turn[3])
-
-
-@wp.func
-def near(angle: float, target: float) -> float:
-    """The angle, or it and whole turns, that is nearest to the target."""
-    return angle - 2.0 * PI * wp.floor((angle - target) / (2.0 * PI) + 0.5)
-
-
-@wp.func
-def locked(jt: JointTables, j: int, k: int) -> bool:
-    return jt.lower[j, k] > jt.upper[j, k]
-
-
-@wp.func
-def turn_error(jt: JointTables, j: int, e: Ends) -> wp.vec3:
-    """How far the locked rotations are off, in A's frame [rad]."""
-    loose = int(0)
-    f = int(0)
-    for k in range(3):
-        if not locked(jt, j, k + 3):
-            loose += 1
-            f = k
-    if loose == 1:
-        axis = unit(f)
-        return wp.cross(axis, wp.quat_rotate(e.turn, axis))
-    if loose == 2:
-        return wp.vec3(
-            2.0 * wp.atan2(e.turn[0], e.turn[3]), 2.0 * wp.atan2(e.turn[1], e.turn[3]), 2.0 * wp.atan2(e.turn[2], e.turn[3])
-        )
-    return wp.vec3(2.0 * e.turn[0], 2.0 * e.turn[1], 2.0 * e.turn[2])
-
-
-@wp.func
 def inverse_locked(jt: JointTables, j: int, first: int, m: wp.mat33) -> wp.mat33:
     """Inverse of a matrix in A's frame over the locked ones of three axes, zero over the others."""
     for k in range(3):
@@ -239,9 +93,9 @@ def drive(
         if k >= 3:
             x = near(x, js.target[w, j, k])
         js.error[w, j, k] = x - js.target[w, j, k]
-    stiffness = jt.stiffness[j, k]
-    damping = jt.damping[j, k]
-    if jt.driven[j, k] == 2:
+    stiffness = jt.joint[j].stiffness[k]
+    damping = jt.joint[j].damping[k]
+    if jt.joint[j].driven[k] > 1.5:
         stiffness = stiffness * m
         damping = damping * m
     late = wp.clamp(2.0 * stiffness * h * h / m - 0.5, 0.0, 1.0)
@@ -249,19 +103,8 @@ def drive(
     free = velocity - js.row[w, j, DRIVE_ROW + k] / m
     force = stiffness * js.error[w, j, k] + (stiffness * late * h + damping) * free - damping * js.target_velocity[w, j, k]
     total = -h * force / (1.0 + h / m * (stiffness * late * h + damping * late_damping))
-    most = jt.max_force[j, k] * h
+    most = jt.joint[j].max_force[k] * h
     return wp.clamp(total, -most, most)
-
-
-@wp.func
-def lean(e: Ends):
-    """The axis about which B's X has turned away from A's (world), by how much [rad], and where to (cosines to Y and Z)."""
-    x = wp.quat_rotate(e.turn, wp.vec3(1.0, 0.0, 0.0))
-    side = wp.sqrt(x[1] * x[1] + x[2] * x[2])
-    if side < 1.0e-6:
-        return wp.vec3(0.0, 0.0, 0.0), float(0.0), float(1.0), float(0.0)
-    axis = wp.quat_rotate(e.frame, wp.vec3(0.0, -x[2] / side, x[1] / side))
-    return axis, wp.atan2(side, x[0]), x[1] / side, x[2] / side
 
 
 @wp.func
@@ -290,26 +133,26 @@ def room_of(jt: JointTables, e: Ends, j: int, row: int):
     """A one-sided bound: whether the joint has it, how much room there is to it [m or rad], and the way back from it."""
     none = wp.vec3(0.0, 0.0, 0.0)
     if row >= CONE_ROW:
-        if jt.cone0[j] >= 0.0:
+        if jt.joint[j].cone0 >= 0.0:
             axis, angle, y, z = lean(e)
             if angle > 0.0:
-                y = y / wp.max(jt.cone0[j], 1.0e-4)
-                z = z / wp.max(jt.cone1[j], 1.0e-4)
+                y = y / wp.max(jt.joint[j].cone0, 1.0e-4)
+                z = z / wp.max(jt.joint[j].cone1, 1.0e-4)
                 return True, 1.0 / wp.sqrt(y * y + z * z) - angle, none, -axis
         return False, float(0.0), none, none
     if row >= DISTANCE_ROW:
         length = wp.length(e.apart)
-        bound = jt.min_distance[j]
+        bound = jt.joint[j].min_distance
         sign = float(1.0)
         if row > DISTANCE_ROW:
-            bound = jt.max_distance[j]
+            bound = jt.joint[j].max_distance
             sign = -1.0
         if bound >= 0.0 and length > 1.0e-6:
             return True, sign * (length - bound), e.apart * (sign / length), none
         return False, float(0.0), none, none
     k = row % 6
-    low = jt.lower[j, k]
-    high = jt.upper[j, k]
+    low = jt.joint[j].lower[k]
+    high = jt.joint[j].upper[k]
     bound = low
     sign = float(1.0)
     if row >= 6:
@@ -336,9 +179,9 @@ def solve_joint(jt: JointTables, js: JointState, b: Bodies, e: Ends, w: int, j: 
     sb = wp.skew(e.arm_b)
     e.give = wp.identity(n=3, dtype=float) * (e.mass_a + e.mass_b) - sa * e.inertia_a * sa - sb * e.inertia_b * sb
     e.swing = -(sb * e.inertia_b + sa * e.inertia_a)
-    if jt.locks_slide[j] != 0:
+    if jt.joint[j].locks_slide != 0:
         e.hold = frame * inverse_locked(jt, j, 0, back * e.give * frame) * back
-    if jt.locks_slide[j] != 0:
+    if jt.joint[j].locks_slide != 0:
         old_point = js.point[w, j]
         wanted = slide(b, e, w) + e.apart * rate
         impulse = -(e.hold * wanted)
@@ -352,14 +195,14 @@ def solve_joint(jt: JointTables, js: JointState, b: Bodies, e: Ends, w: int, j: 
         line = wp.vec3(0.0, 0.0, 0.0)
         round = wp.vec3(0.0, 0.0, 0.0)
         if driven:
-            if jt.driven[j, k] != 0 and jt.lower[j, k] <= jt.upper[j, k]:
+            if jt.joint[j].driven[k] != 0.0 and jt.joint[j].lower[k] <= jt.joint[j].upper[k]:
                 active = True
                 axis = wp.quat_rotate(e.frame, unit(k % 3))
                 if k < 3:
                     line = axis
                 else:
                     round = axis
-        elif jt.bounded[j] != 0:
+        elif jt.joint[j].bounded != 0:
             active, room, line, round = room_of(jt, e, j, row)
         if active:
             old = js.row[w, j, row]
@@ -374,7 +217,7 @@ def solve_joint(jt: JointTables, js: JointState, b: Bodies, e: Ends, w: int, j: 
                 total = wp.max(old - (velocity + room * rate) * m, 0.0)
             js.row[w, j, row] = total
             held(js, b, e, w, j, line * (total - old), round * (total - old))
-    if jt.locks_turn[j] != 0:
+    if jt.joint[j].locks_turn != 0:
         alone = e.inertia_a + e.inertia_b
         matrix = back * (alone - wp.transpose(e.swing) * e.hold * e.swing) * frame
         for k in range(3):
@@ -396,7 +239,7 @@ def break_joint(jt: JointTables, js: JointState, w: int, j: int, h: float):
         torque[n] = torque[n] + js.row[w, j, 3 + n] - js.row[w, j, 9 + n] + js.row[w, j, 15 + n]
     along = js.row[w, j, DISTANCE_ROW] - js.row[w, j, DISTANCE_ROW + 1]
     pull = wp.max(wp.length(force), wp.abs(along))
-    if pull > jt.break_force[j] * h or wp.length(torque) > jt.break_torque[j] * h:
+    if pull > jt.joint[j].break_force * h or wp.length(torque) > jt.joint[j].break_torque * h:
         js.broken[w, j] = 1
         js.point[w, j] = wp.vec3(0.0, 0.0, 0.0)
         js.turn[w, j] = wp.vec3(0.0, 0.0, 0.0)
@@ -407,7 +250,7 @@ def break_joint(jt: JointTables, js: JointState, w: int, j: int, h: float):
 @wp.func
 def leads(t: RigidTables, jt: JointTables, b: Bodies, w: int, j: int, i: int) -> bool:
     """Whether body ``i`` is the one of a joint's bodies in whose turn it is solved: the first that reacts."""
-    other = jt.body0[j] + jt.body1[j] - i
+    other = jt.joint[j].body0 + jt.joint[j].body1 - i
     if other < 0 or other > i:
         return True
     return not reacts(t, b, w, other)

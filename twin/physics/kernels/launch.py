@@ -9,7 +9,8 @@ import warp as wp
 
 from twin.physics.kernels.collide import bound, collide_body
 from twin.physics.kernels.data import Bodies, Contacts, JointState, JointTables, RigidTables, Work
-from twin.physics.kernels.solve import build_islands, carry_kinematic, is_head, solve_island
+from twin.physics.kernels.islands import build_islands
+from twin.physics.kernels.solve import carry_kinematic, is_head, solve_island
 
 
 @wp.kernel

@@ -10,8 +10,9 @@ from __future__ import annotations
 import warp as wp
 
 from twin.physics.kernels.data import KINEMATIC, Bodies, Contacts, JointState, JointTables, RigidTables, Work, kind_of, reacts
-from twin.physics.kernels.joints import break_joint, ends_of, leads, solve_joint, warm_joint
-from twin.physics.kernels.motion import turned
+from twin.physics.kernels.ends import ends_of
+from twin.physics.kernels.joints import break_joint, leads, solve_joint, warm_joint
+from twin.physics.kernels.motion import drop, sound, turned
 
 CONTACT_HERTZ = wp.constant(60.0)
 DAMPING_RATIO = wp.constant(10.0)
@@ -22,62 +23,6 @@ SLOP_M = wp.constant(0.0005)
 BOUNCE_MIN = wp.constant(0.2)
 """Slower impacts do not bounce [m/s]."""
 TWO_PI = wp.constant(6.283185307179586)
-
-
-@wp.func
-def find(k: Work, w: int, i: int) -> int:
-    r = i
-    while k.root[w, r] != r:
-        k.root[w, r] = k.root[w, k.root[w, r]]
-        r = k.root[w, r]
-    return r
-
-
-@wp.func
-def join(k: Work, w: int, i: int, j: int):
-    """Put two bodies into one island."""
-    x = find(k, w, i)
-    y = find(k, w, j)
-    if x < y:
-        k.root[w, y] = x
-    elif y < x:
-        k.root[w, x] = y
-
-
-@wp.func
-def build_islands(t: RigidTables, jt: JointTables, b: Bodies, js: JointState, k: Work, fresh: Contacts, w: int, slots: int):
-    """Bodies that touch or hold one another, directly or through others, form an island, headed by the lowest index."""
-    points = int(0)
-    for i in range(slots):
-        k.root[w, i] = i
-        k.next[w, i] = -1
-        k.tail[w, i] = i
-    for i in range(slots):
-        points += fresh.count[w, i]
-        for c in range(fresh.count[w, i]):
-            j = fresh.point[w, i, c].partner_body
-            if j >= 0:
-                join(k, w, i, j)
-    for j in range(jt.count):
-        if js.broken[w, j] == 0:
-            i0 = jt.body0[j]
-            i1 = jt.body1[j]
-            if i0 >= 0 and i1 >= 0:
-                if reacts(t, b, w, i0) and reacts(t, b, w, i1):
-                    join(k, w, i0, i1)
-    if jt.count > 0:
-        # joints look at bodies that do not react, which other threads carry on meanwhile
-        for i in range(t.bodies):
-            if not reacts(t, b, w, i):
-                k.start_position[w, i] = b.position[w, i]
-                k.start_rotation[w, i] = b.rotation[w, i]
-    for i in range(slots):
-        r = find(k, w, i)
-        k.root[w, i] = r
-        if r != i:
-            k.next[w, k.tail[w, r]] = i
-            k.tail[w, r] = i
-    k.points[w] = points
 
 
 @wp.func
@@ -340,23 +285,6 @@ def accelerate(t: RigidTables, b: Bodies, w: int, i: int, h: float):
 
 
 @wp.func
-def settle_or_drop(b: Bodies, k: Work, w: int, i: int):
-    """A body whose state is no longer finite leaves the world, where it was last seen, and is counted."""
-    p = b.position[w, i]
-    v = b.linear_velocity[w, i]
-    o = b.angular_velocity[w, i]
-    total = wp.length(p) + wp.length(v) + wp.length(o)
-    if not wp.isfinite(total):
-        b.alive[w, i] = 0
-        b.position[w, i] = k.start_position[w, i]
-        b.rotation[w, i] = k.start_rotation[w, i]
-        b.linear_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
-        b.angular_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
-        b.generation[w, i] = b.generation[w, i] + 1
-        k.invalid[w, i] = k.invalid[w, i] + 1
-
-
-@wp.func
 def begin_body(t: RigidTables, b: Bodies, k: Work, w: int, i: int):
     """World inertia at the start of the step."""
     k.start_position[w, i] = b.position[w, i]
@@ -455,7 +383,8 @@ def solve_island(
         i = k.next[w, i]
     i = head
     while i >= 0:
-        settle_or_drop(b, k, w, i)
+        if not sound(b, w, i):
+            drop(b, k, w, i)
         i = k.next[w, i]
 
 

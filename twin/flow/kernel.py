@@ -231,3 +231,23 @@ def forget_warm_up(
     s.rep[w].lead_us = ZERO
     for bin in range(BINS):
         s.lead_hist[w, bin] = 0
+
+
+@wp.kernel
+def count_inside(
+    # model
+    t: FlowTables,
+    # state in/out
+    s: FlowState,
+):
+    """Count the pieces where they are, for the balance with those that came and went; an item that waits in its source has
+    not come yet."""
+    w = wp.tid()
+    pieces = ZERO
+    for k in range(t.slots):
+        if t.node[t.slot_node[k]].kind != SOURCE:
+            item = s.slot[w, k].head
+            for _ in range(s.slot[w, k].count):
+                pieces += wp.int64(s.item[w, item].pieces)
+                item = s.item[w, item].next
+    s.rep[w].inside = pieces

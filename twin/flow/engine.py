@@ -243,6 +243,7 @@ class _Run:
             if self.device.is_cuda:
                 wp.synchronize_device(self.device)
             told(count / len(ends))
+        wp.launch(kernel.count_inside, count, [tables, state], device=self.device)
         return state
 
     def _result(self, state: Any, flags: np.ndarray) -> FlowResult:
@@ -270,7 +271,7 @@ class _Run:
             spawned=rep["spawned"],
             sunk=rep["sunk"],
             scrapped=rep["scrapped"],
-            inside=inside,
+            inside=rep["inside"],
             sunk_measured=rep["sunk_measured"],
             lead_mean_s=lead_mean,
             lead_p95_s=histogram_quantile(lead_hist, edges, 0.95),

@@ -17,7 +17,8 @@ class FlowResult:
     Attributes:
         nodes: Prim path of each node.
         horizon_s, warmup_s, interval_s: [s].
-        spawned, sunk, scrapped, inside: int64 [R] pieces over the whole run, warm-up included.
+        spawned, sunk, scrapped: int64 [R] pieces over the whole run, warm-up included.
+        inside: int64 [R] pieces at the end, counted where they are; spawned = inside + sunk + scrapped.
         sunk_measured: int64 [R] pieces sunk within the horizon.
         lead_mean_s, lead_p95_s: float64 [R] of the pieces sunk within the horizon [s]; nan where there are none.
         lead_hist: int32 [R,L] pieces by lead time, edges ``lead_edges_s`` [L+1].

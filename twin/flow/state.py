@@ -33,6 +33,7 @@ Replication = struct(
                 "flags",
                 "asked",
                 "bin_end",
+                "inside",
             ),
             _I64,
         ),
@@ -41,7 +42,8 @@ Replication = struct(
     __name__,
 )
 """``pieces_us``: sum of the times at which pieces left minus those at which they came. ``asked``: requests for crews so
-far. ``bin``, ``bin_end``: the interval of the time series that ``now`` lies in. ``todo``, ``wanted``: length of those lists."""
+far. ``inside``: pieces counted
+where they are, when all is over. ``bin``, ``bin_end``: the interval of the time series that ``now`` lies in. ``todo``, ``wanted``: length of those lists."""
 
 NodeState = struct(
     "NodeState",

@@ -41,7 +41,8 @@ Replication = struct(
     __name__,
 )
 """``pieces_us``: sum of the times at which pieces left minus those at which they came. ``inside``: pieces counted
-where they are, when all is over. ``bin``, ``bin_end``: the interval of the time series that ``now`` lies in. ``todo``, ``wanted``: length of those lists."""
+where they are, when all is over. ``bin``, ``bin_end``: the interval of the time series that ``now`` lies in. ``todo``,
+``wanted``: length of those lists."""
 
 NodeState = struct(
     "NodeState",

@@ -14,7 +14,7 @@ from twin.model.factory import FactoryModel, NodeKind
 
 HERO = Path(__file__).parents[2] / "scenes" / "packaging_line" / "scene.usda"
 SHIFT_S = 8 * 3600.0
-HERO_REPLICATIONS = 400
+HERO_REPLICATIONS = 10_000
 
 
 def run() -> list[dict[str, Any]]:

@@ -42,6 +42,7 @@ def test_the_example_of_the_contract(tmp_path):
     assert study.run.warmup_s == 3600
     assert study.run.seed == 7
     assert study.run.begin == "2026-11-23T06:00:00"
+    assert study.run.begin_s == 6 * 3600  # that day is a Monday
     assert study.scenarios["faster-m2"].layers == (tmp_path / "scenarios/faster_m2.usda",)
     assert study.scenarios["more-buffer"].values == {"/Line/B1.twin:buffer:capacity": 12}
     assert study.scenarios["other-machine"].variants == {"/Line/M2": {"machine": "fast"}}

@@ -28,8 +28,9 @@ from twin.flow.tables import FlowTables
 
 @wp.func
 def serve(t: FlowTables, s: FlowState, w: int, crew: int):
-    """Free people of a crew turn to the requests in the order in which they were made; the first one that they are too few
-    for holds up those after it. A station that stands still keeps its place in the order, but nobody waits for it."""
+    """Free people of a crew turn to the requests in the order in which they were made, then in authored order; the first one
+    that they are too few for holds up those after it. A station that stands still keeps its place in the order, but nobody
+    waits for it."""
     waiting = bool(True)
     while waiting:
         oldest = NEVER_US

@@ -31,7 +31,6 @@ Replication = struct(
                 "lead_us",
                 "events",
                 "flags",
-                "asked",
                 "bin_end",
                 "inside",
             ),
@@ -41,10 +40,9 @@ Replication = struct(
     },
     __name__,
 )
-"""``pieces_us``: sum of the times at which pieces left minus those at which they came. ``asked``: requests for crews so
-far. ``inside``: pieces counted
+"""``pieces_us``: sum of the times at which pieces left minus those at which they came. ``inside``: pieces counted
 where they are, when all is over. ``bin``, ``bin_end``: the interval of the time series that ``now`` lies in. ``todo``,
-    ``wanted``: length of those lists."""
+``wanted``: length of those lists."""
 
 NodeState = struct(
     "NodeState",

@@ -134,20 +134,12 @@ def set_up_and_work(t: FlowTables, s: FlowState, w: int, k: int, n: int):
 
 
 @wp.func
-def ask(s: FlowState, w: int) -> wp.int64:
-    """The number of a new request for people: lower ones are served first."""
-    asked = s.rep[w].asked
-    s.rep[w].asked = asked + ONE
-    return asked
-
-
-@wp.func
 def begin_service(t: FlowTables, s: FlowState, w: int, k: int, n: int):
     """The items are there: start, or ask for the people that the work needs."""
     s.slot[w, k].ready = wp.int64(-1)
     if t.node[n].crew >= 0 and t.node[n].crew_size > 0:
         s.slot[w, k].state = ASKING
-        s.slot[w, k].asked = ask(s, w)
+        s.slot[w, k].asked = s.rep[w].now
         book_server(s, w, n, k)
     else:
         set_up_and_work(t, s, w, k, n)
@@ -256,7 +248,7 @@ def fail_or_repair(t: FlowTables, s: FlowState, w: int, n: int):
         stand_still(t, s, w, n, HALT_DOWN)
         if crew >= 0:
             s.node[w, n].repair = ASKED
-            s.node[w, n].asked = ask(s, w)
+            s.node[w, n].asked = s.rep[w].now
         want(s, w, n, REPAIR)
     else:
         if crew >= 0:

@@ -96,6 +96,24 @@ def test_queue(row):
     within_4_standard_errors(result.level_mean[:, line.index("Q")], row["Lq"])
 
 
+@needs_tables
+@pytest.mark.parametrize("row", tables("closed_network_buzen"), ids=lambda r: f"{r['N']}-pallets" if r else "no-data")
+def test_closed_loop(row):
+    line = LineBuilder()
+    line.source("S", saturated=True, limit=row["N"])
+    names = []
+    for i, demand in enumerate(row["demands"]):
+        line.buffer(f"Q{i}", row["N"])
+        line.station(f"M{i}", cycle=line.exponential(demand))
+        names += [f"Q{i}", f"M{i}"]
+    line.chain("S", *names, "Q0")
+    result = simulate(line.model, horizon_s=60.0, warmup_s=120.0, replications=REPLICATIONS, seed=400)
+    within_4_standard_errors(result.node_out[:, line.index("M0")] / 60.0, row["throughput"])
+    for i, queue in enumerate(row["mean_queue"]):
+        inside = result.level_mean[:, line.index(f"Q{i}")] + result.level_mean[:, line.index(f"M{i}")]
+        within_4_standard_errors(inside, queue)
+
+
 def departures(model, count, seed, replication):
     """Departure times [us] from the last station by the max-plus recursion (blocking after service, FIFO), int64 [count]."""
     stations = [n for n in model.nodes if n.kind == NodeKind.STATION]

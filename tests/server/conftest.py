@@ -108,6 +108,7 @@ class Client:
         self.frames: list[Frame] = []
         self.code: int | None = None
         self.reason = ""
+        self.session = ""
         self._new: queue.Queue[Any] = queue.Queue()
         address = url.replace("http", "ws", 1) + "/api/ws"
         headers = {"Authorization": f"Bearer {token}"}
@@ -159,6 +160,7 @@ class Client:
 
     def welcome(self) -> Welcome:
         welcome: Welcome = self.wait(Welcome)
+        self.session = welcome.session
         return welcome
 
     def opid(self) -> int:
@@ -166,7 +168,7 @@ class Client:
         return self._opid
 
     def edit(self, *ops: Op, label: str = "") -> Any:
-        """Send an edit; returns its acknowledgement or refusal."""
+        """Send an edit (after ``welcome``); returns its acknowledgement or refusal."""
         return self._ask(Edit(self.opid(), 0, list(ops), label))
 
     def undo(self) -> Any:
@@ -177,7 +179,11 @@ class Client:
 
     def _ask(self, message: Any) -> Any:
         self.send(message)
-        return self.wait(object, lambda m: isinstance(m, (Edited, Refused)) and m.opid == message.opid)
+        return self.wait(object, lambda m: isinstance(m, (Edited, Refused)) and self._answers(m, message.opid))
+
+    def _answers(self, message: Edited | Refused, opid: int) -> bool:
+        """Operation ids are each session's own: somebody else's edit may carry the same number."""
+        return message.opid == opid and (isinstance(message, Refused) or message.session == self.session)
 
     def patch(self, seq: int) -> ScenePatch:
         patch: ScenePatch = self.wait(ScenePatch, lambda m: m.seq >= seq)

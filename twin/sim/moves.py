@@ -61,7 +61,7 @@ from twin.sim.places import (
     want,
     zone_reach,
 )
-from twin.sim.routes import first_next, server_for, turn_round_robin
+from twin.sim.routes import first_next, joined_bit, server_for, turn_round_robin
 from twin.sim.state import LEAD_MIN_S, LineState
 from twin.sim.stations import begin_service
 from twin.sim.tables import LineTables
@@ -144,7 +144,7 @@ def draw_in(t: LineTables, s: LineState, g: Goods, w: int, m: int, left: float):
         s.node[w, best] = m
         s.target[w, best] = -1
         s.phase[w, best] = NEARING
-        join_server(t, s, g, w, best, m, k)
+        join_server(t, s, g, w, best, u, m, k)
 
 
 @wp.func
@@ -208,12 +208,13 @@ def sink(t: LineTables, s: LineState, g: Goods, w: int, i: int, m: int):
 
 
 @wp.func
-def join_server(t: LineTables, s: LineState, g: Goods, w: int, i: int, m: int, k: int):
-    """Item ``i`` is in server ``k`` of station ``m``; the last one of a batch starts the cycle of all."""
+def join_server(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, m: int, k: int):
+    """Item ``i``, which came from node ``n``, is in server ``k`` of station ``m``; the last one of a batch starts the cycle of all."""
     s.server[w, i] = k
     enter_order(s, w, i)
     s.server_state[w, k] = COLLECTING
     s.server_count[w, k] = s.server_count[w, k] + 1
+    s.server_joined[w, k] = s.server_joined[w, k] | joined_bit(t, m, n)
     if s.server_count[w, k] >= t.batch[m]:
         if t.blocking_before[m] != 0:
             s.server_state[w, k] = READY
@@ -261,7 +262,7 @@ def put_in(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int
             carry(t, s, g, w, i, n, c, set_down(t, c, p))
         elif bodily:
             take_off(s, g, w, i)
-        join_server(t, s, g, w, i, c, server_for(t, s, w, c, n))
+        join_server(t, s, g, w, i, n, c, server_for(t, s, w, c, n))
     elif kind == BUFFER:
         s.phase[w, i] = STORED
         if s.level[w, c] == 1:

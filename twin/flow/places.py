@@ -129,6 +129,9 @@ def book(s: FlowState, w: int, n: int, k: int, state: int):
         s.state_us[w, n, before] = s.state_us[w, n, before] + now - s.slot[w, k].since
         s.slot[w, k].since = now
         s.slot[w, k].booked = state
+        if state == S_BLOCKED or state == S_STARVED:
+            if before != S_BLOCKED and before != S_STARVED:
+                s.node[w, n].waits = s.node[w, n].waits + ONE
 
 
 @wp.func

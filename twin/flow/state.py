@@ -48,14 +48,14 @@ NodeState = struct(
     "NodeState",
     {
         **dict.fromkeys(("time_left", "made", "entered", "left", "level_us", "defective", "asked", "stopped", "halted_at",
-                         "front", "coordinate"), _I64),
+                         "front", "coordinate", "waits"), _I64),
         **dict.fromkeys(("halts", "level", "last_type", "round_robin", "working", "repair"), _I32),
     },
     __name__,
 )  # fmt: skip
 """``time_left``: of the time to failure or the repair while its clock stands. ``level_us``: as ``pieces_us``, for items here.
-Conveyors: ``stopped`` is how long the belt has stood, ``halted_at`` the belt's time while it stands, ``front`` and
-``coordinate`` see ``places.py``."""
+``waits``: how often a slot of it began to be blocked or starved after it was neither. Conveyors: ``stopped`` is how long the
+belt has stood, ``halted_at`` the belt's time while it stands, ``front`` and ``coordinate`` see ``places.py``."""
 
 SlotState = struct(
     "SlotState",
@@ -93,9 +93,11 @@ STATE_ARRAYS: dict[str, tuple[str, Any]] = {
     "sunk_interval": ("RT", _I32),
     "net_interval": ("RT", _I64),
     "pieces_interval": ("RT", _I64),
+    "moved": ("RM", _I64),
 }
 """Shape and type of each array. R replications, N nodes, K slots, I items, C clocks, S node states, P purposes of draws,
-G crews, F shifts, W durations to be drawn, L bins of lead time, T intervals of the time series."""
+G crews, F shifts, W durations to be drawn, L bins of lead time, T intervals of the time series, M goals
+of the nodes that have several."""
 
 FlowState = struct(
     "FlowState", {name: wp.array(dtype=dtype, ndim=len(shape)) for name, (shape, dtype) in STATE_ARRAYS.items()}, __name__
@@ -107,7 +109,7 @@ def _sizes(tables: Any, replications: int) -> dict[str, int]:
     return {
         **{"R": replications, "N": tables.nodes, "K": tables.slots, "I": tables.items, "C": tables.clocks},
         **{"S": NODE_STATES, "P": PURPOSES, "G": tables.crews, "F": tables.shifts, "W": tables.slots + 2 * tables.nodes},
-        **{"L": LEAD_BINS, "T": tables.intervals},
+        **{"L": LEAD_BINS, "T": tables.intervals, "M": tables.paths},
     }
 
 

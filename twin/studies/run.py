@@ -15,11 +15,11 @@ import numpy as np
 from twin.core.errors import InputError, StudyError, WorkError
 from twin.process.device import resolve_device
 from twin.studies.backends import FAILURES, Backend, Task, open_backend, perform
-from twin.studies.plan import INTERVALS, Compile, Plan, Point, compile_stage, plan_study
+from twin.studies.plan import INTERVALS, Compile, Plan, Point, plan_study
 from twin.studies.results import PointResult, Results, WarmUp, digest
 from twin.studies.spec import BLOCK, Study
 from twin.studies.statistics import estimate, mser, replications_needed
-from twin.studies.store import Store, write_atomically
+from twin.studies.store import StorageError, Store, write_atomically
 
 PILOT_INTERVALS = 500
 """Bins of the pilot runs' series: a hundred batches of five for MSER-5."""
@@ -71,7 +71,7 @@ def run_study(
     folder: Path,
     *,
     options: Options | None = None,
-    compile: Compile = compile_stage,
+    compile: Compile | None = None,
     progress: Progress | None = None,
 ) -> Results:
     """Run what is missing of a study and read all of it back.
@@ -82,6 +82,7 @@ def run_study(
     Raises:
         StudyError: The study cannot be planned; nothing was run.
         WorkError: No warm-up could be found, or stored results are damaged.
+        StorageError: The disk is full or refuses; what is finished is kept.
     """
     options = options or Options()
     if options.shard is not None and not study.replications.plain:
@@ -89,14 +90,14 @@ def run_study(
             "shards need a plain number of replications", file=study.file, attribute="replications", allowed=["replications: 256"]
         )
     resolve_device(options.device)  # a mistyped device is not each point's failure
-    plan = plan_study(study, compile)
+    plan = plan_study(study, compile, options.stop)
     plan.require_runnable()
     backend = open_backend(options.backend, options.stop)
     store = Store(folder / "parts")
     return _Run(plan, store, folder, options, backend, progress or Quiet()).all()
 
 
-def read_study(study: Study, folder: Path, *, compile: Compile = compile_stage) -> Results:
+def read_study(study: Study, folder: Path, *, compile: Compile | None = None) -> Results:
     """All that is stored of a study, from whichever shards wrote it. Nothing is run."""
     plan = plan_study(study, compile)
     plan.require_runnable()
@@ -161,6 +162,9 @@ class _Run:
             if self.backend is not None and error is None:
                 try:
                     self._simulate(point, key, span, warmup_s)
+                except StorageError:
+                    self.backend.clear()
+                    raise
                 except FAILURES as failure:
                     self.backend.clear()
                     if self._stopped():

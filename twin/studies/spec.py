@@ -17,6 +17,7 @@ import yaml
 
 from twin.core.clock import parse_duration
 from twin.core.errors import InputError, StudyError
+from twin.model.kpis import kpi_unit
 from twin.studies.design import Design, Range, parse_design
 
 FIDELITIES = ("flow", "physics")
@@ -358,9 +359,14 @@ class _Reader:
                     "min and max need a precision to stop at", f"{key}.until", ("{throughput: 1 %}", "a plain number")
                 )
             return Replications(low, low)
-        return Replications(low, high, {name: self.target(v, f"{key}.until.{name}") for name, v in until.items()})
+        return Replications(low, high, {name: self.target(v, f"{key}.until.{name}", kpi_unit(name)) for name, v in until.items()})
 
-    def target(self, value: object, key: str) -> Target:
+    def target(self, value: object, key: str, unit: str) -> Target:
+        """``1 %`` of the mean, or a half-width in the figure's unit; one in seconds may be written as a duration."""
+        if unit == "s" and isinstance(value, str) and "%" not in value:
+            seconds = self.duration(value, key)
+            if seconds > 0.0:
+                return Target(seconds, False)
         match = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?\d+)?)\s*(%?)\s*", str(value))
         try:
             number = float(match[1]) if match else 0.0

@@ -26,7 +26,7 @@ class FlowResult:
         state_time_s: float64 [R,N,7] time in each NodeState within the horizon, averaged over servers.
         node_in, node_out: int64 [R,N] items within the horizon.
         node_defective: int64 [R,N] of the items that a station finished within the horizon, those that were defective.
-        node_waits: int64 [R,N] how often a place in the node began to wait (blocked or starved) within the horizon.
+        node_waits: int64 [R,N] how often a place in the node waited (blocked or starved) within the horizon.
         level_mean: float64 [R,N] mean items inside within the horizon.
         paths: Pairs (from, to) of nodes between which items move, routers seen through; moved: int64 [R,P] items that did
             within the horizon.

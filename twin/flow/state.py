@@ -54,19 +54,20 @@ NodeState = struct(
     __name__,
 )  # fmt: skip
 """``time_left``: of the time to failure or the repair while its clock stands. ``level_us``: as ``pieces_us``, for items here.
-``waits``: how often a slot of it began to be blocked or starved after it was neither. Conveyors: ``stopped`` is how long the
+``waits``: how often a slot of it was blocked or starved for some time. Conveyors: ``stopped`` is how long the
 belt has stood, ``halted_at`` the belt's time while it stands, ``front`` and ``coordinate`` see ``places.py``."""
 
 SlotState = struct(
     "SlotState",
     {
         **dict.fromkeys(("ready", "time_left", "since", "asked", "joined"), _I64),
-        **dict.fromkeys(("state", "booked", "head", "tail", "count", "goal", "listed"), _I32),
+        **dict.fromkeys(("state", "booked", "head", "tail", "count", "goal", "listed", "waited"), _I32),
     },
     __name__,
 )
 """``ready``: since when its first item waits to leave, -1 it does not. ``since``: when the state being ``booked`` began.
-``joined``: bit per upstream node whose item an assembly has. ``goal``: a kept choice. ``listed``: is in the todo list."""
+``joined``: bit per upstream node whose item an assembly has. ``goal``: a kept choice. ``listed``: is in the todo list.
+``waited``: the wait (blocked or starved for some time) that it is in has been counted."""
 
 ItemState = struct(
     "ItemState",

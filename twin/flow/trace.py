@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import warp as wp
@@ -72,7 +73,7 @@ def trace(
     """
     target = resolve_device(device)
     from_us, end_us = round(from_s * 1e6), round((from_s + span_s) * 1e6)
-    random = Random()
+    random: Any = Random()
     random.table = upload_distributions(model.distributions, target)
     random.seed = seed
     random.first_replication = replication
@@ -114,7 +115,7 @@ def trace(
 class _Log:
     """Collects what changed from one moment to the next."""
 
-    def __init__(self, tables: wp.StructInstance, state: wp.StructInstance, from_us: int) -> None:
+    def __init__(self, tables: Any, state: Any, from_us: int) -> None:
         self._state, self._from_us = state, from_us
         self._slots, self._nodes = int(tables.slots), int(tables.nodes)
         self._slot_node = tables.slot_node.numpy()[: self._slots].copy()

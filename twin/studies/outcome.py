@@ -27,8 +27,7 @@ class Outcome:
         wip_mean: float64 [R]. energy_j: float64 [R] within the horizon [J]. deadlocked: bool [R].
         state_time_s: float64 [R,N,7] within the horizon. node_in, node_out: int64 [R,N] items within the horizon.
         node_defective: float64 [R,N] of the items finished within the horizon, those that were defective; NaN: not counted.
-        node_waits: float64 [R,N] how often a place in the node began to be blocked or starved within the horizon; NaN: not
-            counted.
+        node_waits: float64 [R,N] how often a place in the node was blocked or starved within the horizon; NaN: not counted.
         paths: int64 [P,2] from and to of the pairs of nodes between which items move; moved: float64 [R,P] items that did
             within the horizon; NaN: not counted.
         level_mean: float64 [R,N] items. lead_hist: int32 [R,L] pieces.

@@ -23,6 +23,7 @@ from twin.studies.design import Design, Range, parse_design
 FIDELITIES = ("flow", "physics")
 DEFAULT_BEGIN = "2026-11-23T00:00"
 """A Monday midnight: where no ``run.begin`` is given, weekly shifts start with their week."""
+SENSITIVITY = 0.05
 BLOCK = 32
 """Replications run in blocks of this size, cut at its multiples."""
 
@@ -95,9 +96,23 @@ class Study:
     design: Design = field(default_factory=Design)
     kpis: tuple[str, ...] = ("throughput", "wip", "lead_time")
     compare: str = "paired-t"
+    sensitivity: float = SENSITIVITY
+    """How much faster each station is tried, as a share of its rate; 0: not at all."""
 
 
-_TOP_KEYS = ("fidelity", "scenarios", "baseline", "sweep", "design", "replications", "kpis", "compare", "start", "physics")
+_TOP_KEYS = (
+    "fidelity",
+    "scenarios",
+    "baseline",
+    "sweep",
+    "design",
+    "replications",
+    "kpis",
+    "compare",
+    "start",
+    "physics",
+    "sensitivity",
+)
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -189,6 +204,7 @@ def parse_study(document: object, file: Path) -> Study:
         design=design,
         kpis=reader.names(top.get("kpis", ["throughput", "wip", "lead_time"]), "kpis"),
         compare=reader.choice(top.get("compare", "paired-t"), "compare", ("paired-t", "none")),
+        sensitivity=reader.sensitivity(top.get("sensitivity", f"{SENSITIVITY * 100:g} %")),
     )
 
 
@@ -360,6 +376,14 @@ class _Reader:
                 )
             return Replications(low, low)
         return Replications(low, high, {name: self.target(v, f"{key}.until.{name}", kpi_unit(name)) for name, v in until.items()})
+
+    def sensitivity(self, value: object) -> float:
+        if value is None or value == "none":
+            return 0.0
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", str(value))
+        if match is None or not 0.0 < float(match[1]) <= 100.0:
+            raise self.error(f"{value!r} is not a share of a station's rate", "sensitivity", ("5 %", "none"))
+        return float(match[1]) / 100.0
 
     def target(self, value: object, key: str, unit: str) -> Target:
         """``1 %`` of the mean, or a half-width in the figure's unit; one in seconds may be written as a duration."""

@@ -34,6 +34,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _stamp() -> str:
+    """Now, to the nanosecond, so that it is never the same twice: a sample is known by its stamp."""
+    seconds, nanoseconds = divmod(now_ns(), 10**9)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09}Z"
+
+
 class Counterpart(ABC):
     """A server with one value.
 
@@ -184,10 +190,32 @@ class ShdrAdapter(_OnLoop):
             peer.write(line)
 
     def emit(self, value: int) -> None:
-        # microseconds, and never the same twice: a sample is known by its stamp
-        seconds, nanoseconds = divmod(now_ns(), 10**9)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-        self._do(self._send(f"{stamp}.{nanoseconds:09}Z|value|{value}\n".encode()))
+        self._do(self._send(f"{_stamp()}|value|{value}\n".encode()))
+
+
+class MtconnectAgent(_OnLoop):
+    driver, scheme, peer = "mtconnect-agent", "mtconnect", "a small agent"
+    source = "{item: value}"
+    options = "{heartbeat: 300 ms, interval: 20 ms}"
+    _DEVICES = (
+        b'<MTConnectDevices xmlns="urn:mtconnect.org:MTConnectDevices:2.2"><Devices><Device name="d" uuid="d"><DataItems>'
+        b'<DataItem id="value" name="value" category="SAMPLE" type="LOAD"/></DataItems></Device></Devices></MTConnectDevices>'
+    )
+
+    async def _start(self) -> None:
+        from twin.connectors.conformance.agent import Agent
+
+        self._agent = Agent(self._DEVICES, self.port, instance=now_ns())
+        await self._agent.start()
+
+    async def _stop(self) -> None:
+        await self._agent.stop()
+
+    async def _add(self, stamp: str, value: int) -> None:
+        self._agent.add("value", stamp, str(value))
+
+    def emit(self, value: int) -> None:
+        self._do(self._add(_stamp(), value))
 
 
 class MqttBroker(Counterpart):
@@ -281,6 +309,6 @@ class SparkplugNode(MqttBroker):
 
 
 COUNTERPARTS: dict[str, type[Counterpart]] = {
-    c.driver: c for c in (MqttBroker, OpcuaServer, SparkplugNode, ModbusDevice, ShdrAdapter)
+    c.driver: c for c in (MqttBroker, OpcuaServer, SparkplugNode, ModbusDevice, ShdrAdapter, MtconnectAgent)
 }
 """A server for each driver that connects to one."""

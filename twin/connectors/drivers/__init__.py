@@ -12,6 +12,7 @@ from twin.connectors.drivers.http.config import HttpOptions, HttpSource
 from twin.connectors.drivers.modbus.config import ModbusOptions, ModbusSource
 from twin.connectors.drivers.mqtt.config import MqttOptions, MqttSource
 from twin.connectors.drivers.mtconnect.config import MtconnectOptions, MtconnectSource
+from twin.connectors.drivers.mtconnect_agent.config import AgentOptions, AgentSource
 from twin.connectors.drivers.opcua.config import OpcuaOptions, OpcuaSource
 from twin.connectors.drivers.replay.config import ReplayOptions, ReplaySource
 from twin.connectors.drivers.sparkplug.config import SparkplugOptions, SparkplugSource
@@ -92,6 +93,15 @@ KINDS = {
             MtconnectSource,
             "twin.connectors.drivers.mtconnect.driver",
             "MtconnectDriver",
+        ),
+        DriverKind(
+            "mtconnect-agent",
+            "MTConnect agents over HTTP: current and the stream of samples",
+            "mtconnect://HOST[:5000] or mtconnects://HOST[:443]",
+            AgentOptions,
+            AgentSource,
+            "twin.connectors.drivers.mtconnect_agent.driver",
+            "AgentDriver",
         ),
         DriverKind(
             "http",

@@ -79,7 +79,7 @@ def parse_streams(text: bytes) -> Streams:
     if local_name(root.tag) != "MTConnectStreams" or header is None:
         raise DocumentError(f"is a {local_name(root.tag)[:40]} and no MTConnectStreams")
     try:
-        numbers = [int(header.attrib[name]) for name in ("firstSequence", "nextSequence", "lastSequence")]
+        first, after, last = (int(header.attrib[name]) for name in ("firstSequence", "nextSequence", "lastSequence"))
     except (KeyError, ValueError):
         raise DocumentError("has no sequence numbers") from None
     seen = [
@@ -89,7 +89,7 @@ def parse_streams(text: bytes) -> Streams:
         for element in group
     ]
     seen.sort(key=lambda s: s.sequence)
-    return Streams(header.get("instanceId", ""), *numbers, seen)
+    return Streams(header.get("instanceId", ""), first, after, last, seen)
 
 
 def _seen(element: ElementTree.Element, group: str) -> Seen:

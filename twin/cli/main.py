@@ -20,6 +20,7 @@ VERBS = {
     "check": "Say what is wrong with a stage.",
     "export": "Write a stage with its edits as clean USD.",
     "connectors": "Lint, probe and try out connections to a plant.",
+    "bench": "Measure how fast this machine runs a stage.",
     "doctor": "Report versions, devices, kernel cache, ports and disk.",
 }
 

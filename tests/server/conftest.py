@@ -290,6 +290,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert code == 0, log
 
 
+@pytest.fixture(scope="module")
+def make_shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Servers for all tests of a file: ``make_shared_server(change, "--mapping", ...)``, where ``change`` edits the stage."""
+    made: list[Server] = []
+
+    def make(change: Callable[[str], str], *arguments: str, **environment: str) -> Server:
+        folder = tmp_path_factory.mktemp("server")
+        stage = _line(folder)
+        stage.write_text(change(stage.read_text()))
+        made.append(Server(stage, folder / "project", list(arguments), environment).start())
+        return made[-1]
+
+    yield make
+    for running in made:
+        code = running.stop()
+        log = running.log.read_text()
+        assert "Traceback" not in log, log
+        assert code == 0, log
+
+
 @pytest.fixture(autouse=True)
 def _tabs_closed(request: pytest.FixtureRequest) -> Iterator[None]:
     yield

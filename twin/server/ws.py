@@ -22,6 +22,7 @@ from twin.protocol.messages import (
     Preview,
     Redo,
     Refused,
+    Seen,
     Undo,
     decode_client,
     encode,
@@ -129,12 +130,9 @@ async def _send(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None
             client.close(CLOSE_UNAUTHORISED, "access has ended")
         if client.close_code:
             return
-        if client.frame_due:
-            client.frame_due = False
-            frame = hub.frames.encode(client.since)
-            if frame is not None:
-                client.since = hub.frames.number
-                await socket.send_bytes(frame)
+        frame = client.next_frame(hub.frames)
+        if frame is not None:
+            await socket.send_bytes(frame)
 
 
 class BadMessage(Exception):
@@ -174,12 +172,15 @@ async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> N
                 await _control(message, client, host)
             else:
                 client.send(encode(Refused(0, "limit", "too many commands at once; try again in a moment")))
+        elif isinstance(message, Seen):
+            client.saw(message.number)
         elif not lossy.take():
             continue
         elif isinstance(message, Presence):
             holding = message.holding if may(role, "edit") else []
             client.presence.selection = _paths(message.selection)
             client.presence.camera = message.camera[:6]
+            client.follower.look(client.presence.camera)
             client.presence.holding = hub.hold(client, _paths(holding))
             hub.others(client, client.presence)
         elif isinstance(message, Preview) and may(role, "edit") and len(message.path) <= MAX_PATH:

@@ -108,10 +108,10 @@ class Hub:
         self.frames = FrameEncoder()
         self.failed = ""
 
-    def publish(self, event: Event | Any) -> None:
-        """An event of the running twin, or a message to everyone."""
+    def publish(self, event: Event | Any, wall_time: float | None = None) -> None:
+        """An event of the running twin, or a message to everyone; ``wall_time``: when it happened [s UTC], else now."""
         if isinstance(event, StateFrame):
-            self.frames.push(event)
+            self.frames.push(event, wall_time)
             for client in self.clients:
                 if client.active:
                     client.frame_ready()
@@ -169,7 +169,8 @@ class Hub:
             return
         for message in messages:
             if isinstance(message, StateFrame):
-                self.frames.push(message)
+                if not self.frames.ready:  # else the newest is here already
+                    self.frames.push(message)
                 continue
             if isinstance(message, BodyTable) and message.version != self.frames.version:
                 self.frames.reset(message.version)

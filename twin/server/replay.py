@@ -152,7 +152,11 @@ class TrackRecorder:
             if item is None:
                 break
             time_ns, event = item
-            self._take(time_ns, event)
+            try:
+                self._take(time_ns, event)
+            except Exception:  # noqa: BLE001  (one moment that cannot be recorded must not end the track)
+                self.lost += 1
+                self._log.exception("a moment was not recorded", kind=type(event).__name__)
             if self._open and time_ns - self._open_begin > CHUNK_S * 1e9:
                 self._seal()
         self._seal()

@@ -68,7 +68,8 @@ class Movers:
         rotation[:, 2], rotation[:, 3] = np.sin(angle), np.cos(angle)
         none = self._none
         return StateFrame(
-            sim_time=t, tick=int(t * 1000), body_position=np.zeros((0, 3), np.float32), body_rotation=np.zeros((0, 4), np.float32),
+            sim_time=t, tick=int(t * 1000),
+            body_position=np.zeros((0, 3), np.float32), body_rotation=np.zeros((0, 4), np.float32),
             item_alive=np.ones(self.count, bool), item_id=self._item, item_prototype=np.zeros(self.count, np.int32),
             item_position=position.astype(np.float32), item_rotation=rotation, item_pieces=np.ones(self.count, np.int32),
             node_state=none, node_level=none, node_in=none, node_out=none,

@@ -22,7 +22,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from twin.protocol.frames import Frame, decode_frame
+from twin.protocol.frames import MAGIC, Frame, decode_frame
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edit,
@@ -125,7 +125,7 @@ class Client:
     def _read(self) -> None:
         try:
             for data in self.socket:
-                if data[:4] == b"TWF1":
+                if data[:4] == MAGIC:
                     self.frames.append(decode_frame(data))
                 else:
                     self._new.put(decode_server(data))

@@ -1,6 +1,6 @@
 """Control messages of the websocket ``/api/ws``, MessagePack, told apart by the field ``t``.
 
-Every binary websocket message begins either with the four bytes ``TWF1`` (a state frame, see frames.py) or with a
+Every binary websocket message begins either with the four bytes ``TWF2`` (a state frame, see frames.py) or with a
 MessagePack map (one of these). TypeScript types are generated from this file by ``twin.protocol.typescript``.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised whenever a message or the frame layout changes its meaning; an old tab is told to reload."""
 
 # ---- edits
@@ -97,6 +97,13 @@ class Control(msgspec.Struct, tag="control", tag_field="t"):
 
     action: str
     value: float = 0.0
+
+
+class Seen(msgspec.Struct, tag="seen", tag_field="t"):
+    """The newest state frame that the client has taken in. Sent some times a second: a client that falls behind then gets
+    the newest frame when it can take one, instead of a queue of old ones. One that never sends it gets every frame."""
+
+    number: int
 
 
 # ---- answers
@@ -435,7 +442,7 @@ class Series(msgspec.Struct):
     quality: list[int]
 
 
-ClientMessage = Hello | Edit | Undo | Redo | Preview | Presence | Control
+ClientMessage = Hello | Edit | Undo | Redo | Preview | Presence | Control | Seen
 ServerMessage = (
     Welcome
     | Edited

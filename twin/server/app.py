@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         loop = asyncio.get_running_loop()
 
         def publish(event: Event) -> None:
-            loop.call_soon_threadsafe(hub.publish, event)
+            loop.call_soon_threadsafe(hub.publish, event, time.time())
 
         def record() -> None:
             for event in host.runtime.current():

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
+from fastapi import FastAPI
 
 from twin.core.errors import InputError
 from twin.server.app import create_app
@@ -36,6 +37,20 @@ def bind(address: str, port: int) -> socket.socket:
     sock.listen(128)
     sock.set_inheritable(False)
     return sock
+
+
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=3,
+        server_header=False,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -79,18 +94,8 @@ def serve(settings: Settings, *, address: str, port: int, public_url: str) -> No
         public = public_url.rstrip("/")
         names = {address, urlsplit(public).hostname or address}
         app = create_app(host, hosts=frozenset(names), public=public)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            ws="websockets-sansio",
-            ws_max_size=MAX_MESSAGE,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=3,
-            server_header=False,
-        )
         ready = {"event": "ready", "url": url, "open_url": f"{url}/#token={host.token}", "token": host.token}
-        _Server(config, ready).run(sockets=[sock])
+        _Server(server_config(app), ready).run(sockets=[sock])
     except _Leave:
         pass
     finally:

@@ -1,6 +1,6 @@
 // Made by twin.protocol.typescript from twin/protocol/messages.py; change it there, then run `make types`.
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /**
  * One change to the edit layer.
@@ -86,6 +86,15 @@ export interface Control {
   t: "control";
   action: string;
   value?: number;
+}
+
+/**
+ * The newest state frame that the client has taken in. Sent some times a second: a client that falls behind then gets
+ * the newest frame when it can take one, instead of a queue of old ones. One that never sends it gets every frame.
+ */
+export interface Seen {
+  t: "seen";
+  number: number;
 }
 
 export interface Welcome {
@@ -396,7 +405,8 @@ export type ClientMessage =
   | Redo
   | Preview
   | Presence
-  | Control;
+  | Control
+  | Seen;
 
 export type ServerMessage =
   | Welcome

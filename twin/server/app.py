@@ -21,7 +21,7 @@ from twin.server.context import Context
 from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.replay import TrackRecorder, replay_router
-from twin.server.routes import access, comments, scene, versions
+from twin.server.routes import access, comments, rules, scene, versions
 from twin.server.studies import studies_router
 from twin.server.ws import serve_client
 
@@ -74,7 +74,7 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         body = {"status": status, "protocol": PROTOCOL_VERSION, "version": __version__}
         return JSONResponse(body, status_code=503 if failed else 200)
 
-    for part in (scene, versions, comments, access):
+    for part in (scene, versions, comments, access, rules):
         app.include_router(part.router)
 
     @app.websocket("/api/ws")

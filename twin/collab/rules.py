@@ -33,8 +33,12 @@ class Rules:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         journal.write(_SCHEMA)
-        rows = journal.read("select id, path, field, role, users, note, author, time_ns from rules order by path, field")
-        self._rules = [RuleDoc(*row[:4], msgspec.msgpack.decode(row[4], type=list[str]), *row[5:]) for row in rows]
+        self._rules = [
+            RuleDoc(id, path, field, role, msgspec.msgpack.decode(users, type=list[str]), note, author, time_ns)
+            for id, path, field, role, users, note, author, time_ns in journal.read(
+                "select id, path, field, role, users, note, author, time_ns from rules order by path, field"
+            )
+        ]
 
     def all(self) -> list[RuleDoc]:
         """In order of path and property."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules
+from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Users
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
@@ -92,6 +92,7 @@ class Host:
         self.history = Historian(settings.project / "history.db")
         self.token = _project_token(settings.project)
         self.access = Access(self.document.journal, self.token)
+        self.users = Users(self.document.journal, self.access)
         self.proposals = Proposals(self.document)
         self.comments = Comments(self.document.journal)
         self.rules = Rules(self.document.journal)

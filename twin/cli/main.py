@@ -21,6 +21,7 @@ VERBS = {
     "export": "Write a stage with its edits as clean USD.",
     "user": "Add, list and remove who may sign in to the twin of a stage.",
     "connectors": "Lint, probe and try out connections to a plant.",
+    "bench": "Measure how fast this machine runs a stage.",
     "doctor": "Report versions, devices, kernel cache, ports and disk.",
 }
 

@@ -418,6 +418,13 @@ class ScenePatch(msgspec.Struct, tag="patch", tag_field="t"):
     nodes: list[NodeDoc] = []
 
 
+class OpinionDoc(msgspec.Struct):
+    """What one layer says about a property."""
+
+    layer: str
+    value: Any = None
+
+
 class PropertyDoc(msgspec.Struct, omit_defaults=True):
     """One property of ``GET /api/prim?path=...``."""
 
@@ -434,6 +441,11 @@ class PropertyDoc(msgspec.Struct, omit_defaults=True):
     relationship: bool = False
     driven: bool = False
     """True while a connector writes it: edits are refused."""
+    low: float | None = None
+    high: float | None = None
+    """Least and greatest value that makes sense; absent without a bound."""
+    opinions: list[OpinionDoc] = []
+    """All that is said about it, strongest first; sent where there is more than one opinion."""
 
 
 class PrimDetail(msgspec.Struct):

@@ -41,7 +41,17 @@ from twin.protocol.messages import (
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory, list_signals
 from twin.scene.relevance import Relevance
-from twin.scene.render import AssetStore, SceneExtractor, library_parts, node_docs, prim_detail, signal_docs
+from twin.scene.render import (
+    AssetStore,
+    SceneExtractor,
+    library_parts,
+    node_docs,
+    part_doc,
+    prim_detail,
+    signal_docs,
+    stage_layers,
+    stage_variants,
+)
 from twin.server.commits import Commits
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
@@ -209,6 +219,15 @@ class Host:
         for prop in detail.properties:
             prop.driven = self._driven(path, prop.name)
         return detail
+
+    def layers(self) -> dict[str, Any]:
+        """Owner: what the stage is composed of, and its variants."""
+        stage, root = self.document.stage, self.document.asset_root
+        return {"layers": stage_layers(stage, root, self.document.layer), "variants": stage_variants(stage)}
+
+    def part(self, asset: str) -> SceneDoc:
+        """Owner: how a part of the library looks."""
+        return part_doc(self.document.asset_root, asset, self.assets)
 
     def _driven(self, prim: str, name: str) -> bool:
         if not (name.startswith("twin:signal:") and name.endswith(":value")):

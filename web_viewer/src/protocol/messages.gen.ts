@@ -377,6 +377,12 @@ export interface ScenePatch {
   nodes: NodeDoc[];
 }
 
+/** What one layer says about a property. */
+export interface OpinionDoc {
+  layer: string;
+  value: unknown;
+}
+
 /** One property of ``GET /api/prim?path=...``. */
 export interface PropertyDoc {
   name: string;
@@ -390,6 +396,9 @@ export interface PropertyDoc {
   edited?: boolean;
   relationship?: boolean;
   driven?: boolean;
+  low?: number | null;
+  high?: number | null;
+  opinions?: OpinionDoc[];
 }
 
 export interface PrimDetail {

@@ -107,6 +107,7 @@ class Host:
         self.comments = Comments(self.document.journal)
         self.rules = Rules(self.document.journal)
         self._acting: Identity | None = None
+        self._stopped = False
         self.document.guard = self._guard
         self._emulated: subprocess.Popen[bytes] | None = None
         self._extractor = SceneExtractor(
@@ -155,7 +156,10 @@ class Host:
             raise
 
     def stop(self) -> None:
-        """Stop everything; what was committed stays."""
+        """Stop everything; what was committed stays. Again, it does nothing: a start that fails has stopped already."""
+        if self._stopped:
+            return
+        self._stopped = True
         self.runtime.stop()
         if self.plant is not None:
             self.plant.stop()

@@ -232,7 +232,7 @@ class Simulation:
         first = len(self.model.rigid.bodies)
         s = {name: getattr(self._state, name).numpy()[world] for name in ("id", "pieces", "state", "level", "entered", "left")}
         n = len(self.model.nodes)
-        alive = self.world.alive.numpy()[world, first:] != 0
+        alive = self.world.alive.numpy()[world, first : len(position)] != 0
         frame = StateFrame(
             sim_time=self.time,
             tick=self.tick,
@@ -240,7 +240,7 @@ class Simulation:
             body_rotation=rotation[:first],
             item_alive=alive,
             item_id=s["id"][: len(alive)],
-            item_prototype=self.world.prototype.numpy()[world, first:].copy(),
+            item_prototype=self.world.prototype.numpy()[world, first : len(position)].copy(),
             item_position=position[first:],
             item_rotation=rotation[first:],
             item_pieces=s["pieces"][: len(alive)],

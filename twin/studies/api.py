@@ -7,9 +7,10 @@ results.points.to_pandas()
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -87,16 +88,36 @@ class Study:
         """
         settings = self._settings(replications, seed)
         options = Options(jobs=jobs, backend=backend, device=device)
-        if progress is True:
-            from twin.studies.text import Bar
+        with _told(settings.name, progress) as told:
+            results = run_study(settings, self.folder, options=options, progress=told)
+        return _kept(results, self.folder)
 
-            with Bar(settings.name) as bar:
-                results = run_study(settings, self.folder, options=options, progress=bar)
-        else:
-            results = run_study(settings, self.folder, options=options, progress=progress or None)
-        write_summary(results, self.folder)
-        write_report(results, self.folder)
-        return StudyResults(results, self.folder)
+    def optimise(
+        self,
+        *,
+        trials: int | None = None,
+        replications: int | None = None,
+        seed: int | None = None,
+        jobs: int | None = None,
+        backend: str = "local",
+        progress: bool | Progress = True,
+    ) -> StudyResults:
+        """Search the swept values for the best with Optuna; results in ``folder/optimisation``. Arguments as ``run``.
+
+        Args:
+            trials: Instead of the study's.
+
+        Raises:
+            InputError: Optuna is not installed.
+        """
+        from twin.studies.optimise import optimise_study
+
+        settings = self._settings(replications, seed)
+        if trials is not None and settings.optimise is not None:
+            settings = dataclasses.replace(settings, optimise=dataclasses.replace(settings.optimise, trials=trials))
+        with _told(settings.name, progress) as told:
+            results = optimise_study(settings, self.folder, options=Options(jobs=jobs, backend=backend), progress=told)
+        return _kept(results, self.folder / "optimisation")
 
     def results(self, *, replications: int | None = None, seed: int | None = None) -> StudyResults:
         """What is finished, from all shards together. Nothing is run."""
@@ -265,6 +286,26 @@ class Table:
         body = "".join(f"<tr>{''.join(f'<td>{escape(_shown(v))}</td>' for v in row.values())}</tr>" for row in shown)
         more = f"<p>… {self.arrow.num_rows - 50:,} more rows</p>" if self.arrow.num_rows > 50 else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+@contextlib.contextmanager
+def _told(title: str, progress: bool | Progress) -> Iterator[Progress | None]:
+    if isinstance(progress, bool):
+        if not progress:
+            yield None
+            return
+        from twin.studies.text import Bar
+
+        with Bar(title) as bar:
+            yield bar
+    else:
+        yield progress
+
+
+def _kept(results: Results, folder: Path) -> StudyResults:
+    write_summary(results, folder)
+    write_report(results, folder)
+    return StudyResults(results, folder)
 
 
 def _labels(p: PointResult) -> dict[str, Any]:

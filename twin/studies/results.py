@@ -38,7 +38,8 @@ class PointResult:
         paths: [P,2] pairs (from, to) of nodes; moved: [P] mean items that moved between them, NaN where not counted.
         node_out: [N] mean items that left each node.
         deadlocked: Numbers of the replications that came to a standstill.
-        precise: Every figure of ``until`` has its precision (always true without). error: why the point is unfinished.
+        precise: Every figure of ``until`` has its precision (always true without). feasible: it keeps the limits of a
+            search (always true without). error: why the point is unfinished.
     """
 
     point: Point
@@ -61,6 +62,7 @@ class PointResult:
     deadlocked: list[int] = field(default_factory=list)
     pieces: dict[str, int] = field(default_factory=dict)
     precise: bool = True
+    feasible: bool = True
     error: str | None = None
 
 

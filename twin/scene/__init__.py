@@ -12,7 +12,7 @@ from twin.scene.samples import write_samples  # noqa: E402
 from twin.scene.scenario import OpenScenario, compile_scenario  # noqa: E402
 from twin.scene.schema.texts import schema_reference  # noqa: E402
 from twin.scene.signals import list_signals  # noqa: E402
-from twin.scene.stage import find_asset_root, open_stage  # noqa: E402
+from twin.scene.stage import find_asset_root, open_stage, project_folder  # noqa: E402
 
 __all__ = [
     "OpenScenario",
@@ -23,6 +23,7 @@ __all__ = [
     "list_signals",
     "load_rigid",
     "open_stage",
+    "project_folder",
     "register_schemas",
     "schema_reference",
     "write_samples",

@@ -1,4 +1,4 @@
-"""``twin study plan|run|show|compare|optimise STUDY.yaml``: what-if studies."""
+"""``twin study names|plan|run|show|compare|optimise``: what-if studies."""
 
 from __future__ import annotations
 
@@ -86,6 +86,34 @@ def plan(
 
         print_plan(document)
     made.require_runnable()
+
+
+@app.command()
+def names(
+    file: Annotated[Path, typer.Argument(metavar="STAGE", help="A stage, or a study file, of which the stage is taken.")],
+    unset: Annotated[bool, typer.Option("--all", help="Also attributes without a value.")] = False,
+    json: Json = False,
+) -> None:
+    """List what a study of a stage may set and which figures it has, by the names that a study file takes."""
+    from twin.model.kpis import kpi_names, kpi_unit
+    from twin.scene import compile_factory, list_settable, open_stage
+
+    if file.suffix.lower() in (".yaml", ".yml"):
+        file = _study(file, None, None).stage
+    stage = open_stage(file)
+    settable = [s for s in list_settable(stage) if unset or s.value is not None]
+    figures = kpi_names(compile_factory(stage))
+    if json:
+        document = {
+            "stage": str(file),
+            "attributes": [dataclasses.asdict(s) for s in settable],
+            "kpis": [{"name": name, "unit": kpi_unit(name)} for name in figures],
+        }
+        print(json_module.dumps(document, indent=1))
+        return
+    from twin.studies.text import print_names
+
+    print_names(settable, figures)
 
 
 @app.command()

@@ -21,13 +21,15 @@ from twin.core.errors import Rejected, WorkError
 from twin.core.findings import Finding, Findings
 from twin.protocol.messages import Op
 from twin.scene import find_asset_root, open_stage
-from twin.scene.edits import Applied, apply_txn, difference, layer_from_text, layer_to_text, make_edit_layer
+from twin.scene.edits import UNLIMITED, Applied, apply_txn, difference, layer_from_text, layer_to_text, make_edit_layer
 
 CHECKPOINT_EVERY = 1000
 """Recovery replays at most this many transactions."""
 MAX_OPS = 5000
 """Operations in one transaction."""
 MAX_LABEL = 200
+MAX_REASON = 1000
+"""Longest reason of a refusal [characters]: what is quoted in it may be as long as a message."""
 RESUME_WINDOW = 2000
 """A client that missed no more operations than this is told what changed instead of loading the scene again."""
 
@@ -64,6 +66,7 @@ class Document:
     Attributes:
         findings: What recovery had to say: operations that no longer apply because a base file changed.
         guard: Called with each new operation before it is applied; raises Rejected for what may not be done now.
+        room: Called before each transaction: how many prims it may add.
         read_only: Why nothing is accepted any more; empty while all is well.
     """
 
@@ -78,6 +81,7 @@ class Document:
         self._stacks = UndoStacks()
         self._group: list[list[Op]] = []
         self.guard: Callable[[Op], None] = lambda op: None
+        self.room: Callable[[], int] = lambda: UNLIMITED
         self.read_only = ""
         self._base = self._base_hashes()
         self.layer = make_edit_layer(self.stage)
@@ -252,12 +256,13 @@ class Document:
             todo = work()
             for op in todo.txn:
                 self.guard(op)
-            done = apply_txn(self.stage, self.layer, todo.txn, asset_root=self.asset_root, internal=internal)
+            room = self.room()
+            done = apply_txn(self.stage, self.layer, todo.txn, asset_root=self.asset_root, internal=internal, room=room)
         except Rejected as error:
             if todo is not None and todo.target is not None:
                 # it would be refused again and again, and hide what lies under it
                 self._stacks.forget(todo.target)
-            refusal = Refusal(error.code, error.message, error.prim or "")
+            refusal = Refusal(error.code, error.message[:MAX_REASON], (error.prim or "")[:MAX_REASON])
             self._written(lambda: self.journal.refuse(session, opid, refusal))
             return Outcome(refusal=refusal)
         target = None if todo.target is None else todo.target.seq

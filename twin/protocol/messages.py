@@ -6,12 +6,15 @@ MessagePack map (one of these). TypeScript types are generated from this file by
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 PROTOCOL_VERSION = 1
 """Raised whenever a message or the frame layout changes its meaning; an old tab is told to reload."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A number that a client counts by; what the journal can hold."""
 
 # ---- edits
 
@@ -45,15 +48,15 @@ class Hello(msgspec.Struct, tag="hello", tag_field="t"):
     name: str = ""
     session: str = ""
     epoch: str = ""
-    last_seq: int = 0
+    last_seq: Count = 0
     tab: str = ""
 
 
 class Edit(msgspec.Struct, tag="edit", tag_field="t"):
     """An atomic transaction; idempotent by (session, opid). ``label`` is for the activity log."""
 
-    opid: int
-    base_seq: int
+    opid: Count
+    base_seq: Count
     txn: list[Op]
     label: str = ""
 
@@ -61,11 +64,11 @@ class Edit(msgspec.Struct, tag="edit", tag_field="t"):
 class Undo(msgspec.Struct, tag="undo", tag_field="t"):
     """Undo this user's own last transaction; answered like an edit."""
 
-    opid: int
+    opid: Count
 
 
 class Redo(msgspec.Struct, tag="redo", tag_field="t"):
-    opid: int
+    opid: Count
 
 
 class Preview(msgspec.Struct, tag="preview", tag_field="t"):

@@ -54,7 +54,7 @@ op = st.builds(
 
 
 @seed(1)
-@settings(max_examples=12, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(op, min_size=1, max_size=3), min_size=20, max_size=40))
 def test_edits_of_any_shape_are_applied_or_refused(stage, tmp_path_factory, transactions: list[list[Op]]) -> None:
     folder: Path = tmp_path_factory.mktemp("fuzz")

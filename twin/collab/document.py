@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from twin.collab.checkpoints import Checkpoints
 from twin.collab.journal import Entry, Journal, Refusal
 from twin.collab.undo import WINDOW, UndoStacks
 from twin.core import log
@@ -23,8 +24,8 @@ from twin.protocol.messages import Op
 from twin.scene import find_asset_root, open_stage
 from twin.scene.edits import UNLIMITED, Applied, apply_txn, difference, layer_from_text, layer_to_text, make_edit_layer
 
-CHECKPOINT_EVERY = 1000
-"""Recovery replays at most this many transactions."""
+CHECKPOINT_EVERY = 2000
+"""So often a checkpoint is begun; recovery replays what came after the last one that was finished."""
 MAX_OPS = 5000
 """Operations in one transaction."""
 MAX_LABEL = 200
@@ -75,6 +76,7 @@ class Document:
         self.asset_root = (asset_root or find_asset_root(stage_path)).resolve()
         self.stage = open_stage(stage_path, self.asset_root)
         self.journal = Journal(project)
+        self.checkpoints = Checkpoints(self.path, project.resolve(), self.asset_root)
         self.findings = Findings()
         self._log = log.get("document")
         self._recent: deque[tuple[int, list[str], list[str]]] = deque(maxlen=RESUME_WINDOW)
@@ -89,6 +91,7 @@ class Document:
 
     def close(self) -> None:
         """Checkpoint and let go of the project."""
+        self.checkpoints.close()
         if not self.read_only and self.seq != self.journal.last_checkpoint()[0]:
             self.journal.checkpoint(self.seq, layer_to_text(self.layer))
         self.journal.close()
@@ -275,7 +278,9 @@ class Document:
         self._recent.append((entry.seq, done.changed, done.resync))
         self._stacks.note(entry)
         if self._seq % CHECKPOINT_EVERY == 0:
-            self._written(lambda: self.journal.checkpoint(self._seq, layer_to_text(self.layer)))
+            self._written(self.journal.forget_refusals)
+            if not self.checkpoints.begin():
+                self._written(lambda: self.journal.checkpoint(self._seq, layer_to_text(self.layer)))
         return Outcome(entry, None, done.changed, done.resync)
 
     @contextmanager

@@ -1,11 +1,13 @@
 """Control messages of the websocket ``/api/ws``, MessagePack, told apart by the field ``t``.
 
 Every binary websocket message begins either with the four bytes ``TWF1`` (a state frame, see frames.py) or with a
-MessagePack map (one of these). TypeScript types are generated from this file by ``twin.protocol.typescript``.
+MessagePack map (one of these). To a client that asked for it (``Hello.batches``) the server also sends arrays of such maps:
+what was waiting for it, in order. TypeScript types are generated from this file by ``twin.protocol.typescript``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -50,6 +52,7 @@ class Hello(msgspec.Struct, tag="hello", tag_field="t"):
     epoch: str = ""
     last_seq: Count = 0
     tab: str = ""
+    batches: bool = False
 
 
 class Edit(msgspec.Struct, tag="edit", tag_field="t"):
@@ -474,4 +477,14 @@ ServerMessage = (
 
 encode = msgspec.msgpack.Encoder().encode
 decode_client = msgspec.msgpack.Decoder(ClientMessage).decode
+
+
+def encode_batch(messages: Sequence[bytes]) -> bytes:
+    """Encoded messages as one array."""
+    count = len(messages)
+    head = b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
+    return b"".join((head, *messages))
+
+
 decode_server = msgspec.msgpack.Decoder(ServerMessage).decode
+decode_server_batch = msgspec.msgpack.Decoder(list[ServerMessage]).decode

@@ -25,6 +25,7 @@ from twin.protocol.messages import (
     Undo,
     decode_client,
     encode,
+    encode_batch,
 )
 from twin.protocol.messages import History as UndoState
 from twin.server.host import Host, edited
@@ -67,7 +68,7 @@ async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
     if hello.protocol != PROTOCOL_VERSION:
         await socket.close(CLOSE_PROTOCOL, f"this server speaks protocol {PROTOCOL_VERSION}: reload the page")
         return
-    client = Client(socket.scope["who"])
+    client = Client(socket.scope["who"], batches=hello.batches)
     hub.clients.add(client)
     try:
         hub.claim(client, hello.session, hello.tab)
@@ -123,7 +124,11 @@ async def _enter(client: Client, hello: Hello, host: Host, hub: Hub) -> None:
 
 async def _send(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
     while True:
-        for data in await client.next():
+        waiting = await client.next()
+        if client.batches and len(waiting) > 1:
+            # one message instead of many: with fifty editors this is most of the server's work
+            waiting = [encode_batch(waiting)]
+        for data in waiting:
             await socket.send_bytes(data)
         if not host.access.valid(client.who.key):
             client.close(CLOSE_UNAUTHORISED, "access has ended")

@@ -24,7 +24,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from twin.protocol.frames import Frame, decode_frame
+from twin.protocol.frames import MAGIC, Frame, decode_frame
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edit,
@@ -129,7 +129,7 @@ class Client:
     def _read(self) -> None:
         try:
             for data in self.socket:
-                if data[:4] == b"TWF1":
+                if data[:4] == MAGIC:
                     self.frames.append(decode_frame(data))
                 else:
                     self._new.put(decode_server(data))
@@ -310,6 +310,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = running.log.read_text()
     assert "Traceback" not in log, log
     assert code == 0, log
+
+
+@pytest.fixture(scope="module")
+def make_shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Servers for all tests of a file: ``make_shared_server(change, "--mapping", ...)``, where ``change`` edits the stage."""
+    made: list[Server] = []
+
+    def make(change: Callable[[str], str], *arguments: str, **environment: str) -> Server:
+        folder = tmp_path_factory.mktemp("server")
+        stage = _line(folder)
+        stage.write_text(change(stage.read_text()))
+        made.append(Server(stage, folder / "project", list(arguments), environment).start())
+        return made[-1]
+
+    yield make
+    for running in made:
+        code = running.stop()
+        log = running.log.read_text()
+        assert "Traceback" not in log, log
+        assert code == 0, log
 
 
 @pytest.fixture(autouse=True)

@@ -42,6 +42,8 @@ OPEN = {
 GUARDED = {
     ("GET", "/api/scene"): Row(401, 200, 200, 200, 200),
     ("GET", "/api/prim"): Row(401, 200, 200, 200, 200, url="/api/prim?path=/Line/Sign"),
+    ("GET", "/api/layers"): Row(401, 200, 200, 200, 200),
+    ("GET", "/api/part"): Row(401, 404, 404, 404, 404, url="/api/part?asset=_assets/none.usda"),
     ("GET", "/api/assets/{key}"): Row(401, 404, 404, 404, 404, url="/api/assets/none"),
     ("GET", "/api/history"): Row(401, 200, 200, 200, 200, url="/api/history?prim=/Line/Belt&name=speed&t0_ns=0&t1_ns=1"),
     ("GET", "/api/signals"): Row(401, 200, 200, 200, 200),
@@ -76,6 +78,8 @@ GUARDED = {
     ("GET", "/api/audit"): Row(401, 403, 403, 403, 200),
     ("GET", "/api/track"): Row(401, 200, 200, 200, 200),
     ("GET", "/api/track/{chunk}"): Row(401, 404, 404, 404, 404, url="/api/track/none"),
+    ("POST", "/api/in/{connection}"): Row(401, 403, 404, 404, 404, json=1, url="/api/in/none"),
+    ("POST", "/api/in/{connection}/{channel:path}"): Row(401, 403, 404, 404, 404, json=1, url="/api/in/none/a/b"),
     ("GET", "/api/studies"): Row(401, 200, 200, 200, 200),
     ("POST", "/api/studies"): Row(401, 403, 403, 422, 422, json={"sweep": {"/A.x": list(range(99)), "/B.x": list(range(99))}}),
     ("GET", "/api/studies/{study_id}"): Row(401, 404, 404, 404, 404, url="/api/studies/none"),
@@ -84,7 +88,7 @@ GUARDED = {
     ("GET", "/api/studies/{study_id}/report"): Row(401, 404, 404, 404, 404, url="/api/studies/none/report"),
 }
 ROWS = OPEN | GUARDED
-WEBSOCKETS = {"/api/ws"}
+WEBSOCKETS = {"/api/ws", "/api/in/{connection}", "/api/in/{connection}/{channel:path}"}
 MOUNTS = {""}
 """The static files of the page; what lies outside OPEN_PATHS and /assets/ needs a token like everything else."""
 

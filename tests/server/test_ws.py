@@ -51,7 +51,7 @@ def test_a_newcomer_is_welcomed_and_told_all_there_is(server) -> None:
     deadline = time.monotonic() + 5
     while not ann.frames and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert ann.frames[0].since == 0
+    assert ann.frames[0].base == 0
     assert ann.frames[0].version == table.version
 
 

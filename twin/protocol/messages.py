@@ -1,6 +1,6 @@
 """Control messages of the websocket ``/api/ws``, MessagePack, told apart by the field ``t``.
 
-Every binary websocket message begins either with the four bytes ``TWF1`` (a state frame, see frames.py) or with a
+Every binary websocket message begins either with the four bytes ``TWF2`` (a state frame, see frames.py) or with a
 MessagePack map (one of these). To a client that asked for it (``Hello.batches``) the server also sends arrays of such maps:
 what was waiting for it, in order. TypeScript types are generated from this file by ``twin.protocol.typescript``.
 """
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised whenever a message or the frame layout changes its meaning; an old tab is told to reload."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -104,6 +104,13 @@ class Control(msgspec.Struct, tag="control", tag_field="t"):
 
     action: str
     value: float = 0.0
+
+
+class Seen(msgspec.Struct, tag="seen", tag_field="t"):
+    """The newest state frame that the client has taken in. Sent some times a second: a client that falls behind then gets
+    the newest frame when it can take one, instead of a queue of old ones. One that never sends it gets every frame."""
+
+    number: int
 
 
 # ---- answers
@@ -417,6 +424,13 @@ class ScenePatch(msgspec.Struct, tag="patch", tag_field="t"):
     nodes: list[NodeDoc] = []
 
 
+class OpinionDoc(msgspec.Struct):
+    """What one layer says about a property."""
+
+    layer: str
+    value: Any = None
+
+
 class PropertyDoc(msgspec.Struct, omit_defaults=True):
     """One property of ``GET /api/prim?path=...``."""
 
@@ -433,6 +447,11 @@ class PropertyDoc(msgspec.Struct, omit_defaults=True):
     relationship: bool = False
     driven: bool = False
     """True while a connector writes it: edits are refused."""
+    low: float | None = None
+    high: float | None = None
+    """Least and greatest value that makes sense; absent without a bound."""
+    opinions: list[OpinionDoc] = []
+    """All that is said about it, strongest first; sent where there is more than one opinion."""
 
 
 class PrimDetail(msgspec.Struct):
@@ -455,7 +474,7 @@ class Series(msgspec.Struct):
     quality: list[int]
 
 
-ClientMessage = Hello | Edit | Undo | Redo | Preview | Presence | Control
+ClientMessage = Hello | Edit | Undo | Redo | Preview | Presence | Control | Seen
 ServerMessage = (
     Welcome
     | Edited

@@ -41,7 +41,17 @@ from twin.protocol.messages import (
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory, list_signals
 from twin.scene.relevance import Relevance
-from twin.scene.render import AssetStore, SceneExtractor, library_parts, node_docs, prim_detail, signal_docs
+from twin.scene.render import (
+    AssetStore,
+    SceneExtractor,
+    library_parts,
+    node_docs,
+    part_doc,
+    prim_detail,
+    signal_docs,
+    stage_layers,
+    stage_variants,
+)
 from twin.server.commits import Commits
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
@@ -97,6 +107,7 @@ class Host:
         self.comments = Comments(self.document.journal)
         self.rules = Rules(self.document.journal)
         self._acting: Identity | None = None
+        self._stopped = False
         self.document.guard = self._guard
         self.document.room = lambda: MAX_PRIMS - self._extractor.count
         self._emulated: subprocess.Popen[bytes] | None = None
@@ -146,7 +157,10 @@ class Host:
             raise
 
     def stop(self) -> None:
-        """Stop everything; what was committed stays."""
+        """Stop everything; what was committed stays. Again, it does nothing: a start that fails has stopped already."""
+        if self._stopped:
+            return
+        self._stopped = True
         self.runtime.stop()
         if self.plant is not None:
             self.plant.stop()
@@ -221,6 +235,15 @@ class Host:
         own = "Y" if self.runtime.model.rigid.up_axis == 1 else "Z"
         turn = "none" if up == own else f"{up.lower()}-to-{own.lower()}"
         return meters / _meters_per_unit(self.document.stage), turn
+
+    def layers(self) -> dict[str, Any]:
+        """Owner: what the stage is composed of, and its variants."""
+        stage, root = self.document.stage, self.document.asset_root
+        return {"layers": stage_layers(stage, root, self.document.layer), "variants": stage_variants(stage)}
+
+    def part(self, asset: str) -> SceneDoc:
+        """Owner: how a part of the library looks."""
+        return part_doc(self.document.asset_root, asset, self.assets)
 
     def _driven(self, prim: str, name: str) -> bool:
         if not (name.startswith("twin:signal:") and name.endswith(":value")):

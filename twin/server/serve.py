@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
+from fastapi import FastAPI
 
 from twin.core.errors import InputError
 from twin.server.app import create_app
@@ -40,6 +41,22 @@ def bind(address: str, port: int) -> socket.socket:
     sock.listen(128)
     sock.set_inheritable(False)
     return sock
+
+
+def server_config(app: FastAPI, tls_cert: Path | None = None, tls_key: Path | None = None) -> uvicorn.Config:
+    """How the application is served; over TLS where a certificate and its key are given."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=3,
+        server_header=False,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -111,20 +128,8 @@ def serve(settings: Settings, front: Front) -> None:
         url = public or f"{'https' if front.tls_cert else 'http'}://{shown}:{sock.getsockname()[1]}"
         names = {address, urlsplit(public).hostname or address}
         app = create_app(host, hosts=frozenset(names), public=public, provider=front.provider)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            ws="websockets-sansio",
-            ws_max_size=MAX_MESSAGE,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=3,
-            server_header=False,
-            ssl_certfile=front.tls_cert,
-            ssl_keyfile=front.tls_key,
-        )
         ready = {"event": "ready", "url": url, "open_url": f"{url}/#token={host.token}", "token": host.token}
-        _Server(config, ready).run(sockets=[sock])
+        _Server(server_config(app, front.tls_cert, front.tls_key), ready).run(sockets=[sock])
     except _Leave:
         pass
     finally:

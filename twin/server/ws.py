@@ -22,6 +22,7 @@ from twin.protocol.messages import (
     Preview,
     Redo,
     Refused,
+    Seen,
     Undo,
     decode_client,
     encode,
@@ -46,6 +47,8 @@ MAX_PATH = 1024
 MAX_REASON = 120
 """Longest reason in the close of a websocket [characters]."""
 CLOSE_TIMEOUT_S = 2.0
+BATCH = 64
+"""Messages that are sent as one to a client that takes batches."""
 CLOSE_AGAIN_LATER = 1013
 
 
@@ -125,21 +128,20 @@ async def _enter(client: Client, hello: Hello, host: Host, hub: Hub) -> None:
 async def _send(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
     while True:
         waiting = await client.next()
-        if client.batches and len(waiting) > 1:
-            # one message instead of many: with fifty editors this is most of the server's work
-            waiting = [encode_batch(waiting)]
-        for data in waiting:
+        if client.batches:
+            # a few messages instead of many: with fifty editors sending is most of the server's work
+            waiting = [encode_batch(waiting[i : i + BATCH]) for i in range(0, len(waiting), BATCH)]
+        for n, data in enumerate(waiting):
+            if n % 4 == 3:
+                await asyncio.sleep(0)  # others' turn, and a look whether the peer is still there
             await socket.send_bytes(data)
         if not host.access.valid(client.who.key):
             client.close(CLOSE_UNAUTHORISED, "access has ended")
         if client.close_code:
             return
-        if client.frame_due:
-            client.frame_due = False
-            frame = hub.frames.encode(client.since)
-            if frame is not None:
-                client.since = hub.frames.number
-                await socket.send_bytes(frame)
+        frame = client.next_frame(hub.frames)
+        if frame is not None:
+            await socket.send_bytes(frame)
 
 
 class BadMessage(Exception):
@@ -180,12 +182,15 @@ async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> N
                 await _control(message, client, host)
             else:
                 client.send(encode(Refused(0, "limit", "too many commands at once; try again in a moment")))
+        elif isinstance(message, Seen):
+            client.saw(message.number)
         elif not lossy.take():
             continue
         elif isinstance(message, Presence):
             holding = message.holding if may(role, "edit") else []
             client.presence.selection = _paths(message.selection)
             client.presence.camera = message.camera[:6]
+            client.follower.look(client.presence.camera)
             client.presence.holding = hub.hold(client, _paths(holding))
             hub.others(client, client.presence)
         elif isinstance(message, Preview) and may(role, "edit") and len(message.path) <= MAX_PATH:

@@ -1,6 +1,6 @@
 // Made by twin.protocol.typescript from twin/protocol/messages.py; change it there, then run `make types`.
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /**
  * One change to the edit layer.
@@ -88,6 +88,15 @@ export interface Control {
   t: "control";
   action: string;
   value?: number;
+}
+
+/**
+ * The newest state frame that the client has taken in. Sent some times a second: a client that falls behind then gets
+ * the newest frame when it can take one, instead of a queue of old ones. One that never sends it gets every frame.
+ */
+export interface Seen {
+  t: "seen";
+  number: number;
 }
 
 export interface Welcome {
@@ -369,6 +378,12 @@ export interface ScenePatch {
   nodes: NodeDoc[];
 }
 
+/** What one layer says about a property. */
+export interface OpinionDoc {
+  layer: string;
+  value: unknown;
+}
+
 /** One property of ``GET /api/prim?path=...``. */
 export interface PropertyDoc {
   name: string;
@@ -382,6 +397,9 @@ export interface PropertyDoc {
   edited?: boolean;
   relationship?: boolean;
   driven?: boolean;
+  low?: number | null;
+  high?: number | null;
+  opinions?: OpinionDoc[];
 }
 
 export interface PrimDetail {
@@ -410,7 +428,8 @@ export type ClientMessage =
   | Redo
   | Preview
   | Presence
-  | Control;
+  | Control
+  | Seen;
 
 export type ServerMessage =
   | Welcome

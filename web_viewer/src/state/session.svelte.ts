@@ -39,6 +39,8 @@ const ACTIVITY_KEPT = 300;
 /** An edit's patch follows at once; after this long the scene is fetched whole [ms]. */
 const PATCH_WAIT_MS = 1500;
 const PRESENCE_EVERY_MS = 120;
+/** How often the server is told which frame has been taken in: it sends a busy page fewer instead of a queue. */
+const SEEN_EVERY_MS = 100;
 
 /** This page load: tells a reconnection, which takes its session along, from a duplicate of the tab. */
 const TAB = Math.random().toString(36).slice(2);
@@ -86,6 +88,9 @@ export class Session {
   private patchTimer: ReturnType<typeof setTimeout> | undefined;
   private presence: { selection: string[]; camera: number[] } = { selection: [], camera: [] };
   private presenceTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The newest frame that has been taken in. */
+  private frameSeen = 0;
+  private seenTimer: ReturnType<typeof setTimeout> | undefined;
   private previewsOf = new Map<string, Set<string>>();
 
   get mayEdit(): boolean {
@@ -204,7 +209,13 @@ export class Session {
 
   private receive(data: ArrayBuffer): void {
     if (isFrame(data)) {
-      if (this.livePoses.push(decodeFrame(data), performance.now())) this.onPoses();
+      const frame = decodeFrame(data);
+      if (this.livePoses.push(frame, performance.now())) this.onPoses();
+      this.frameSeen = frame.number;
+      this.seenTimer ??= setTimeout(() => {
+        this.seenTimer = undefined;
+        this.send({ t: "seen", number: this.frameSeen });
+      }, SEEN_EVERY_MS);
       return;
     }
     this.dispatch(decodeMessage(data));

@@ -57,7 +57,9 @@ export class Session {
   readonly marks = new Marks(() => this.scene.stage, () => (this.replay.active ? this.replay.cursor : Date.now()));
   readonly pending = new PendingEdits();
 
-  phase = $state<"starting" | "login" | "ready" | "failed">("starting");
+  phase = $state<"starting" | "login" | "choose" | "ready" | "failed">("starting");
+  /** What was given to log in, for the twin that takes over from the page to choose one. */
+  token = "";
   failure = $state("");
   link = $state<LinkState>("connecting");
   linkReason = $state("");
@@ -136,8 +138,9 @@ export class Session {
   }
 
   async login(token: string): Promise<void> {
+    this.token = token.trim();
     try {
-      await http.login(token.trim());
+      await http.login(this.token);
     } catch (error) {
       this.phase = "login";
       this.failure = error instanceof http.HttpError && error.status === 401 ? "This token is not known here." : reason(error);
@@ -152,6 +155,11 @@ export class Session {
     try {
       this.scene.load(await http.getScene());
     } catch (error) {
+      if (error instanceof http.HttpError && error.status === 409) {
+        // No stage yet. The token is needed again once there is one: without it the person has to type it anew.
+        this.phase = this.token ? "choose" : "login";
+        return;
+      }
       const anonymous = error instanceof http.HttpError && (error.status === 401 || error.status === 403);
       this.phase = anonymous ? "login" : "failed";
       this.failure = anonymous ? "" : reason(error);
@@ -262,6 +270,9 @@ export class Session {
       case "connectors":
         this.alarms.onConnectors(message.connections, Date.now());
         this.live.connectors = message.connections;
+        return;
+      case "changed":
+        if (message.what === "library") void this.refetch();
         return;
       case "presence":
         return this.seen(message);

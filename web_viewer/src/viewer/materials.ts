@@ -6,6 +6,12 @@ import type { MaterialDoc } from "../protocol/messages.gen";
 /** Lamps, screens and windows are lit in a bright hall: their own light must beat what falls on them. */
 const GLOW = 2.4;
 
+const WRAPS: Record<string, THREE.Wrapping> = {
+  repeat: THREE.RepeatWrapping,
+  clamp: THREE.ClampToEdgeWrapping,
+  mirror: THREE.MirroredRepeatWrapping,
+};
+
 export class MaterialCache {
   private docs: MaterialDoc[] = [];
   private readonly made = new Map<string, THREE.Material>();
@@ -43,7 +49,10 @@ export class MaterialCache {
   private make(doc: MaterialDoc | undefined, doubleSided: boolean): THREE.Material {
     const opacity = doc?.opacity ?? 1;
     const color = doc?.color ?? [0.6, 0.6, 0.6];
-    const material = new THREE.MeshStandardMaterial({
+    const shiny = (doc?.clearcoat ?? 0) > 0;
+    const material = new (shiny ? THREE.MeshPhysicalMaterial : THREE.MeshStandardMaterial)({
+      vertexColors: doc?.vertex_colors ?? false,
+      alphaTest: doc?.opacity_threshold ?? 0,
       color: new THREE.Color(color[0], color[1], color[2]),
       metalness: (doc?.metallic ?? 0) * (this.plain ? 0.3 : 1),
       roughness: doc?.roughness ?? 0.6,
@@ -55,22 +64,45 @@ export class MaterialCache {
     const [r = 0, g = 0, b = 0] = doc?.emissive ?? [];
     material.emissive.setRGB(r, g, b);
     material.emissiveIntensity = GLOW;
-    if (doc?.color_texture) {
-      material.map = this.texture(doc.color_texture, THREE.SRGBColorSpace);
-      material.color.setScalar(1);
+    if (material instanceof THREE.MeshPhysicalMaterial) {
+      material.clearcoat = doc?.clearcoat ?? 0;
+      material.clearcoatRoughness = doc?.clearcoat_roughness ?? 0;
     }
-    if (doc?.normal_texture) material.normalMap = this.texture(doc.normal_texture, THREE.NoColorSpace);
+    if (doc) this.addTextures(material, doc);
     return material;
   }
 
-  private texture(hash: string, space: THREE.ColorSpace): THREE.Texture {
-    let texture = this.textures.get(hash);
+  private addTextures(material: THREE.MeshStandardMaterial, doc: MaterialDoc): void {
+    const image = (hash: string | undefined, space: THREE.ColorSpace) => (hash ? this.texture(hash, space, doc) : null);
+    material.map = image(doc.color_texture, THREE.SRGBColorSpace);
+    if (material.map) material.color.setScalar(1);
+    material.normalMap = image(doc.normal_texture, THREE.NoColorSpace);
+    material.roughnessMap = image(doc.roughness_texture, THREE.NoColorSpace);
+    material.metalnessMap = this.plain ? null : image(doc.metallic_texture, THREE.NoColorSpace);
+    material.aoMap = image(doc.occlusion_texture, THREE.NoColorSpace);
+    material.emissiveMap = image(doc.emissive_texture, THREE.SRGBColorSpace);
+    if (doc.opacity_texture && doc.opacity_texture === doc.color_texture) {
+      // the picture's own alpha, which the colour map brings along
+      material.transparent = !material.alphaTest;
+    } else if (doc.opacity_texture) {
+      material.alphaMap = image(doc.opacity_texture, THREE.NoColorSpace);
+      material.transparent = !material.alphaTest;
+    }
+  }
+
+  private texture(hash: string, space: THREE.ColorSpace, doc: MaterialDoc): THREE.Texture {
+    const key = [hash, space, doc.uv, doc.wrap].join(" ");
+    let texture = this.textures.get(key);
     if (!texture) {
       texture = this.loader.load(assetUrl(hash), this.arrived);
       texture.colorSpace = space;
-      texture.wrapS = texture.wrapT = THREE.RepeatWrapping;
+      [texture.wrapS, texture.wrapT] = [doc.wrap?.[0], doc.wrap?.[1]].map((w) => WRAPS[w ?? "repeat"] ?? THREE.RepeatWrapping);
+      const [turn, u, v, du, dv] = doc.uv?.length === 5 ? doc.uv : [0, 1, 1, 0, 0];
+      texture.rotation = (turn * Math.PI) / 180;
+      texture.repeat.set(u, v);
+      texture.offset.set(du, dv);
       texture.anisotropy = 4;
-      this.textures.set(hash, texture);
+      this.textures.set(key, texture);
     }
     return texture;
   }

@@ -17,7 +17,15 @@ from twin.flow import kernel, places
 from twin.flow.places import Random
 from twin.flow.result import FlowResult, histogram_quantile
 from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, allocate_state, bytes_per_replication
-from twin.flow.tables import MAX_JOINS, UNLIMITED_ITEMS, upload_tables, upstream
+from twin.flow.tables import (
+    MAX_JOINS,
+    UNLIMITED_ITEMS,
+    downstream,
+    flow_paths,
+    leads_defective_away,
+    upload_tables,
+    upstream,
+)
 from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.shifts import WEEK_US, switch_times
 from twin.process.device import resolve_device
@@ -281,13 +289,30 @@ class _Run:
             node_in=node["entered"],
             node_out=node["left"],
             node_defective=node["defective"],
+            node_waits=node["waits"],
             level_mean=(node["level_us"] + node["level"] * np.int64(self.total_us)) / horizon_us,
             energy_j=np.einsum("rns,ns->r", state_time, power),
             deadlocked=(flags & int(places.DEADLOCK)) != 0,
             events=rep["events"],
             sunk_per_interval=state.sunk_interval.numpy().astype(np.int64),
             wip_per_interval=self._wip_per_interval(state, inside),
+            paths=flow_paths(self.model),
+            moved=self._moved(node, state),
         )
+
+    def _moved(self, node: np.ndarray, state: Any) -> np.ndarray:
+        """Items by path, int64 [R,P]: counted where a node has several goals; else all that left it and were not scrapped
+        there."""
+        counted, out, at = state.moved.numpy(), [], 0
+        for i, model_node in enumerate(self.model.nodes):
+            goals = downstream(self.model, i)
+            if len(goals) == 1:
+                kept = model_node.kind != NodeKind.STATION or leads_defective_away(self.model, model_node)
+                out.append(node["left"][:, i] - (0 if kept else node["defective"][:, i]))
+            elif goals:
+                out += [counted[:, at + g] for g in range(len(goals))]
+                at += len(goals)
+        return np.stack(out, axis=1).astype(np.int64) if out else np.zeros((len(node), 0), np.int64)
 
     def _wip_per_interval(self, state: Any, inside: np.ndarray) -> np.ndarray:
         """Mean pieces inside by interval, float64 [R,T].

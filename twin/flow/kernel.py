@@ -224,8 +224,11 @@ def forget_warm_up(
         s.node[w, n].entered = ZERO
         s.node[w, n].left = ZERO
         s.node[w, n].defective = ZERO
+        s.node[w, n].waits = ZERO
         for state in range(7):
             s.state_us[w, n, state] = ZERO
+    for m in range(t.paths):
+        s.moved[w, m] = ZERO
     s.rep[w].pieces_us = -(s.rep[w].spawned - s.rep[w].sunk - s.rep[w].scrapped) * now
     s.rep[w].sunk_measured = ZERO
     s.rep[w].lead_us = ZERO

@@ -228,6 +228,9 @@ def settle(t: FlowTables, s: FlowState, r: Random, w: int) -> int:
                     item = take_out(t, s, r, w, k, n)
                     if t.node[n].routed != 0:
                         turn_round_robin(t, s, w, n, goal)
+                    for m in range(t.node[n].path_begin, t.node[n].path_end):
+                        if t.path_goal[m] == goal:
+                            s.moved[w, m] = s.moved[w, m] + ONE
                     if t.node[n].rework == goal:
                         s.item[w, item].defective = 0
                     put_in(t, s, r, w, goal, item, n)

@@ -127,6 +127,12 @@ def book(s: FlowState, w: int, n: int, k: int, state: int):
     if before != state:
         now = s.rep[w].now
         s.state_us[w, n, before] = s.state_us[w, n, before] + now - s.slot[w, k].since
+        if before == S_BLOCKED or before == S_STARVED:
+            if s.slot[w, k].waited == 0 and now > s.slot[w, k].since:
+                s.slot[w, k].waited = 1
+                s.node[w, n].waits = s.node[w, n].waits + ONE
+            if state != S_BLOCKED and state != S_STARVED:
+                s.slot[w, k].waited = 0
         s.slot[w, k].since = now
         s.slot[w, k].booked = state
 

@@ -26,7 +26,10 @@ class FlowResult:
         state_time_s: float64 [R,N,7] time in each NodeState within the horizon, averaged over servers.
         node_in, node_out: int64 [R,N] items within the horizon.
         node_defective: int64 [R,N] of the items that a station finished within the horizon, those that were defective.
+        node_waits: int64 [R,N] how often a place in the node waited (blocked or starved) within the horizon.
         level_mean: float64 [R,N] mean items inside within the horizon.
+        paths: Pairs (from, to) of nodes between which items move, routers seen through; moved: int64 [R,P] items that did
+            within the horizon.
         energy_j: float64 [R] within the horizon [J].
         deadlocked: bool [R].
         events: int64 [R].
@@ -50,12 +53,15 @@ class FlowResult:
     node_in: np.ndarray
     node_out: np.ndarray
     node_defective: np.ndarray
+    node_waits: np.ndarray
     level_mean: np.ndarray
     energy_j: np.ndarray
     deadlocked: np.ndarray
     events: np.ndarray
     sunk_per_interval: np.ndarray
     wip_per_interval: np.ndarray
+    paths: list[tuple[int, int]]
+    moved: np.ndarray
 
     @property
     def lead_edges_s(self) -> np.ndarray:

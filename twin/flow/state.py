@@ -48,25 +48,26 @@ NodeState = struct(
     "NodeState",
     {
         **dict.fromkeys(("time_left", "made", "entered", "left", "level_us", "defective", "asked", "stopped", "halted_at",
-                         "front", "coordinate"), _I64),
+                         "front", "coordinate", "waits"), _I64),
         **dict.fromkeys(("halts", "level", "last_type", "round_robin", "working", "repair"), _I32),
     },
     __name__,
 )  # fmt: skip
 """``time_left``: of the time to failure or the repair while its clock stands. ``level_us``: as ``pieces_us``, for items here.
-Conveyors: ``stopped`` is how long the belt has stood, ``halted_at`` the belt's time while it stands, ``front`` and
-``coordinate`` see ``places.py``."""
+``waits``: how often a slot of it was blocked or starved for some time. Conveyors: ``stopped`` is how long the
+belt has stood, ``halted_at`` the belt's time while it stands, ``front`` and ``coordinate`` see ``places.py``."""
 
 SlotState = struct(
     "SlotState",
     {
         **dict.fromkeys(("ready", "time_left", "since", "asked", "joined"), _I64),
-        **dict.fromkeys(("state", "booked", "head", "tail", "count", "goal", "listed"), _I32),
+        **dict.fromkeys(("state", "booked", "head", "tail", "count", "goal", "listed", "waited"), _I32),
     },
     __name__,
 )
 """``ready``: since when its first item waits to leave, -1 it does not. ``since``: when the state being ``booked`` began.
-``joined``: bit per upstream node whose item an assembly has. ``goal``: a kept choice. ``listed``: is in the todo list."""
+``joined``: bit per upstream node whose item an assembly has. ``goal``: a kept choice. ``listed``: is in the todo list.
+``waited``: the wait (blocked or starved for some time) that it is in has been counted."""
 
 ItemState = struct(
     "ItemState",
@@ -93,9 +94,11 @@ STATE_ARRAYS: dict[str, tuple[str, Any]] = {
     "sunk_interval": ("RT", _I32),
     "net_interval": ("RT", _I64),
     "pieces_interval": ("RT", _I64),
+    "moved": ("RM", _I64),
 }
 """Shape and type of each array. R replications, N nodes, K slots, I items, C clocks, S node states, P purposes of draws,
-G crews, F shifts, W durations to be drawn, L bins of lead time, T intervals of the time series."""
+G crews, F shifts, W durations to be drawn, L bins of lead time, T intervals of the time series, M goals
+of the nodes that have several."""
 
 FlowState = struct(
     "FlowState", {name: wp.array(dtype=dtype, ndim=len(shape)) for name, (shape, dtype) in STATE_ARRAYS.items()}, __name__
@@ -107,7 +110,7 @@ def _sizes(tables: Any, replications: int) -> dict[str, int]:
     return {
         **{"R": replications, "N": tables.nodes, "K": tables.slots, "I": tables.items, "C": tables.clocks},
         **{"S": NODE_STATES, "P": PURPOSES, "G": tables.crews, "F": tables.shifts, "W": tables.slots + 2 * tables.nodes},
-        **{"L": LEAD_BINS, "T": tables.intervals},
+        **{"L": LEAD_BINS, "T": tables.intervals, "M": tables.paths},
     }
 
 

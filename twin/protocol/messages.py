@@ -19,11 +19,12 @@ PROTOCOL_VERSION = 2
 class Op(msgspec.Struct, omit_defaults=True):
     """One change to the edit layer.
 
-    ``kind`` is one of ``set_field block clear add_prim remove_prim move_prim set_relationship set_variant apply_api
-    set_metadata``. ``path`` is the prim; ``field`` the property, variant set, API or metadata name; ``value`` is
+    ``kind`` is one of ``set_field block clear add_prim remove_prim move_prim set_relationship list_edit set_variant
+    apply_api set_metadata``. ``path`` is the prim; ``field`` the property, variant set, API or metadata name; ``value`` is
     ``[sdfType, value]`` for ``set_field`` (``["double3", [1, 2, 3]]``, quaternions wxyz), a list of target paths for
-    ``set_relationship``, ``{"type", "reference", "name"}`` for ``add_prim`` (``reference``: asset path relative to the
-    asset root, optional), the new path for ``move_prim``.
+    ``set_relationship``, ``{"prepend", "append", "delete"}`` with lists of target paths for ``list_edit``,
+    ``{"type", "reference", "name"}`` for ``add_prim`` (``reference``: asset path relative to the asset root, optional),
+    the new path for ``move_prim``.
     """
 
     kind: str
@@ -184,8 +185,21 @@ class Commented(msgspec.Struct, tag="comment", tag_field="t"):
     comment: CommentDoc
 
 
+class RuleDoc(msgspec.Struct):
+    """Who may edit at and below a prim, or one property there: whoever has ``role`` or more, and ``users``."""
+
+    id: int
+    path: str
+    field: str
+    role: str
+    users: list[str]
+    note: str
+    author: str
+    time_ns: int
+
+
 class Changed(msgspec.Struct, tag="changed", tag_field="t"):
-    """Something that is fetched by HTTP has changed: ``what`` is versions or proposals."""
+    """Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules or library."""
 
     what: str
 
@@ -434,6 +448,13 @@ class ScenePatch(msgspec.Struct, tag="patch", tag_field="t"):
     nodes: list[NodeDoc] = []
 
 
+class OpinionDoc(msgspec.Struct):
+    """What one layer says about a property."""
+
+    layer: str
+    value: Any = None
+
+
 class PropertyDoc(msgspec.Struct, omit_defaults=True):
     """One property of ``GET /api/prim?path=...``."""
 
@@ -450,6 +471,11 @@ class PropertyDoc(msgspec.Struct, omit_defaults=True):
     relationship: bool = False
     driven: bool = False
     """True while a connector writes it: edits are refused."""
+    low: float | None = None
+    high: float | None = None
+    """Least and greatest value that makes sense; absent without a bound."""
+    opinions: list[OpinionDoc] = []
+    """All that is said about it, strongest first; sent where there is more than one opinion."""
 
 
 class PrimDetail(msgspec.Struct):

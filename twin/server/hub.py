@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from twin.collab import Identity
+from twin.collab import Access, Identity
 from twin.live import Event, Failure
 from twin.model.frame import StateFrame
 from twin.protocol.messages import BodyTable, Clock, Notice, Presence, Preview, encode
@@ -161,6 +161,12 @@ class Hub:
         """End the connections of a token."""
         for client in list(self.clients):
             if client.who.key == key:
+                client.close(CLOSE_UNAUTHORISED, "access has been taken back")
+
+    def check(self, access: Access) -> None:
+        """End the connections whose token is no longer good."""
+        for client in list(self.clients):
+            if not access.valid(client.who.key):
                 client.close(CLOSE_UNAUTHORISED, "access has been taken back")
 
     def activate(self, client: Client, messages: list[Any]) -> None:

@@ -163,7 +163,8 @@ async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> N
         if not host.access.valid(client.who.key):
             client.close(CLOSE_UNAUTHORISED, "access has ended")
         elif isinstance(message, (Edit, Undo, Redo)):
-            if not may(role, "edit"):
+            # an operator may have set-points: the rules decide by operation
+            if not may(role, "control"):
                 client.send(encode(Refused(message.opid, "role", "your role does not allow edits")))
             elif not edits.take():
                 client.send(encode(Refused(message.opid, "limit", "too many edits at once; try again in a moment")))
@@ -200,10 +201,10 @@ async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hu
 
     def work() -> tuple[Outcome, list[Any]]:
         if isinstance(message, Edit):
-            return host.edit(client.session, message.opid, user, message.txn, message.label)
+            return host.edit(client.who, client.session, message.opid, user, message.txn, message.label)
         if isinstance(message, Undo):
-            return host.undo(client.session, message.opid, user)
-        return host.redo(client.session, message.opid, user)
+            return host.undo(client.who, client.session, message.opid, user)
+        return host.redo(client.who, client.session, message.opid, user)
 
     def tell(outcome: Outcome, told: list[Any]) -> None:
         for event in told:

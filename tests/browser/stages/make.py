@@ -78,7 +78,8 @@ THINGS = [
      + '        interpolation = "uniform"\n    )\n', "green"),
     ("Subsets", "Mesh", '    uniform token subdivisionScheme = "none"\n' + CAGE + '    rel material:binding = </Red>\n'
      + '    def GeomSubset "Top" (prepend apiSchemas = ["MaterialBindingAPI"]) {\n        uniform token elementType = "face"\n'
-     + '        uniform token familyName = "materialBind"\n        int[] indices = [1]\n        rel material:binding = </Blue>\n    }\n',
+     + '        uniform token familyName = "materialBind"\n        int[] indices = [1]\n        rel material:binding = </Blue>\n'
+     + '    }\n',
      "blue"),
     ("Concave", "Mesh", '    uniform token subdivisionScheme = "none"\n    int[] faceVertexCounts = [6]\n'
      + '    int[] faceVertexIndices = [0,1,2,3,4,5]\n'

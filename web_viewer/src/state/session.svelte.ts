@@ -6,11 +6,13 @@ import { decodeFrame, isFrame } from "../protocol/frames";
 import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type ServerMessage, type Welcome } from "../protocol/messages.gen";
 import { decodeMessage, encodeMessage } from "../protocol/wire";
 import { PoseStream } from "../viewer/poses";
+import { Alarms, Marks } from "./alarms.svelte";
 import { LiveStore } from "./live.svelte";
 import { Replay } from "./replay.svelte";
 import { SceneStore } from "./scene.svelte";
 import { Studies } from "./studies.svelte";
 import { UiStore } from "./ui.svelte";
+import { ViewState } from "./view.svelte";
 
 export interface User {
   session: string;
@@ -47,9 +49,12 @@ export class Session {
   readonly scene = new SceneStore();
   readonly live = new LiveStore();
   readonly ui = new UiStore();
+  readonly view = new ViewState(this.scene, this.live);
   readonly livePoses = new PoseStream();
   readonly replay = new Replay(this);
   readonly studies = new Studies((text) => this.ui.toast("error", text));
+  readonly alarms = new Alarms();
+  readonly marks = new Marks(() => this.scene.stage, () => (this.replay.active ? this.replay.cursor : Date.now()));
   readonly pending = new PendingEdits();
 
   phase = $state<"starting" | "login" | "ready" | "failed">("starting");
@@ -153,6 +158,9 @@ export class Session {
       return;
     }
     this.phase = "ready";
+    this.view.loadBookmarks();
+    this.marks.load();
+    http.prefetchAssets(this.scene.meshes());
     this.connect();
     this.replay.follow();
   }
@@ -242,13 +250,16 @@ export class Session {
         this.replay.tableChanged();
         return this.onBodies();
       case "signals":
+        this.alarms.onSignals(message.values, Date.now());
         return this.live.onSignals(message);
       case "nodes":
+        this.alarms.onNodes(this.scene.nodes, message.state, Date.now());
         this.live.nodes = message;
         return;
       case "kpis":
         return this.live.onKpis(message.sim_time, message.values);
       case "connectors":
+        this.alarms.onConnectors(message.connections, Date.now());
         this.live.connectors = message.connections;
         return;
       case "presence":

@@ -223,6 +223,7 @@ class Host:
         library = library_parts(self.document.asset_root, found)
         model = self.runtime.model
         findings: list[Finding] = [*self.document.findings, *self.runtime.simulation.findings, *found]
+        findings += self._extractor.all_findings()
         stage = self.document.stage
         return SceneDoc(
             seq=self.document.seq,

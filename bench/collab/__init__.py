@@ -21,6 +21,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from twin.protocol.frames import MAGIC
 from twin.protocol.messages import PROTOCOL_VERSION, Edit, Edited, Hello, Op, Refused, Welcome, decode_server, encode
 
 PRIMS = 5000
@@ -151,7 +152,7 @@ async def _edit(server: Server, index: int, load: Load, seconds: float, relevant
         last_frame = 0.0
         async for data in socket:
             now = time.perf_counter()
-            if data[:4] == b"TWF1":
+            if data[:4] == MAGIC:
                 if last_frame:
                     load.gaps.append(now - last_frame)
                 last_frame = now

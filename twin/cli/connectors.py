@@ -37,7 +37,7 @@ def list_drivers(json: Json = False) -> None:
         print(json_module.dumps(rows, indent=2))
         return
     for k in KINDS.values():
-        print(f"{k.name:<8} {k.summary}\n{'':<8} {k.address}")
+        print(f"{k.name:<15} {k.summary}\n{'':<15} {k.address}")
 
 
 @app.command()

@@ -31,32 +31,42 @@ def serve(
     ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda:0.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the line's random draws.")] = 1,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    oidc: Annotated[Path | None, typer.Option(help="OpenID Connect provider to sign in with (a TOML file).")] = None,
 ) -> None:
     """Run STAGE in real time and share it. The one line on stdout says where; the rest goes to stderr."""
+    from twin.collab.users import has_users
     from twin.core import log
-    from twin.scene import find_asset_root
+    from twin.scene import find_asset_root, project_folder
     from twin.server.host import Settings
+    from twin.server.oidc import load_provider
+    from twin.server.serve import Front, check_tls
     from twin.server.serve import serve as run
 
     log.configure("warning")
     if stage is None:
         stage = _sample()
-    if not stage.is_file():
-        raise InputError("no such file", file=stage)
     if not 0.05 <= rate <= 100.0:
         raise InputError(f"is {rate:g}", attribute="--rate", allowed=["0.05 to 100"])
-    if host not in LOOPBACK and not os.environ.get("TWIN_TOKEN"):
+    default = project_folder(stage, asset_root)
+    project = project or default
+    if host not in LOOPBACK and not os.environ.get("TWIN_TOKEN") and not has_users(project):
         raise InputError(
-            "an address that others can reach needs a token of your own: set TWIN_TOKEN", attribute="--host", allowed=LOOPBACK
+            "an address that others can reach needs a user (twin user add STAGE NAME) or a token of your own in TWIN_TOKEN",
+            attribute="--host",
+            allowed=LOOPBACK,
         )
+    if (tls_cert is None) != (tls_key is None):
+        raise InputError("a certificate and its key go together", attribute="--tls-cert, --tls-key")
+    if tls_cert is not None and tls_key is not None:
+        check_tls(tls_cert, tls_key)
+    provider = load_provider(oidc) if oidc is not None else None
     root = (asset_root or find_asset_root(stage)).resolve()
-    real = stage.resolve()
-    if not real.is_relative_to(root):
-        raise InputError(f"the stage lies outside the asset root {root}", file=stage, attribute="--asset-root")
-    inside = real.relative_to(root)
+    inside = stage.resolve().relative_to(root)
     settings = Settings(
         stage=stage,
-        project=project or root / ".twin" / inside,
+        project=project,
         asset_root=root,
         mappings=mapping or [],
         emulate=emulate,
@@ -66,7 +76,7 @@ def serve(
         seed=seed,
         stage_name=str(inside),
     )
-    run(settings, address=host, port=port, public_url=public_url)
+    run(settings, Front(host, port, public_url, tls_cert, tls_key, provider))
 
 
 def _sample() -> Path:

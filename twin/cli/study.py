@@ -25,22 +25,36 @@ StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Results folder; default STUDY.results beside the file.")]
 Count = Annotated[int | None, typer.Option("--replications", metavar="N", min=1, help="Run N replications of every point.")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="K", min=0, max=2**31 - 1, help="Use this seed.")]
+Jobs = Annotated[int | None, typer.Option("--jobs", metavar="N", min=1, help="CPU threads of a run; default all cores.")]
+Shard = Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Run one of N disjoint shares; show merges them.")]
+Where = Annotated[str, typer.Option("--backend", metavar="local|ray", help="Where replications run.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 @app.command()
-def plan(file: StudyFile, out: Out = None, replications: Count = None, seed: Seed = None, json: Json = False) -> None:
+def plan(
+    file: StudyFile,
+    out: Out = None,
+    jobs: Jobs = None,
+    shard: Shard = None,
+    backend: Where = "local",
+    replications: Count = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
     """List the points, which replications are finished already, and which overrides dangle."""
     from twin.studies.plan import plan_study
-    from twin.studies.run import stored_warmup
+    from twin.studies.run import shard_spans, stored_warmup
     from twin.studies.store import Store
 
+    _check_where(shard, backend)
     study, folder = _study(file, replications, seed), _folder(file, out)
     made = plan_study(study)
     warmup = stored_warmup(made, folder) if made.baseline.model is not None else None
     store = Store(folder / "parts")
+    spans = shard_spans(len(made.points), study.replications.low, _shard(shard))
     points = []
-    for point in made.points:
+    for point, (first, end) in zip(made.points, spans, strict=True):
         cached = 0
         if point.model is not None and warmup is not None:
             finished = store.finished(made.key(point, warmup.seconds))
@@ -51,6 +65,7 @@ def plan(file: StudyFile, out: Out = None, replications: Count = None, seed: See
                 "parameters": point.parameters,
                 "replications": study.replications.low,
                 "most": study.replications.high,
+                "share": end - first,
                 "cached": cached,
                 "error": point.error,
             }
@@ -77,9 +92,9 @@ def plan(file: StudyFile, out: Out = None, replications: Count = None, seed: See
 def run(
     file: StudyFile,
     out: Out = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", metavar="N", min=1, help="CPU threads; default all cores.")] = None,
-    shard: Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Run one of N disjoint shares.")] = None,
-    backend: Annotated[str, typer.Option("--backend", metavar="local|ray", help="Where to run.")] = "local",
+    jobs: Jobs = None,
+    shard: Shard = None,
+    backend: Where = "local",
     device: Annotated[str, typer.Option("--device", metavar="cpu|cuda:0", help="Warp device.")] = "cpu",
     replications: Count = None,
     seed: Seed = None,
@@ -111,19 +126,39 @@ def run(
 
 
 @app.command()
-def show(file: StudyFile, out: Out = None, replications: Count = None, seed: Seed = None, json: Json = False) -> None:
+def show(
+    file: StudyFile,
+    out: Out = None,
+    jobs: Jobs = None,
+    shard: Shard = None,
+    backend: Where = "local",
+    replications: Count = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
     """Show what is finished, from all shards together, and write the summary and the report anew."""
+    _check_where(shard, backend)
     study, folder = _study(file, replications, seed), _folder(file, out)
     results = _stored(study, folder)
     _print(_write(results, folder), folder, json)
 
 
 @app.command()
-def compare(file: StudyFile, out: Out = None, replications: Count = None, seed: Seed = None, json: Json = False) -> None:
+def compare(
+    file: StudyFile,
+    out: Out = None,
+    jobs: Jobs = None,
+    shard: Shard = None,
+    backend: Where = "local",
+    replications: Count = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
     """Compare every point with the baseline on the same random numbers."""
     from twin.studies.summary import summarise
     from twin.studies.text import print_comparisons
 
+    _check_where(shard, backend)
     study, folder = _study(file, replications, seed), _folder(file, out)
     document = summarise(_stored(study, folder))
     if json:
@@ -158,6 +193,15 @@ def _shard(text: str | None) -> tuple[int, int] | None:
     if match is None or int(match[2]) < 1 or int(match[1]) > int(match[2]):
         raise InputError(f"{text!r} is not a shard", attribute="--shard", allowed=["I/N with I from 0 to N-1, or from 1 to N"])
     return int(match[1]), int(match[2])
+
+
+def _check_where(shard: str | None, backend: str) -> None:
+    """Verbs that run nothing take the flags of a run, so that a script can pass the same ones; a mistake in them is one."""
+    from twin.studies.backends import NAMES
+
+    _shard(shard)
+    if backend not in NAMES:
+        raise InputError(f"no backend {backend!r}", attribute="--backend", allowed=NAMES)
 
 
 def _stored(study: Study, folder: Path) -> Results:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -150,6 +151,10 @@ class Plant:
         if permission is None:
             raise Rejected("role", "the mapping does not permit writing this signal", **where)
         low, high = permission.min, permission.max
+        if isinstance(value, str) and permission.text is not None:
+            if re.fullmatch(permission.text, value, re.DOTALL) is None:
+                raise Rejected("limit", f"{value[:40]!r} does not match {permission.text!r}", **where)
+            return
         if low is None and high is None:
             return
         if isinstance(value, (str, bool)) or not isinstance(value, (int, float)):

@@ -244,8 +244,11 @@ def forget_warm_up(
         s.node[n].entered = ZERO
         s.node[n].left = ZERO
         s.node[n].defective = ZERO
+        s.node[n].waits = ZERO
         for share in range(7):
             s.state_us[n, share] = ZERO
+    for m in range(t.paths):
+        s.moved[m] = ZERO
     s.rep[0].pieces_us = -(s.rep[0].spawned - s.rep[0].sunk - s.rep[0].scrapped) * now
     s.rep[0].sunk_measured = ZERO
     s.rep[0].lead_us = ZERO

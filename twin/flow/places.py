@@ -151,6 +151,12 @@ def book(s: Replica, n: int, k: int, state: int):
     if before != state:
         now = s.rep[0].now
         s.state_us[n, before] = s.state_us[n, before] + now - s.slot[k].since
+        if before == S_BLOCKED or before == S_STARVED:
+            if s.slot[k].waited == 0 and now > s.slot[k].since:
+                s.slot[k].waited = 1
+                s.node[n].waits = s.node[n].waits + ONE
+            if state != S_BLOCKED and state != S_STARVED:
+                s.slot[k].waited = 0
         s.slot[k].since = now
         s.slot[k].booked = state
 

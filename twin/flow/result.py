@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S
-from twin.flow.tables import slots_of
+from twin.flow.tables import downstream, flow_paths, leads_defective_away, slots_of
 from twin.model.factory import FactoryModel, NodeKind
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ class FlowResult:
         state_time_s: float64 [R,N,7] time in each NodeState within the horizon, averaged over servers.
         node_in, node_out: int64 [R,N] items within the horizon.
         node_defective: int64 [R,N] of the items that a station finished within the horizon, those that were defective.
+        node_waits: int64 [R,N] how often a place in the node waited (blocked or starved) within the horizon.
         level_mean: float64 [R,N] mean items inside within the horizon.
+        paths: Pairs (from, to) of nodes between which items move, routers seen through; moved: int64 [R,P] items that did
+            within the horizon.
         energy_j: float64 [R] within the horizon [J].
         deadlocked: bool [R]. stuck: bool [R,N] nodes with items that can never move on.
         events: int64 [R].
@@ -55,6 +58,7 @@ class FlowResult:
     node_in: np.ndarray
     node_out: np.ndarray
     node_defective: np.ndarray
+    node_waits: np.ndarray
     level_mean: np.ndarray
     energy_j: np.ndarray
     deadlocked: np.ndarray
@@ -62,6 +66,8 @@ class FlowResult:
     events: np.ndarray
     sunk_per_interval: np.ndarray
     wip_per_interval: np.ndarray
+    paths: list[tuple[int, int]]
+    moved: np.ndarray
 
     @property
     def lead_edges_s(self) -> np.ndarray:
@@ -145,6 +151,7 @@ def result_of(model: FactoryModel, state: Any, plan: Plan, from_us: int, until_u
         node_in=node["entered"],
         node_out=node["left"],
         node_defective=node["defective"],
+        node_waits=node["waits"],
         level_mean=(node["level_us"] + node["level"] * np.int64(until_us)) / horizon_us,
         energy_j=np.einsum("rns,ns->r", state_time, power),
         deadlocked=np.asarray(stuck.any(axis=1)),
@@ -152,7 +159,23 @@ def result_of(model: FactoryModel, state: Any, plan: Plan, from_us: int, until_u
         events=rep["events"],
         sunk_per_interval=state.sunk_interval.numpy().astype(np.int64),
         wip_per_interval=_wip_per_interval(state, plan, inside, until_us),
+        paths=flow_paths(model),
+        moved=_moved(model, node, state),
     )
+
+
+def _moved(model: FactoryModel, node: np.ndarray, state: Any) -> np.ndarray:
+    """Items by path, int64 [R,P]: counted where a node has several goals; else all that left it and were not scrapped there."""
+    counted, out, at = state.moved.numpy(), [], 0
+    for i, model_node in enumerate(model.nodes):
+        goals = downstream(model, i)
+        if len(goals) == 1:
+            kept = model_node.kind != NodeKind.STATION or leads_defective_away(model, model_node)
+            out.append(node["left"][:, i] - (0 if kept else node["defective"][:, i]))
+        elif goals:
+            out += [counted[:, at + g] for g in range(len(goals))]
+            at += len(goals)
+    return np.stack(out, axis=1).astype(np.int64) if out else np.zeros((len(node), 0), np.int64)
 
 
 def _wip_per_interval(state: Any, plan: Plan, inside: np.ndarray, until_us: int) -> np.ndarray:

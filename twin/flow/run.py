@@ -105,6 +105,10 @@ class LineRun:
         if (flags & int(places.LIVELOCK)).any():
             raise WorkError("items run in circles without time passing: give a station a cycle time or a conveyor a length")
 
+    def next_us(self) -> int:
+        """When something happens next in any of them [us]."""
+        return int(self.state.due.numpy().min())
+
     def measure(self) -> None:
         """Statistics of the horizon begin here; the line goes on as it is."""
         self._launch(kernel.forget_warm_up, [self.tables, self.state])

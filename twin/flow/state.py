@@ -50,13 +50,13 @@ NodeState = struct(
     "NodeState",
     {
         **dict.fromkeys(("time_left", "duration", "made", "entered", "left", "level_us", "defective", "asked", "stopped",
-                         "halted_at", "front", "coordinate", "gap"), _I64),
+                         "halted_at", "front", "coordinate", "gap", "waits"), _I64),
         **dict.fromkeys(("halts", "level", "last_type", "round_robin", "working", "repair"), _I32),
     },
     __name__,
 )  # fmt: skip
 """``time_left``: of the time to failure or the repair while its clock stands; ``duration``: all of it.
-``level_us``: as ``pieces_us``, for items here.
+``waits``: how often a slot of it was blocked or starved for some time. ``level_us``: as ``pieces_us``, for items here.
 Conveyors: ``stopped`` is how long the belt has stood, ``halted_at`` the belt's time while it stands, ``front`` and
 ``coordinate`` see ``places.py``, ``gap`` the least distance between the last item and the one that is about to enter."""
 
@@ -64,13 +64,14 @@ SlotState = struct(
     "SlotState",
     {
         **dict.fromkeys(("ready", "time_left", "duration", "since", "asked", "joined"), _I64),
-        **dict.fromkeys(("state", "booked", "head", "tail", "count", "goal", "listed"), _I32),
+        **dict.fromkeys(("state", "booked", "head", "tail", "count", "goal", "listed", "waited"), _I32),
     },
     __name__,
 )
 """``ready``: since when its first item waits to leave, -1 it does not. ``since``: when the state being ``booked`` began.
 ``duration``: of what its clock runs for, as drawn. ``joined``: bit per upstream node whose item an assembly has.
-``goal``: a kept choice. ``listed``: is in the todo list."""
+``goal``: a kept choice. ``listed``: is in the todo list. ``waited``: the wait (blocked or starved for some
+time) that it is in has been counted."""
 
 ItemState = struct(
     "ItemState",
@@ -109,10 +110,11 @@ STATE_ARRAYS: dict[str, tuple[str, Any]] = {
     "sunk_interval": ("RT", _I32),
     "net_interval": ("RT", _I64),
     "pieces_interval": ("RT", _I64),
+    "moved": ("RM", _I64),
 }
 """Shape and type of each array. R replications, 1 one, N nodes, K slots, I items, C clocks, S node states, P purposes of draws,
 D groups of clocks, V vehicles, G crews, F shifts, W durations to be drawn, L bins of lead time, T intervals of the time
-series."""
+series, M goals of the nodes that have several."""
 
 Replica = struct(
     "Replica",
@@ -153,6 +155,7 @@ def replica_of(state: FlowState, w: int, first: wp.uint32):
     s.sunk_interval = state.sunk_interval[w]
     s.net_interval = state.net_interval[w]
     s.pieces_interval = state.pieces_interval[w]
+    s.moved = state.moved[w]
     s.replication = first + wp.uint32(w)
     return s
 
@@ -170,7 +173,7 @@ def _sizes(tables: Any, replications: int) -> dict[str, int]:
             "D": tables.groups,
             "W": tables.slots + 2 * tables.nodes,
         },
-        **{"L": LEAD_BINS, "T": tables.intervals},
+        **{"L": LEAD_BINS, "T": tables.intervals, "M": tables.paths},
     }
 
 

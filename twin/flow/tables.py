@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from twin.model.factory import FactoryModel, Node, NodeKind
+from twin.model.factory import FactoryModel, Node, NodeKind, RouterRule
 from twin.model.shifts import switch_times
 from twin.process import device as _device  # noqa: F401  (sets Warp up)
 
@@ -33,7 +33,8 @@ NODE_FIELDS: dict[str, Any] = {
          "join_begin", "join_end", "interarrival", "saturated", "servers", "cycle_begin", "setup", "time_to_failure",
          "time_to_repair", "failure_while_working", "rework", "batch", "output", "blocking_before", "capacity", "lifo",
          "accumulating", "rule", "reject", "crew", "crew_size", "repair_crew", "shift", "first", "routed", "single",
-         "load_time", "unload_time", "battery_time", "charge_time", "vehicle_begin", "stop_begin", "travel_begin", "stops"),
+         "load_time", "unload_time", "battery_time", "charge_time", "vehicle_begin", "stop_begin", "travel_begin", "stops",
+         "path_begin", "path_end"),
         _I32,
     ),
     "stream": wp.uint64,
@@ -55,6 +56,7 @@ NodeRow = struct("NodeRow", NODE_FIELDS, __name__)
 COLUMNS: dict[str, Any] = {
     "next": _I32, "route_type": _I32, "route_weight": _F64,  # [E] edges: successors in authored order
     "up": _I32,  # [U] slots that hold items for a node, routers seen through
+    "path_goal": _I32,  # [M] nodes that a node with several goals may send to, routers seen through
     "join": _I32,  # [J] nodes of which an assembly takes one item each
     "item_prototype": _I32, "item_cumulative": _F64,  # [G] what sources make
     "cycle": _I32,  # [stations * types] distribution rows
@@ -88,6 +90,7 @@ FlowTables = struct(
                 "fleets",
                 "vehicles",
                 "groups",
+                "paths",
             ),
             int,
         ),
@@ -123,6 +126,8 @@ def line_columns(model: FactoryModel) -> LineColumns:
         ahead = upstream(model, index, back)
         slots = [k for n in ahead for k in range(out.node["slot_begin"][n], out.node["slot_end"][n])]
         _range(out.node, "up", out.columns["up"], sorted(slots))
+        goals = downstream(model, index)
+        _range(out.node, "path", out.columns["path_goal"], goals if len(goals) > 1 else [])
     _add_clocks(out, model)
     _add_fleets(out, model)
     _add_crews(out, model)
@@ -269,6 +274,38 @@ def upstream(model: FactoryModel, index: int, back: list[list[int]] | None = Non
     return sorted(set(found))
 
 
+def downstream(model: FactoryModel, index: int) -> list[int]:
+    """Nodes that items of node ``index`` may go to next, routers seen through."""
+    node = model.nodes[index]
+    if node.kind == NodeKind.ROUTER:
+        return []
+    found: list[int] = []
+    seen: set[int] = set()
+    frontier = [*node.next, *([node.rework] if node.rework >= 0 else [])]
+    while frontier:
+        at = frontier.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        if model.nodes[at].kind == NodeKind.ROUTER:
+            frontier += model.nodes[at].next
+        else:
+            found.append(at)
+    return sorted(found)
+
+
+def flow_paths(model: FactoryModel) -> list[tuple[int, int]]:
+    """Pairs (from, to) of nodes between which items move, routers seen through, in the order of nodes."""
+    return [(i, j) for i in range(len(model.nodes)) for j in downstream(model, i)]
+
+
+def leads_defective_away(model: FactoryModel, node: Node) -> bool:
+    """Whether a station's defective items go on, to rework or a router by quality; else they are scrapped at the station."""
+    following = model.nodes[node.next[0]] if node.next else None
+    by_quality = following is not None and following.kind == NodeKind.ROUTER and following.rule == RouterRule.BY_QUALITY
+    return node.rework >= 0 or by_quality
+
+
 def shares(weights: list[float], n: int) -> list[float]:
     """Cumulative shares of ``n`` choices; equal where no weights are given."""
     if n == 0:
@@ -337,6 +374,7 @@ def upload_tables(
     tables.types = max(len(model.item_types), 1)
     tables.items = item_places(model, unlimited)
     tables.crews, tables.shifts = len(model.crews), len(model.shifts)
+    tables.paths = len(c["path_goal"])
     tables.fleets = len(c["fleet_node"])
     tables.vehicles = sum(n.servers for n in model.nodes if n.kind == NodeKind.FLEET)
     tables.groups = -(-tables.clocks // CLOCK_GROUP) if tables.clocks > 2 * CLOCK_GROUP else 0

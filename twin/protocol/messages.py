@@ -1,6 +1,6 @@
 """Control messages of the websocket ``/api/ws``, MessagePack, told apart by the field ``t``.
 
-Every binary websocket message begins either with the four bytes ``TWF1`` (a state frame, see frames.py) or with a
+Every binary websocket message begins either with the four bytes ``TWF2`` (a state frame, see frames.py) or with a
 MessagePack map (one of these). TypeScript types are generated from this file by ``twin.protocol.typescript``.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised whenever a message or the frame layout changes its meaning; an old tab is told to reload."""
 
 # ---- edits
@@ -19,11 +19,12 @@ PROTOCOL_VERSION = 1
 class Op(msgspec.Struct, omit_defaults=True):
     """One change to the edit layer.
 
-    ``kind`` is one of ``set_field block clear add_prim remove_prim move_prim set_relationship set_variant apply_api
-    set_metadata``. ``path`` is the prim; ``field`` the property, variant set, API or metadata name; ``value`` is
+    ``kind`` is one of ``set_field block clear add_prim remove_prim move_prim set_relationship list_edit set_variant
+    apply_api set_metadata``. ``path`` is the prim; ``field`` the property, variant set, API or metadata name; ``value`` is
     ``[sdfType, value]`` for ``set_field`` (``["double3", [1, 2, 3]]``, quaternions wxyz), a list of target paths for
-    ``set_relationship``, ``{"type", "reference", "name"}`` for ``add_prim`` (``reference``: asset path relative to the
-    asset root, optional), the new path for ``move_prim``.
+    ``set_relationship``, ``{"prepend", "append", "delete"}`` with lists of target paths for ``list_edit``,
+    ``{"type", "reference", "name"}`` for ``add_prim`` (``reference``: asset path relative to the asset root, optional),
+    the new path for ``move_prim``.
     """
 
     kind: str
@@ -97,6 +98,13 @@ class Control(msgspec.Struct, tag="control", tag_field="t"):
 
     action: str
     value: float = 0.0
+
+
+class Seen(msgspec.Struct, tag="seen", tag_field="t"):
+    """The newest state frame that the client has taken in. Sent some times a second: a client that falls behind then gets
+    the newest frame when it can take one, instead of a queue of old ones. One that never sends it gets every frame."""
+
+    number: int
 
 
 # ---- answers
@@ -177,8 +185,21 @@ class Commented(msgspec.Struct, tag="comment", tag_field="t"):
     comment: CommentDoc
 
 
+class RuleDoc(msgspec.Struct):
+    """Who may edit at and below a prim, or one property there: whoever has ``role`` or more, and ``users``."""
+
+    id: int
+    path: str
+    field: str
+    role: str
+    users: list[str]
+    note: str
+    author: str
+    time_ns: int
+
+
 class Changed(msgspec.Struct, tag="changed", tag_field="t"):
-    """Something that is fetched by HTTP has changed: ``what`` is versions or proposals."""
+    """Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules or library."""
 
     what: str
 
@@ -397,6 +418,13 @@ class ScenePatch(msgspec.Struct, tag="patch", tag_field="t"):
     nodes: list[NodeDoc] = []
 
 
+class OpinionDoc(msgspec.Struct):
+    """What one layer says about a property."""
+
+    layer: str
+    value: Any = None
+
+
 class PropertyDoc(msgspec.Struct, omit_defaults=True):
     """One property of ``GET /api/prim?path=...``."""
 
@@ -413,6 +441,11 @@ class PropertyDoc(msgspec.Struct, omit_defaults=True):
     relationship: bool = False
     driven: bool = False
     """True while a connector writes it: edits are refused."""
+    low: float | None = None
+    high: float | None = None
+    """Least and greatest value that makes sense; absent without a bound."""
+    opinions: list[OpinionDoc] = []
+    """All that is said about it, strongest first; sent where there is more than one opinion."""
 
 
 class PrimDetail(msgspec.Struct):
@@ -435,7 +468,7 @@ class Series(msgspec.Struct):
     quality: list[int]
 
 
-ClientMessage = Hello | Edit | Undo | Redo | Preview | Presence | Control
+ClientMessage = Hello | Edit | Undo | Redo | Preview | Presence | Control | Seen
 ServerMessage = (
     Welcome
     | Edited

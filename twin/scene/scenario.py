@@ -69,6 +69,27 @@ def open_scenario(
     return stage
 
 
+class OpenScenario:
+    """A scenario that stays open while some of its values change; arguments and errors as ``compile_scenario``."""
+
+    def __init__(
+        self,
+        stage_path: str | os.PathLike[str],
+        *,
+        layers: Sequence[Path] = (),
+        variants: Mapping[str, Mapping[str, str]] | None = None,
+        values: Mapping[str, object] | None = None,
+    ) -> None:
+        self._stage = open_scenario(stage_path, layers=layers, variants=variants, values=values)
+
+    def compile(self, values: Mapping[str, object]) -> FactoryModel:
+        """The factory with these values on top. Each call names the same attributes: what one set, the next sets again."""
+        with Usd.EditContext(self._stage, self._stage.GetSessionLayer()):
+            for target, value in values.items():
+                _set(self._stage, target, value)
+        return compile_factory(self._stage)
+
+
 def _check_overs(stage: Usd.Stage, layer: Sdf.Layer) -> None:
     """Every override in a scenario layer must find what it overrides."""
     added: list[Sdf.Path] = []

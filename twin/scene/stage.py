@@ -20,6 +20,21 @@ def find_asset_root(path: str | os.PathLike[str]) -> Path:
     return next((f for f in (folder, *folder.parents) if (f / ROOT_MARKER).is_file()), folder)
 
 
+def project_folder(path: str | os.PathLike[str], asset_root: str | os.PathLike[str] | None = None) -> Path:
+    """Where what people do to a stage is kept by default: ``<asset root>/.twin/<stage path>``.
+
+    Raises:
+        SceneError: The stage is not there, or lies outside the asset root.
+    """
+    if not os.path.isfile(path):
+        raise SceneError("no such file", file=path)
+    root = Path(os.path.realpath(asset_root or find_asset_root(path)))
+    real = Path(os.path.realpath(path))
+    if not real.is_relative_to(root):
+        raise SceneError(f"the stage lies outside the asset root {root}", file=path, attribute="--asset-root")
+    return root / ".twin" / real.relative_to(root)
+
+
 def tf_message(error: Tf.ErrorException) -> str:
     """What USD said, as one line without its source locations."""
     texts = [str(part.commentary) for part in error.args if hasattr(part, "commentary")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,8 +21,9 @@ from twin.server.auth import Guard
 from twin.server.context import Context
 from twin.server.host import Host
 from twin.server.hub import Hub
+from twin.server.oidc import Provider, oidc_router
 from twin.server.replay import TrackRecorder, replay_router
-from twin.server.routes import access, comments, scene, versions
+from twin.server.routes import access, comments, push, rules, scene, versions
 from twin.server.studies import studies_router
 from twin.server.ws import serve_client
 
@@ -31,8 +33,13 @@ _STATUS = {"stopping": 503, "busy": 503, "gone": 404, "role": 403}
 """HTTP status of a refusal by its code; 409 for the rest."""
 
 
-def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str = "") -> FastAPI:
-    """The application around a started host."""
+def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str = "", provider: Provider | None = None) -> FastAPI:
+    """The application around a started host.
+
+    Args:
+        hosts: Host names that it answers to, beside loopback. public: Origin of ``--public-url``, if any.
+        provider: OpenID Connect provider that people may sign in with.
+    """
     hub = Hub()
     track = TrackRecorder(host.settings.project / "track")
     cookie = "twin_" + hashlib.sha256(str(host.settings.project.resolve()).encode()).hexdigest()[:12]
@@ -42,7 +49,7 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         loop = asyncio.get_running_loop()
 
         def publish(event: Event) -> None:
-            loop.call_soon_threadsafe(hub.publish, event)
+            loop.call_soon_threadsafe(hub.publish, event, time.time())
 
         def record() -> None:
             for event in host.runtime.current():
@@ -54,6 +61,8 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         if host.runtime.state != "failed":
             await app.state.context.owner(record)
         yield
+        # before this loop ends: the owner thread tells it of every event
+        await asyncio.to_thread(host.runtime.stop)
         await asyncio.to_thread(track.close)
 
     app = FastAPI(title="Twin", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
@@ -71,10 +80,11 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
     async def health() -> JSONResponse:
         failed = host.runtime.state == "failed"
         status = "failed" if failed else "read-only" if host.document.read_only else "ok"
-        body = {"status": status, "protocol": PROTOCOL_VERSION, "version": __version__}
+        ways = ["token", "password", *([] if provider is None else ["oidc"])]
+        body = {"status": status, "protocol": PROTOCOL_VERSION, "version": __version__, "sign_in": ways}
         return JSONResponse(body, status_code=503 if failed else 200)
 
-    for part in (scene, versions, comments, access):
+    for part in (scene, versions, comments, access, rules, push):
         app.include_router(part.router)
 
     @app.websocket("/api/ws")
@@ -88,6 +98,7 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
             return PlainTextResponse(NOT_BUILT, status_code=503)
         return FileResponse(index, headers={"Cache-Control": "no-cache"})
 
+    app.include_router(oidc_router(provider))
     app.include_router(replay_router(track))
     app.include_router(studies_router(host))
     if STATIC.exists():

@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 from twin.collab import Access, Identity
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-OPEN_PATHS = frozenset({"/", "/index.html", "/api/health", "/api/login", "/favicon.ico", "/favicon.svg"})
+OIDC_LOGIN, OIDC_CALLBACK = "/api/oidc/login", "/api/oidc/callback"
+OPEN_PATHS = frozenset(
+    {"/", "/index.html", "/api/health", "/api/login", "/favicon.ico", "/favicon.svg", OIDC_LOGIN, OIDC_CALLBACK}
+)
 OPEN_PREFIX = "/assets/"
 """The page and what it is made of; everything else needs a token."""
 MAX_BODY = 1 << 20

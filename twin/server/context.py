@@ -28,6 +28,14 @@ class Context:
     public: str
     attempts: Bucket = field(default_factory=lambda: Bucket(rate=2.0, size=20.0))
 
+    def secure(self, request: Request) -> bool:
+        """Whether cookies are for encrypted connections only."""
+        return request.url.scheme == "https" or self.public.startswith("https:")
+
+    def origin(self, request: Request) -> str:
+        """Address that the browser sees."""
+        return self.public or f"{request.url.scheme}://{request.headers['host']}"
+
     async def owner(self, fn: Callable[[], T]) -> T:
         """Run ``fn`` on the thread that owns the stage."""
         result: T = await asyncio.wrap_future(self.host.on_owner(fn))

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals
+from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Users
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
@@ -41,11 +41,23 @@ from twin.protocol.messages import (
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory, list_signals
 from twin.scene.relevance import Relevance
-from twin.scene.render import AssetStore, SceneExtractor, library_parts, node_docs, prim_detail, signal_docs
+from twin.scene.render import (
+    AssetStore,
+    SceneExtractor,
+    library_parts,
+    node_docs,
+    part_doc,
+    prim_detail,
+    signal_docs,
+    stage_layers,
+    stage_variants,
+)
 from twin.server.commits import Commits
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
+Told = tuple[Outcome, list[Any]]
+"""What became of an edit, and what everybody is told of it."""
 MAX_PRIMS = 100_000
 """No prims are added to a stage that has as many."""
 
@@ -90,8 +102,12 @@ class Host:
         self.history = Historian(settings.project / "history.db")
         self.token = _project_token(settings.project)
         self.access = Access(self.document.journal, self.token)
+        self.users = Users(self.document.journal, self.access)
         self.proposals = Proposals(self.document)
         self.comments = Comments(self.document.journal)
+        self.rules = Rules(self.document.journal)
+        self._acting: Identity | None = None
+        self._stopped = False
         self.document.guard = self._guard
         self._emulated: subprocess.Popen[bytes] | None = None
         self._extractor = SceneExtractor(
@@ -140,7 +156,10 @@ class Host:
             raise
 
     def stop(self) -> None:
-        """Stop everything; what was committed stays."""
+        """Stop everything; what was committed stays. Again, it does nothing: a start that fails has stopped already."""
+        if self._stopped:
+            return
+        self._stopped = True
         self.runtime.stop()
         if self.plant is not None:
             self.plant.stop()
@@ -205,45 +224,60 @@ class Host:
             prop.driven = self._driven(path, prop.name)
         return detail
 
+    def layers(self) -> dict[str, Any]:
+        """Owner: what the stage is composed of, and its variants."""
+        stage, root = self.document.stage, self.document.asset_root
+        return {"layers": stage_layers(stage, root, self.document.layer), "variants": stage_variants(stage)}
+
+    def part(self, asset: str) -> SceneDoc:
+        """Owner: how a part of the library looks."""
+        return part_doc(self.document.asset_root, asset, self.assets)
+
     def _driven(self, prim: str, name: str) -> bool:
         if not (name.startswith("twin:signal:") and name.endswith(":value")):
             return False
         return self.runtime.signals.driven(SignalKey(prim, name.split(":")[2]))
 
     def _guard(self, op: Op) -> None:
+        if self._acting is not None:
+            self.rules.check(op, self._acting.role, self._acting.user)
         if op.kind == "add_prim" and self._extractor.count >= MAX_PRIMS:
             raise Rejected("limit", f"a shared stage may have {MAX_PRIMS:,} prims", prim=op.path)
         if op.kind in ("set_field", "block", "clear", "restore_spec") and self._driven(op.path, op.field):
             raise Rejected("driven", f"{op.field} is written by a connection", prim=op.path)
 
-    def edit(self, session: str, opid: int, user: str, txn: list[Op], label: str) -> tuple[Outcome, list[Any]]:
+    def edit(self, who: Identity, session: str, opid: int, user: str, txn: list[Op], label: str) -> Told:
         """Owner: apply an edit; returns the outcome and what everybody is told."""
-        return self._told(lambda: self.document.submit(session, opid, user, txn, label))
+        return self._told(who, lambda: self.document.submit(session, opid, user, txn, label))
 
-    def restore(self, session: str, opid: int, user: str, version: int) -> tuple[Outcome, list[Any]]:
+    def restore(self, who: Identity, session: str, opid: int, user: str, version: int) -> Told:
         """Owner."""
-        return self._told(lambda: self.document.restore(session, opid, user, version))
+        return self._told(who, lambda: self.document.restore(session, opid, user, version))
 
-    def merge(self, id: int, session: str, opid: int, user: str, *, overwrite: bool) -> tuple[Outcome, list[Any]]:
+    def merge(self, who: Identity, id: int, session: str, opid: int, user: str, *, overwrite: bool) -> Told:
         """Owner."""
-        return self._told(lambda: self.proposals.merge(id, session, opid, user, overwrite=overwrite))
+        return self._told(who, lambda: self.proposals.merge(id, session, opid, user, overwrite=overwrite))
 
-    def take_back(self, id: int, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
+    def take_back(self, who: Identity, id: int, session: str, opid: int, user: str) -> Told:
         """Owner."""
-        return self._told(lambda: self.proposals.take_back(id, session, opid, user))
+        return self._told(who, lambda: self.proposals.take_back(id, session, opid, user))
 
-    def undo(self, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
+    def undo(self, who: Identity, session: str, opid: int, user: str) -> Told:
         """Owner."""
-        return self._told(lambda: self.document.undo(session, opid, user))
+        return self._told(who, lambda: self.document.undo(session, opid, user))
 
-    def redo(self, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
+    def redo(self, who: Identity, session: str, opid: int, user: str) -> Told:
         """Owner."""
-        return self._told(lambda: self.document.redo(session, opid, user))
+        return self._told(who, lambda: self.document.redo(session, opid, user))
 
-    def _told(self, work: Callable[[], Outcome]) -> tuple[Outcome, list[Any]]:
-        """Do an edit, and take over into the simulation what matters to it."""
+    def _told(self, who: Identity, work: Callable[[], Outcome]) -> Told:
+        """Do an edit in the name of ``who``, and take over into the simulation what matters to it."""
         self._relevance.prepare()
-        outcome = work()
+        self._acting = who
+        try:
+            outcome = work()
+        finally:
+            self._acting = None
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None

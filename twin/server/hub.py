@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import Any
 
 from msgspec.structs import replace
 
-from twin.collab import Identity
+from twin.collab import Access, Identity
 from twin.live import Event, Failure
 from twin.model.frame import StateFrame
 from twin.protocol.messages import BodyTable, Clock, Notice, Presence, Preview, encode
-from twin.server.stream import FrameEncoder
+from twin.server.stream import Follower, FrameEncoder
 
 CONTROL_LIMIT = 4096
 """Messages that may wait for one client; more, and it is disconnected to resume afresh."""
 CONTROL_BYTES = 64 << 20
 LOSSY_LIMIT = 64
 """Above this many waiting messages, presence and previews are dropped for the client."""
+UNSEEN_S = 0.6
+"""A client that says what it has seen gets no further frame while one older than this is unseen."""
 CLOSE_UNAUTHORISED = 4401
 CLOSE_SLOW = 4408
 CLOSE_REPLACED = 4410
@@ -32,8 +35,10 @@ class Client:
         self.session = ""
         self.tab = ""
         self.presence = Presence()
-        self.since = 0
+        self.follower = Follower()
         self.frame_due = False
+        self._sent: deque[tuple[int, float]] = deque(maxlen=1024)
+        self._seen = 0
         self.close_code = 0
         self.close_reason = ""
         self.closing = asyncio.Event()
@@ -56,6 +61,27 @@ class Client:
         self.frame_due = True
         self._wake.set()
 
+    def saw(self, number: int) -> None:
+        """The client has drawn frame ``number``."""
+        self._seen = max(self._seen, number)
+        while self._sent and self._sent[0][0] <= self._seen:
+            self._sent.popleft()
+        self._wake.set()
+
+    def _behind(self) -> bool:
+        """Frames wait in a buffer that cannot be seen from here: the network's, or that of a busy tab."""
+        return bool(self._seen and self._sent and time.monotonic() - self._sent[0][1] > UNSEEN_S)
+
+    def next_frame(self, frames: FrameEncoder) -> bytes | None:
+        """The newest frame, where one is due."""
+        if not self.frame_due or self._behind():
+            return None
+        self.frame_due = False
+        data = self.follower.frame(frames)
+        if data is not None:
+            self._sent.append((frames.number, time.monotonic()))
+        return data
+
     def close(self, code: int, reason: str) -> None:
         """Ask for the end of the connection, whatever it is busy with."""
         if not self.close_code:
@@ -65,7 +91,7 @@ class Client:
 
     async def next(self) -> list[bytes]:
         """Waits until something is due; returns the control messages to send."""
-        while not (self._queue or self.frame_due or self.close_code):
+        while not (self._queue or self.close_code or (self.frame_due and not self._behind())):
             self._wake.clear()
             await self._wake.wait()
         out = list(self._queue)
@@ -82,10 +108,10 @@ class Hub:
         self.frames = FrameEncoder()
         self.failed = ""
 
-    def publish(self, event: Event | Any) -> None:
-        """An event of the running twin, or a message to everyone."""
+    def publish(self, event: Event | Any, wall_time: float | None = None) -> None:
+        """An event of the running twin, or a message to everyone; ``wall_time``: when it happened [s UTC], else now."""
         if isinstance(event, StateFrame):
-            self.frames.push(event)
+            self.frames.push(event, wall_time)
             for client in self.clients:
                 if client.active:
                     client.frame_ready()
@@ -97,7 +123,7 @@ class Hub:
         if isinstance(event, BodyTable):
             self.frames.reset(event.version)
             for client in self.clients:
-                client.since = 0
+                client.follower.restart()
         data = encode(event)
         lossy = isinstance(event, Clock)
         for client in self.clients:
@@ -137,13 +163,20 @@ class Hub:
             if client.who.key == key:
                 client.close(CLOSE_UNAUTHORISED, "access has been taken back")
 
+    def check(self, access: Access) -> None:
+        """End the connections whose token is no longer good."""
+        for client in list(self.clients):
+            if not access.valid(client.who.key):
+                client.close(CLOSE_UNAUTHORISED, "access has been taken back")
+
     def activate(self, client: Client, messages: list[Any]) -> None:
         """The client has been let in: its first messages, then everything that happens."""
         if client not in self.clients:
             return
         for message in messages:
             if isinstance(message, StateFrame):
-                self.frames.push(message)
+                if not self.frames.ready:  # else the newest is here already
+                    self.frames.push(message)
                 continue
             if isinstance(message, BodyTable) and message.version != self.frames.version:
                 self.frames.reset(message.version)

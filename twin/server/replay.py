@@ -5,7 +5,7 @@ own with what came before it in the same chunk::
 
     0  u64  wall time [ns UTC]
     8  u32  bytes that follow
-    12      a state frame (twin/protocol/frames.py), or a control message (``bodies``, ``nodes``, ``clock``)
+    12      a state frame (docs/wire-format.md), or a control message (``bodies``, ``nodes``, ``clock``)
 
 The first records of a chunk are the id table and a whole frame; later frames hold what changed since the one before.
 """
@@ -35,6 +35,8 @@ from twin.protocol.messages import BodyTable, Clock, NodeStates, encode
 from twin.server.stream import FrameEncoder
 
 RECORD = struct.Struct("<QI")
+FORMAT = "twf2"
+"""How chunks end: the format of their frames."""
 TRACK_HZ = 10.0
 CHUNK_S = 10.0
 MAX_BYTES = 256 << 20
@@ -60,7 +62,7 @@ class Chunk:
 
     @property
     def file(self) -> str:
-        return f"{self.begin_ns}-{self.end_ns}.chunk"
+        return f"{self.begin_ns}-{self.end_ns}.{FORMAT}"
 
 
 class TrackRecorder:
@@ -81,7 +83,7 @@ class TrackRecorder:
         self._log = log.get("track")
         self.lost = 0
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in folder.glob("*.tmp"):
+        for stale in [*folder.glob("*.tmp"), *folder.glob("*.chunk")]:  # chunks of an earlier format cannot be shown any more
             stale.unlink()
         self._chunks = _kept_chunks(folder)
         self._runs = _kept_runs(folder / "runs.json")
@@ -150,7 +152,11 @@ class TrackRecorder:
             if item is None:
                 break
             time_ns, event = item
-            self._take(time_ns, event)
+            try:
+                self._take(time_ns, event)
+            except Exception:  # noqa: BLE001  (one moment that cannot be recorded must not end the track)
+                self.lost += 1
+                self._log.exception("a moment was not recorded", kind=type(event).__name__)
             if self._open and time_ns - self._open_begin > CHUNK_S * 1e9:
                 self._seal()
         self._seal()
@@ -259,7 +265,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def _kept_chunks(folder: Path) -> list[Chunk]:
     out = []
-    for path in folder.glob("*-*.chunk"):
+    for path in folder.glob(f"*-*.{FORMAT}"):
         begin, _, end = path.stem.partition("-")
         out.append(Chunk(int(begin), int(end), path.stat().st_size))
     return sorted(out, key=lambda c: c.begin_ns)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import ssl
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
+from fastapi import FastAPI
 
 from twin.core.errors import InputError
 from twin.server.app import create_app
 from twin.server.host import Host, Settings
+from twin.server.oidc import Provider
 
 MAX_MESSAGE = 8 << 20
 
@@ -38,6 +43,22 @@ def bind(address: str, port: int) -> socket.socket:
     return sock
 
 
+def server_config(app: FastAPI, tls_cert: Path | None = None, tls_key: Path | None = None) -> uvicorn.Config:
+    """How the application is served; over TLS where a certificate and its key are given."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=3,
+        server_header=False,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
+    )
+
+
 class _Server(uvicorn.Server):
     """Prints the ready line when connections are accepted."""
 
@@ -60,37 +81,55 @@ def _leave(number: int, frame: object) -> None:
     raise _Leave
 
 
-def serve(settings: Settings, *, address: str, port: int, public_url: str) -> None:
+@dataclass(frozen=True)
+class Front:
+    """Where and how people reach the server."""
+
+    address: str = "127.0.0.1"
+    port: int = 8000
+    public_url: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    provider: Provider | None = None
+
+
+def check_tls(cert: Path, key: Path) -> None:
+    """Whether a certificate and a key can be used, before anything is started.
+
+    Raises:
+        InputError: One of them is missing, unreadable, or they do not belong together.
+    """
+    for file, name in ((cert, "--tls-cert"), (key, "--tls-key")):
+        if not file.is_file():
+            raise InputError("no such file", file=file, attribute=name)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: b"")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise InputError(f"cannot be used with {key}: {error}", file=cert, attribute="--tls-cert") from error
+
+
+def serve(settings: Settings, front: Front) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Raises:
         InputError: The port, the stage, the project or a mapping cannot be used.
     """
     sys.setswitchinterval(0.0005)  # the event loop must not wait for Python in the owner thread
-    sock = bind(address, port)
+    sock = bind(front.address, front.port)
     host: Host | None = None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     try:
         host = Host(settings, lambda text: print(f"{text} ...", file=sys.stderr, flush=True))
         host.start()
+        address = front.address
         shown = f"[{address}]" if ":" in address else address
-        url = public_url.rstrip("/") or f"http://{shown}:{sock.getsockname()[1]}"
-        public = public_url.rstrip("/")
+        public = front.public_url.rstrip("/")
+        url = public or f"{'https' if front.tls_cert else 'http'}://{shown}:{sock.getsockname()[1]}"
         names = {address, urlsplit(public).hostname or address}
-        app = create_app(host, hosts=frozenset(names), public=public)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            ws="websockets-sansio",
-            ws_max_size=MAX_MESSAGE,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=3,
-            server_header=False,
-        )
+        app = create_app(host, hosts=frozenset(names), public=public, provider=front.provider)
         ready = {"event": "ready", "url": url, "open_url": f"{url}/#token={host.token}", "token": host.token}
-        _Server(config, ready).run(sockets=[sock])
+        _Server(server_config(app, front.tls_cert, front.tls_key), ready).run(sockets=[sock])
     except _Leave:
         pass
     finally:

@@ -22,6 +22,7 @@ from twin.protocol.messages import (
     Preview,
     Redo,
     Refused,
+    Seen,
     Undo,
     decode_client,
     encode,
@@ -123,18 +124,17 @@ async def _enter(client: Client, hello: Hello, host: Host, hub: Hub) -> None:
 
 async def _send(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
     while True:
-        for data in await client.next():
+        for n, data in enumerate(await client.next()):
+            if n % 4 == 3:
+                await asyncio.sleep(0)  # others' turn, and a look whether the peer is still there
             await socket.send_bytes(data)
         if not host.access.valid(client.who.key):
             client.close(CLOSE_UNAUTHORISED, "access has ended")
         if client.close_code:
             return
-        if client.frame_due:
-            client.frame_due = False
-            frame = hub.frames.encode(client.since)
-            if frame is not None:
-                client.since = hub.frames.number
-                await socket.send_bytes(frame)
+        frame = client.next_frame(hub.frames)
+        if frame is not None:
+            await socket.send_bytes(frame)
 
 
 class BadMessage(Exception):
@@ -163,7 +163,8 @@ async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> N
         if not host.access.valid(client.who.key):
             client.close(CLOSE_UNAUTHORISED, "access has ended")
         elif isinstance(message, (Edit, Undo, Redo)):
-            if not may(role, "edit"):
+            # an operator may have set-points: the rules decide by operation
+            if not may(role, "control"):
                 client.send(encode(Refused(message.opid, "role", "your role does not allow edits")))
             elif not edits.take():
                 client.send(encode(Refused(message.opid, "limit", "too many edits at once; try again in a moment")))
@@ -174,12 +175,15 @@ async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> N
                 await _control(message, client, host)
             else:
                 client.send(encode(Refused(0, "limit", "too many commands at once; try again in a moment")))
+        elif isinstance(message, Seen):
+            client.saw(message.number)
         elif not lossy.take():
             continue
         elif isinstance(message, Presence):
             holding = message.holding if may(role, "edit") else []
             client.presence.selection = _paths(message.selection)
             client.presence.camera = message.camera[:6]
+            client.follower.look(client.presence.camera)
             client.presence.holding = hub.hold(client, _paths(holding))
             hub.others(client, client.presence)
         elif isinstance(message, Preview) and may(role, "edit") and len(message.path) <= MAX_PATH:
@@ -197,10 +201,10 @@ async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hu
 
     def work() -> tuple[Outcome, list[Any]]:
         if isinstance(message, Edit):
-            return host.edit(client.session, message.opid, user, message.txn, message.label)
+            return host.edit(client.who, client.session, message.opid, user, message.txn, message.label)
         if isinstance(message, Undo):
-            return host.undo(client.session, message.opid, user)
-        return host.redo(client.session, message.opid, user)
+            return host.undo(client.who, client.session, message.opid, user)
+        return host.redo(client.who, client.session, message.opid, user)
 
     def tell(outcome: Outcome, told: list[Any]) -> None:
         for event in told:

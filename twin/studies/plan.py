@@ -9,11 +9,13 @@ import json
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from threading import Event
+from typing import Any
 
 import numpy as np
 
 from twin import __version__, flow
-from twin.core.errors import InputError, StudyError
+from twin.core.errors import InputError, StudyError, WorkError
 from twin.model.factory import FactoryModel
 from twin.model.kpis import LINE_KPIS, kpi_names
 from twin.studies.design import design_points
@@ -22,20 +24,33 @@ from twin.studies.spec import Scenario, Study
 INTERVALS = 60
 """Bins of the time series that every replication keeps."""
 
+COLUMNS_VERSION = 2
+"""Raised whenever a replication keeps other columns: what was stored before is computed anew."""
+
 Compile = Callable[[Study, Scenario, Mapping[str, object]], FactoryModel]
 """Compiles one point: study, scenario, swept values."""
 
 
-def compile_stage(study: Study, scenario: Scenario, parameters: Mapping[str, object]) -> FactoryModel:
-    """The study's stage under a scenario's layers, variants and values, with the swept values on top."""
-    from twin.scene import compile_scenario  # loads USD
+class StageCompiler:
+    """Compiles the points of one study from its stage; a scenario stays open while its swept values change."""
 
-    return compile_scenario(
-        study.stage,
-        layers=list(scenario.layers),
-        variants={prim: dict(selection) for prim, selection in scenario.variants.items()},
-        values={**scenario.values, **parameters},
-    )
+    def __init__(self) -> None:
+        self._open: tuple[str, Any] | None = None
+
+    def __call__(self, study: Study, scenario: Scenario, parameters: Mapping[str, object]) -> FactoryModel:
+        from twin.scene import OpenScenario  # loads USD
+
+        if self._open is None or self._open[0] != scenario.name:
+            self._open = None
+            opened = OpenScenario(
+                study.stage,
+                layers=list(scenario.layers),
+                variants={prim: dict(selection) for prim, selection in scenario.variants.items()},
+                values=scenario.values,
+            )
+            self._open = (scenario.name, opened)
+        compiled: FactoryModel = self._open[1].compile(parameters)
+        return compiled
 
 
 @dataclass
@@ -117,6 +132,7 @@ class Plan:
             "begin": run.begin,
             "seed": point.seed,
             "intervals": INTERVALS,
+            "columns": COLUMNS_VERSION,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
@@ -127,16 +143,23 @@ class Plan:
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
-def plan_study(study: Study, compile: Compile = compile_stage) -> Plan:
+def plan_study(study: Study, compile: Compile | None = None, stop: Event | None = None) -> Plan:
     """Compile every point; what cannot be compiled is noted at its point.
+
+    Args:
+        compile: What makes a point's factory; by default its stage.
 
     Raises:
         StudyError: A design that cannot be laid out, or a figure that this line does not have.
+        WorkError: ``stop`` was set.
     """
+    compile = compile or StageCompiler()
     combinations = design_points(study.sweep, study.design, seed=study.run.seed, file=study.file)
     points: list[Point] = []
     for scenario in study.scenarios.values():
         for parameters in combinations:
+            if stop is not None and stop.is_set():
+                raise WorkError("interrupted while planning; nothing was run", file=study.file)
             point = Point(len(points), scenario.name, dict(parameters), _seed(study, scenario.name, parameters))
             try:
                 point.model = compile(study, scenario, parameters)

@@ -17,11 +17,13 @@ import yaml
 
 from twin.core.clock import parse_duration
 from twin.core.errors import InputError, StudyError
+from twin.model.kpis import kpi_unit
 from twin.studies.design import Design, Range, parse_design
 
 FIDELITIES = ("flow", "physics")
 DEFAULT_BEGIN = "2026-11-23T00:00"
 """A Monday midnight: where no ``run.begin`` is given, weekly shifts start with their week."""
+SENSITIVITY = 0.05
 BLOCK = 32
 """Replications run in blocks of this size, cut at its multiples."""
 
@@ -94,9 +96,23 @@ class Study:
     design: Design = field(default_factory=Design)
     kpis: tuple[str, ...] = ("throughput", "wip", "lead_time")
     compare: str = "paired-t"
+    sensitivity: float = SENSITIVITY
+    """How much faster each station is tried, as a share of its rate; 0: not at all."""
 
 
-_TOP_KEYS = ("fidelity", "scenarios", "baseline", "sweep", "design", "replications", "kpis", "compare", "start", "physics")
+_TOP_KEYS = (
+    "fidelity",
+    "scenarios",
+    "baseline",
+    "sweep",
+    "design",
+    "replications",
+    "kpis",
+    "compare",
+    "start",
+    "physics",
+    "sensitivity",
+)
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -188,6 +204,7 @@ def parse_study(document: object, file: Path) -> Study:
         design=design,
         kpis=reader.names(top.get("kpis", ["throughput", "wip", "lead_time"]), "kpis"),
         compare=reader.choice(top.get("compare", "paired-t"), "compare", ("paired-t", "none")),
+        sensitivity=reader.sensitivity(top.get("sensitivity", f"{SENSITIVITY * 100:g} %")),
     )
 
 
@@ -358,9 +375,22 @@ class _Reader:
                     "min and max need a precision to stop at", f"{key}.until", ("{throughput: 1 %}", "a plain number")
                 )
             return Replications(low, low)
-        return Replications(low, high, {name: self.target(v, f"{key}.until.{name}") for name, v in until.items()})
+        return Replications(low, high, {name: self.target(v, f"{key}.until.{name}", kpi_unit(name)) for name, v in until.items()})
 
-    def target(self, value: object, key: str) -> Target:
+    def sensitivity(self, value: object) -> float:
+        if value is None or value == "none":
+            return 0.0
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", str(value))
+        if match is None or not 0.0 < float(match[1]) <= 100.0:
+            raise self.error(f"{value!r} is not a share of a station's rate", "sensitivity", ("5 %", "none"))
+        return float(match[1]) / 100.0
+
+    def target(self, value: object, key: str, unit: str) -> Target:
+        """``1 %`` of the mean, or a half-width in the figure's unit; one in seconds may be written as a duration."""
+        if unit == "s" and isinstance(value, str) and "%" not in value:
+            seconds = self.duration(value, key)
+            if seconds > 0.0:
+                return Target(seconds, False)
         match = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?\d+)?)\s*(%?)\s*", str(value))
         try:
             number = float(match[1]) if match else 0.0

@@ -48,6 +48,7 @@ class Rig:
         if self.plant is not None:
             self.plant.stop()
         self.counterpart.stop()
+        self.counterpart.discard()
         self.proxy.close()
         self.history.close()
 
@@ -56,9 +57,10 @@ class Rig:
     def connect(self, *, port: int | None = None) -> Plant:
         """Start the twin."""
         c = self.counterpart
+        address = f"{c.scheme}://{c.login}127.0.0.1:{port or self.proxy.port}{c.path}"
         text = (
             "schema: twin.mapping/1\n"
-            f"connections: [{{name: cell, driver: {c.driver}, address: '{c.scheme}://127.0.0.1:{port or self.proxy.port}', "
+            f"connections: [{{name: cell, driver: {c.driver}, address: '{address}', "
             f"options: {c.options}}}]\n"
             f"signals: [{{connection: cell, source: {c.source}, target: {{prim: {KEY.prim}, signal: {KEY.name}}}, "
             f"unit: '1', interval: 300 ms}}]\n"

@@ -19,6 +19,7 @@ _VALUES: dict[str, Callable[[Context, Op], fields.Step]] = {
     "block": fields.block,
     "clear": fields.clear,
     "set_relationship": fields.set_relationship,
+    "list_edit": fields.list_edit,
     "set_metadata": fields.set_metadata,
 }
 """Checked together against the stage as it is, then written in one change block."""

@@ -32,6 +32,21 @@ async def prim(request: Request, path: str) -> Response:
     return Response(msgspec.json.encode(detail), media_type="application/json", headers=_NOT_KEPT)
 
 
+@router.get("/api/layers")
+async def layers(request: Request) -> JSONResponse:
+    """What the stage is composed of, strongest first, and its variant sets."""
+    context = twin(request)
+    return JSONResponse(await context.owner(context.host.layers), headers=_NOT_KEPT)
+
+
+@router.get("/api/part")
+async def part(request: Request, asset: str) -> Response:
+    """How a part of the library looks (SceneDoc with prims and materials only)."""
+    context = twin(request)
+    doc = await context.owner(lambda: context.host.part(asset))
+    return Response(msgspec.json.encode(doc), media_type="application/json", headers=_NOT_KEPT)
+
+
 @router.get("/api/assets/{key}")
 async def asset(request: Request, key: str) -> Response:
     """A mesh or a texture by its content hash."""

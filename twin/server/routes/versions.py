@@ -91,7 +91,7 @@ async def restore(id: int, body: Commit, request: Request) -> JSONResponse:
     who = need(request, "edit")
     context = twin(request)
     session, user = await context.author(who, body.session)
-    outcome = await context.commit(lambda: context.host.restore(session, body.opid, user, id))
+    outcome = await context.commit(lambda: context.host.restore(who, session, body.opid, user, id))
     if outcome.entry is not None and not outcome.again:
         await context.owner(lambda: context.host.access.audit(user, "restore", f"version {id}"))
     return answer(outcome)
@@ -112,7 +112,7 @@ async def propose(body: NewProposal, request: Request) -> JSONResponse:
     session, user = await context.author(who, body.session)
     id = await context.owner(lambda: context.host.proposals.make(body.label, user, since=body.since))
     if body.take_back:
-        await context.commit(lambda: context.host.take_back(id, session, body.opid, user))
+        await context.commit(lambda: context.host.take_back(who, id, session, body.opid, user))
     context.hub.publish(Changed("proposals"))
     return JSONResponse({"id": id}, status_code=201)
 
@@ -131,7 +131,7 @@ async def merge(id: int, body: Merge, request: Request) -> JSONResponse:
     who = need(request, "edit")
     context = twin(request)
     session, user = await context.author(who, body.session)
-    outcome = await context.commit(lambda: context.host.merge(id, session, body.opid, user, overwrite=body.overwrite))
+    outcome = await context.commit(lambda: context.host.merge(who, id, session, body.opid, user, overwrite=body.overwrite))
     if outcome.entry is not None and not outcome.again:
         await context.owner(lambda: context.host.access.audit(user, "merge", f"proposal {id}"))
     for what in ("proposals", "versions"):

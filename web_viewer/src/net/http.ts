@@ -52,12 +52,50 @@ export const getScene = () => json<SceneDoc>("/api/scene");
 
 export const getPrim = (path: string) => json<PrimDetail>(`/api/prim?path=${encodeURIComponent(path)}`);
 
+export interface LayerRow {
+  name: string;
+  path: string;
+  role: string;
+  prims: number;
+  doc: string;
+}
+
+export interface VariantRow {
+  path: string;
+  set: string;
+  selection: string;
+  choices: string[];
+}
+
+/** What the stage is composed of, strongest first. */
+export const getLayers = () => json<{ layers: LayerRow[]; variants: VariantRow[] }>("/api/layers");
+
+/** How a part of the library looks: prims and materials. */
+export const getPart = (asset: string) => json<SceneDoc>(`/api/part?${new URLSearchParams({ asset })}`);
+
 export const getSignals = () => json<SignalInfo[]>("/api/signals");
 
 export const assetUrl = (hash: string) => `/api/assets/${encodeURIComponent(hash)}`;
 
-export async function getAsset(hash: string): Promise<ArrayBuffer> {
+const early = new Map<string, Promise<ArrayBuffer>>();
+
+async function fetchAsset(hash: string): Promise<ArrayBuffer> {
   return (await answer(await fetch(assetUrl(hash), { credentials: "same-origin" }))).arrayBuffer();
+}
+
+/** Begin to fetch what will be asked for in a moment; a failure is told to who asks. */
+export function prefetchAssets(hashes: string[]): void {
+  for (const hash of hashes) {
+    const coming = fetchAsset(hash);
+    coming.catch(() => undefined);
+    early.set(hash, coming);
+  }
+}
+
+export function getAsset(hash: string): Promise<ArrayBuffer> {
+  const coming = early.get(hash) ?? fetchAsset(hash);
+  early.delete(hash);
+  return coming;
 }
 
 const nsOf = (ms: number): string => String(BigInt(Math.round(ms)) * 1000000n);

@@ -1,15 +1,16 @@
 // Made by twin.protocol.typescript from twin/protocol/messages.py; change it there, then run `make types`.
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /**
  * One change to the edit layer.
  *
- * ``kind`` is one of ``set_field block clear add_prim remove_prim move_prim set_relationship set_variant apply_api
- * set_metadata``. ``path`` is the prim; ``field`` the property, variant set, API or metadata name; ``value`` is
+ * ``kind`` is one of ``set_field block clear add_prim remove_prim move_prim set_relationship list_edit set_variant
+ * apply_api set_metadata``. ``path`` is the prim; ``field`` the property, variant set, API or metadata name; ``value`` is
  * ``[sdfType, value]`` for ``set_field`` (``["double3", [1, 2, 3]]``, quaternions wxyz), a list of target paths for
- * ``set_relationship``, ``{"type", "reference", "name"}`` for ``add_prim`` (``reference``: asset path relative to the
- * asset root, optional), the new path for ``move_prim``.
+ * ``set_relationship``, ``{"prepend", "append", "delete"}`` with lists of target paths for ``list_edit``,
+ * ``{"type", "reference", "name"}`` for ``add_prim`` (``reference``: asset path relative to the asset root, optional),
+ * the new path for ``move_prim``.
  */
 export interface Op {
   kind: string;
@@ -88,6 +89,15 @@ export interface Control {
   value?: number;
 }
 
+/**
+ * The newest state frame that the client has taken in. Sent some times a second: a client that falls behind then gets
+ * the newest frame when it can take one, instead of a queue of old ones. One that never sends it gets every frame.
+ */
+export interface Seen {
+  t: "seen";
+  number: number;
+}
+
 export interface Welcome {
   t: "welcome";
   protocol: number;
@@ -160,7 +170,19 @@ export interface Commented {
   comment: CommentDoc;
 }
 
-/** Something that is fetched by HTTP has changed: ``what`` is versions or proposals. */
+/** Who may edit at and below a prim, or one property there: whoever has ``role`` or more, and ``users``. */
+export interface RuleDoc {
+  id: number;
+  path: string;
+  field: string;
+  role: string;
+  users: string[];
+  note: string;
+  author: string;
+  time_ns: number;
+}
+
+/** Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules or library. */
 export interface Changed {
   t: "changed";
   what: string;
@@ -355,6 +377,12 @@ export interface ScenePatch {
   nodes: NodeDoc[];
 }
 
+/** What one layer says about a property. */
+export interface OpinionDoc {
+  layer: string;
+  value: unknown;
+}
+
 /** One property of ``GET /api/prim?path=...``. */
 export interface PropertyDoc {
   name: string;
@@ -368,6 +396,9 @@ export interface PropertyDoc {
   edited?: boolean;
   relationship?: boolean;
   driven?: boolean;
+  low?: number | null;
+  high?: number | null;
+  opinions?: OpinionDoc[];
 }
 
 export interface PrimDetail {
@@ -396,7 +427,8 @@ export type ClientMessage =
   | Redo
   | Preview
   | Presence
-  | Control;
+  | Control
+  | Seen;
 
 export type ServerMessage =
   | Welcome

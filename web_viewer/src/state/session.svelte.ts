@@ -6,11 +6,13 @@ import { decodeFrame, isFrame } from "../protocol/frames";
 import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type ServerMessage, type Welcome } from "../protocol/messages.gen";
 import { decodeMessage, encodeMessage } from "../protocol/wire";
 import { PoseStream } from "../viewer/poses";
+import { Alarms, Marks } from "./alarms.svelte";
 import { LiveStore } from "./live.svelte";
 import { Replay } from "./replay.svelte";
 import { SceneStore } from "./scene.svelte";
 import { Studies } from "./studies.svelte";
 import { UiStore } from "./ui.svelte";
+import { ViewState } from "./view.svelte";
 
 export interface User {
   session: string;
@@ -37,6 +39,8 @@ const ACTIVITY_KEPT = 300;
 /** An edit's patch follows at once; after this long the scene is fetched whole [ms]. */
 const PATCH_WAIT_MS = 1500;
 const PRESENCE_EVERY_MS = 120;
+/** How often the server is told which frame has been taken in: it sends a busy page fewer instead of a queue. */
+const SEEN_EVERY_MS = 100;
 
 /** This page load: tells a reconnection, which takes its session along, from a duplicate of the tab. */
 const TAB = Math.random().toString(36).slice(2);
@@ -45,9 +49,12 @@ export class Session {
   readonly scene = new SceneStore();
   readonly live = new LiveStore();
   readonly ui = new UiStore();
+  readonly view = new ViewState(this.scene, this.live);
   readonly livePoses = new PoseStream();
   readonly replay = new Replay(this);
   readonly studies = new Studies((text) => this.ui.toast("error", text));
+  readonly alarms = new Alarms();
+  readonly marks = new Marks(() => this.scene.stage, () => (this.replay.active ? this.replay.cursor : Date.now()));
   readonly pending = new PendingEdits();
 
   phase = $state<"starting" | "login" | "ready" | "failed">("starting");
@@ -81,6 +88,9 @@ export class Session {
   private patchTimer: ReturnType<typeof setTimeout> | undefined;
   private presence: { selection: string[]; camera: number[] } = { selection: [], camera: [] };
   private presenceTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The newest frame that has been taken in. */
+  private frameSeen = 0;
+  private seenTimer: ReturnType<typeof setTimeout> | undefined;
   private previewsOf = new Map<string, Set<string>>();
 
   get mayEdit(): boolean {
@@ -148,6 +158,9 @@ export class Session {
       return;
     }
     this.phase = "ready";
+    this.view.loadBookmarks();
+    this.marks.load();
+    http.prefetchAssets(this.scene.meshes());
     this.connect();
     this.replay.follow();
   }
@@ -196,7 +209,13 @@ export class Session {
 
   private receive(data: ArrayBuffer): void {
     if (isFrame(data)) {
-      if (this.livePoses.push(decodeFrame(data), performance.now())) this.onPoses();
+      const frame = decodeFrame(data);
+      if (this.livePoses.push(frame, performance.now())) this.onPoses();
+      this.frameSeen = frame.number;
+      this.seenTimer ??= setTimeout(() => {
+        this.seenTimer = undefined;
+        this.send({ t: "seen", number: this.frameSeen });
+      }, SEEN_EVERY_MS);
       return;
     }
     this.dispatch(decodeMessage(data));
@@ -231,13 +250,16 @@ export class Session {
         this.replay.tableChanged();
         return this.onBodies();
       case "signals":
+        this.alarms.onSignals(message.values, Date.now());
         return this.live.onSignals(message);
       case "nodes":
+        this.alarms.onNodes(this.scene.nodes, message.state, Date.now());
         this.live.nodes = message;
         return;
       case "kpis":
         return this.live.onKpis(message.sim_time, message.values);
       case "connectors":
+        this.alarms.onConnectors(message.connections, Date.now());
         this.live.connectors = message.connections;
         return;
       case "presence":

@@ -9,14 +9,42 @@ const GLOW = 2.4;
 export class MaterialCache {
   private docs: MaterialDoc[] = [];
   private readonly made = new Map<string, THREE.Material>();
+  private section: THREE.Plane[] = [];
   private readonly textures = new Map<string, THREE.Texture>();
   private readonly loader = new THREE.TextureLoader();
 
-  /** ``plain``: there is nothing to reflect, so metals are shown by their colour. */
+  /** ``plain``: cheap to light and without reflections, for processors that must do what a graphics card does elsewhere. */
   constructor(
-    private readonly plain: boolean,
+    private plain: boolean,
     private readonly arrived: () => void,
   ) {}
+
+  /** All materials are made anew when they are asked for next; true if that is a change. */
+  setPlain(plain: boolean): boolean {
+    if (plain === this.plain) return false;
+    this.plain = plain;
+    for (const material of this.made.values()) material.dispose();
+    this.made.clear();
+    return true;
+  }
+
+  /** Cut everything along a plane; null ends it. */
+  setSection(plane: THREE.Plane | null): void {
+    const began = plane !== null && this.section.length === 0;
+    const ended = plane === null && this.section.length > 0;
+    if (plane && !began) this.section[0].copy(plane);
+    else this.section = plane ? [plane.clone()] : [];
+    if (began || ended) for (const material of this.made.values()) this.cut(material);
+  }
+
+  /** The inside of what is cut is seen. */
+  private cut(material: THREE.Material): void {
+    const open = this.section.length > 0;
+    material.userData.side ??= material.side;
+    material.side = open ? THREE.DoubleSide : (material.userData.side as THREE.Side);
+    material.clippingPlanes = open ? this.section : null;
+    material.needsUpdate = true;
+  }
 
   /** A new list of materials; those that changed are made anew. */
   load(docs: MaterialDoc[]): void {
@@ -35,6 +63,7 @@ export class MaterialCache {
     let material = this.made.get(key);
     if (!material) {
       material = kind === "bounds" ? placeholder() : this.make(this.docs[index], doubleSided);
+      if (this.section.length > 0) this.cut(material);
       this.made.set(key, material);
     }
     return material;
@@ -43,15 +72,16 @@ export class MaterialCache {
   private make(doc: MaterialDoc | undefined, doubleSided: boolean): THREE.Material {
     const opacity = doc?.opacity ?? 1;
     const color = doc?.color ?? [0.6, 0.6, 0.6];
-    const material = new THREE.MeshStandardMaterial({
+    const common = {
       color: new THREE.Color(color[0], color[1], color[2]),
-      metalness: (doc?.metallic ?? 0) * (this.plain ? 0.3 : 1),
-      roughness: doc?.roughness ?? 0.6,
       opacity,
       transparent: opacity < 1,
       depthWrite: opacity >= 1,
       side: doubleSided ? THREE.DoubleSide : THREE.FrontSide,
-    });
+    };
+    const material = this.plain
+      ? new THREE.MeshLambertMaterial(common)
+      : new THREE.MeshStandardMaterial({ ...common, metalness: doc?.metallic ?? 0, roughness: doc?.roughness ?? 0.6 });
     const [r = 0, g = 0, b = 0] = doc?.emissive ?? [];
     material.emissive.setRGB(r, g, b);
     material.emissiveIntensity = GLOW;

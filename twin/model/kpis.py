@@ -191,8 +191,8 @@ def mean_of(row: DistributionRow) -> float:
     low = max(row.low, 0.0)
     kind = row.kind
     if kind == Distribution.EMPIRICAL:
-        values = np.maximum(np.asarray(row.values, float), 0.0)
-        return float(np.average(values, weights=row.weights or None))
+        values, weights = row.kept_values()
+        return float(np.average(values, weights=weights))
     if kind == Distribution.CONSTANT:
         return max(row.mean, 0.0)
     if kind == Distribution.UNIFORM and row.low >= 0.0:
@@ -232,7 +232,7 @@ def _numeric_mean(row: DistributionRow) -> float:
     else:
         d = stats.gamma(1.0 / row.cv**2, scale=row.mean * row.cv**2)
     if row.kind in (Distribution.UNIFORM, Distribution.TRIANGULAR):
-        begin, end = 0.0, 1.0  # their ends are parameters, not a truncation
+        begin, end = float(d.cdf(0.0)), 1.0  # type: ignore[attr-defined]  # their ends are parameters, not a truncation
     else:
         begin, end = float(d.cdf(max(row.low, 0.0))), float(d.cdf(row.high))  # type: ignore[attr-defined]
     u = begin + (np.arange(4000) + 0.5) / 4000.0 * (end - begin)

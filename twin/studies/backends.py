@@ -98,7 +98,8 @@ def perform(task: Task, progress: Callable[[float], None] | None = None, stop: E
         device=task.device,
         jobs=task.jobs,
         intervals=task.intervals,
-        **({"begin_s": task.begin_s, "start": task.start} if task.fidelity == "flow" else {}),
+        begin_s=task.begin_s,
+        **({"start": task.start} if task.fidelity == "flow" else {}),
         progress=progress,
         cancel=stop,
     )

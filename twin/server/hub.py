@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from twin.collab import Access, Identity
 from twin.live import Event, Failure
 from twin.model.frame import StateFrame
-from twin.protocol.messages import BodyTable, Clock, Notice, Presence, Preview, encode
+from twin.protocol.messages import BodyTable, Clock, LineFound, Notice, Presence, Preview, encode
 from twin.server.stream import Follower, FrameEncoder
 
 CONTROL_LIMIT = 4096
@@ -117,6 +117,8 @@ class Hub:
                 if client.active:
                     client.frame_ready()
             return
+        if isinstance(event, LineFound):
+            return  # the pose track's alone
         if isinstance(event, Failure):
             if event.fatal:
                 self.failed = event.message

@@ -33,7 +33,7 @@ def Xform "World"
         prepend references = @_assets/infeed_hatch.usda@
     )
     {
-        double3 xformOp:translate = (-1, 0, 0)
+        double3 xformOp:translate = (0, 0, 0)
         uniform token[] xformOpOrder = ["xformOp:translate"]
         double twin:source:interarrival:mean = 2
         rel twin:source:items = </World/Goods/Carton>

@@ -141,7 +141,8 @@ def recovery(stage: Path, project: Path, *, ops: int = OPS, cubes: int = 5000) -
     """Opening a project with ``ops`` edits, the last ``REPLAYED`` of them after the last checkpoint."""
     draw = random.Random(1)
     document = Document(stage, project)
-    edits = [Op("set_field", f"/World/C{draw.randrange(cubes)}", "xformOp:translate", ["double3", [float(i), 0, 0]]) for i in range(ops)]  # fmt: skip
+    places = [(f"/World/C{draw.randrange(cubes)}", ["double3", [float(i), 0.0, 0.0]]) for i in range(ops)]
+    edits = [Op("set_field", path, "xformOp:translate", place) for path, place in places]
     kept = {op.path: op for op in edits[: ops - REPLAYED]}  # in the order of the first edits, as the layer has them
     for op in kept.values():
         outcome = document_module.apply_txn(document.stage, document.layer, [op], asset_root=document.asset_root)
@@ -162,10 +163,11 @@ def recovery(stage: Path, project: Path, *, ops: int = OPS, cubes: int = 5000) -
     if document.stage.GetPrimAtPath(last.path).GetAttribute(last.field).Get()[0] != last.value[1][0]:
         raise RuntimeError("the last edit is missing")
     document.journal.close()
+    note = f"{REPLAYED} replayed, {cubes} prims; reading the stage included"
     return [
-        _row(f"recovery of {ops} edits with a checkpoint", seconds, "s", f"{REPLAYED} replayed, {cubes} prims; reading the stage included"),
+        _row(f"recovery of {ops} edits with a checkpoint", seconds, "s", note),
         _row("the same, processor time", used, "s"),
-    ]  # fmt: skip
+    ]
 
 
 def _row(name: str, value: float, unit: str, note: str = "") -> dict[str, Any]:

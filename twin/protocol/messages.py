@@ -299,6 +299,7 @@ class Geometry(msgspec.Struct, omit_defaults=True):
     ``kind``: ``mesh`` (``mesh`` is the content hash of a buffer under ``/api/assets/<hash>``), or analytic ``cube``
     (``size`` [x, y, z]), ``sphere`` (``radius``), ``cylinder``, ``cone``, ``capsule`` (``radius``, ``height``, ``axis``
     X, Y or Z), ``plane`` (``size``, normal ``axis``), ``bounds`` (``size`` and ``center``: what cannot be drawn).
+    Curves, points and point instancers come as meshes.
     Lengths in the prim's local stage units. ``materials`` index ``SceneDoc.materials``, one per mesh subset.
     """
 
@@ -322,8 +323,25 @@ class Light(msgspec.Struct, omit_defaults=True):
     size: list[float] = []
 
 
+class Camera(msgspec.Struct, omit_defaults=True):
+    """A UsdGeom camera, looking along -Z of its prim with +Y up. Vertical field of view in degrees, 0 for an orthographic one,
+    which shows ``height``. Lengths in m."""
+
+    vertical_fov: float
+    aspect: float
+    near: float
+    far: float
+    height: float = 0.0
+
+
 class MaterialDoc(msgspec.Struct, omit_defaults=True):
-    """UsdPreviewSurface: colours linear RGB; textures are content hashes under ``/api/assets/<hash>``."""
+    """UsdPreviewSurface: colours linear RGB; textures are content hashes under ``/api/assets/<hash>``.
+
+    ``roughness_texture`` is read from green, ``metallic_texture`` from blue, ``occlusion_texture`` from red, as in glTF.
+    ``uv`` is [rotation in degrees, scale u, scale v, translation u, translation v] of all textures, ``wrap`` repeat, clamp or
+    mirror for u and v; empty for none and repeat. What is less opaque than ``opacity_threshold`` is not drawn.
+    ``vertex_colors``: the mesh has colours of its own.
+    """
 
     path: str
     color: list[float] = msgspec.field(default_factory=lambda: [0.6, 0.6, 0.6])
@@ -333,6 +351,17 @@ class MaterialDoc(msgspec.Struct, omit_defaults=True):
     emissive: list[float] = msgspec.field(default_factory=lambda: [0.0, 0.0, 0.0])
     color_texture: str = ""
     normal_texture: str = ""
+    roughness_texture: str = ""
+    metallic_texture: str = ""
+    occlusion_texture: str = ""
+    emissive_texture: str = ""
+    opacity_texture: str = ""
+    opacity_threshold: float = 0.0
+    clearcoat: float = 0.0
+    clearcoat_roughness: float = 0.01
+    uv: list[float] = []
+    wrap: list[str] = []
+    vertex_colors: bool = False
 
 
 class PrimDoc(msgspec.Struct, omit_defaults=True):
@@ -350,6 +379,7 @@ class PrimDoc(msgspec.Struct, omit_defaults=True):
     visible: bool = True
     geometry: Geometry | None = None
     light: Light | None = None
+    camera: Camera | None = None
     body: int = -1
     node: int = -1
     edited: bool = False

@@ -24,9 +24,9 @@ from twin.connectors.lint import lint
 from twin.core import log
 from twin.core.errors import MappingError, Rejected
 from twin.core.findings import Finding
-from twin.core.samples import SignalKey
+from twin.core.samples import Sample, SignalKey
 from twin.history import Historian
-from twin.live import Event, Runtime
+from twin.live import Event, Runtime, ShadowFeed
 from twin.model.factory import FactoryModel
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
@@ -71,6 +71,8 @@ class Settings:
     asset_root: Path | None = None
     mappings: Sequence[Path] = ()
     emulate: bool = False
+    allow_writes: bool = False
+    shadow: bool = False
     rate: float = 1.0
     paused: bool = False
     device: str = "cpu"
@@ -84,6 +86,20 @@ class Join:
 
     welcome: Welcome
     messages: list[Any] = field(default_factory=list)
+
+
+class Both:
+    """Hands every sample of the plant to history and to what it drives."""
+
+    def __init__(self, history: Historian, shadow: ShadowFeed) -> None:
+        self._history, self._shadow = history, shadow
+
+    def append(self, samples: list[Sample]) -> int:
+        self._shadow.append(samples)
+        return self._history.append(samples)
+
+    def declare(self, key: SignalKey, unit: str) -> None:
+        self._history.declare(key, unit)
 
 
 class Host:
@@ -117,6 +133,7 @@ class Host:
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
         self._model: FactoryModel | None = None
+        self.shadow = ShadowFeed() if settings.shadow else None
         self.plant = self._connect()
         self.runtime = Runtime(
             self._compile,
@@ -126,6 +143,7 @@ class Host:
             device=settings.device,
             live=self.plant,
             recorder=self.history,
+            shadow=self.shadow,
             progress=progress,
         )
         self.commits = Commits(self.document, self.runtime)
@@ -144,7 +162,10 @@ class Host:
             known = {SignalKey(s.prim, s.name) for s in signals}
             taken = {key for mapping in mappings for key in mapping.targets()}
             mappings.append(emulated_mapping(endpoint, known - taken))
-        return Plant(mappings, self.history) if mappings else None
+        if not mappings:
+            return None
+        recorder = Both(self.history, self.shadow) if self.shadow is not None else self.history
+        return Plant(mappings, recorder, allow_writes="armed" if self.settings.allow_writes else False)
 
     def start(self) -> None:
         """Start simulating and connecting; returns when the first step is done."""
@@ -202,6 +223,7 @@ class Host:
         library = library_parts(self.document.asset_root, found)
         model = self.runtime.model
         findings: list[Finding] = [*self.document.findings, *self.runtime.simulation.findings, *found]
+        findings += self._extractor.all_findings()
         stage = self.document.stage
         return SceneDoc(
             seq=self.document.seq,

@@ -62,7 +62,9 @@ export class Session {
   readonly pending = new PendingEdits();
   readonly together = new Together(this);
 
-  phase = $state<"starting" | "login" | "ready" | "failed">("starting");
+  phase = $state<"starting" | "login" | "choose" | "ready" | "failed">("starting");
+  /** What was given to log in, for the twin that takes over from the page to choose one. */
+  token = "";
   failure = $state("");
   link = $state<LinkState>("connecting");
   linkReason = $state("");
@@ -141,8 +143,9 @@ export class Session {
   }
 
   async login(token: string): Promise<void> {
+    this.token = token.trim();
     try {
-      await http.login(token.trim());
+      await http.login(this.token);
     } catch (error) {
       this.phase = "login";
       this.failure = error instanceof http.HttpError && error.status === 401 ? "This token is not known here." : reason(error);
@@ -168,6 +171,11 @@ export class Session {
     try {
       this.scene.load(await http.getScene());
     } catch (error) {
+      if (error instanceof http.HttpError && error.status === 409) {
+        // No stage yet. The token is needed again once there is one: without it the person has to type it anew.
+        this.phase = this.token ? "choose" : "login";
+        return;
+      }
       const anonymous = error instanceof http.HttpError && (error.status === 401 || error.status === 403);
       this.phase = anonymous ? "login" : "failed";
       this.failure = anonymous ? "" : reason(error);

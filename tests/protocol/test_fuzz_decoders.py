@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from twin.protocol.frames import decode_frame
 from twin.protocol.messages import ClientMessage, decode_client, encode
 
-VECTORS = Path(__file__).parent / "vectors" / "frames.json"
-
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8) | st.binary(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
@@ -46,7 +44,8 @@ def test_messages_are_understood_or_refused(data: bytes) -> None:
     ) or encode(message) == encode(decode_client(encode(message)))
 
 
-FRAMES = [base64.b64decode(vector["data"]) for vector in json.loads(VECTORS.read_text())["frames"]]
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "frames.json").read_text())
+FRAMES = [base64.b64decode(vector["data"]) for vector in VECTORS["frames"]]
 
 
 @seed(1)
@@ -70,7 +69,7 @@ def test_broken_frames_are_refused_and_cost_no_more_than_they_bring(good: bytes,
 
 @pytest.mark.parametrize("good", FRAMES)
 def test_a_frame_cut_anywhere_is_refused(good: bytes) -> None:
-    """Each part is padded to four bytes, so that only what is cut within the padding of the last can go unnoticed."""
+    """Parts are padded to four bytes, so that only what is cut within the padding of the last can go unnoticed."""
     for length in range(len(good) - 4):
-        with pytest.raises(ValueError, match=r"frame|buffer|reshape"):
+        with pytest.raises(ValueError, match=r"frame|buffer|reshape|block"):
             decode_frame(good[:length])

@@ -31,6 +31,12 @@ def serve(
     emulate: Annotated[
         bool, typer.Option(help="Feed the twin from an emulated plant (called emulated wherever it shows).")
     ] = False,
+    shadow: Annotated[
+        bool, typer.Option(help="The plant's values drive belts, goods, states and poses; nothing is simulated.")
+    ] = False,
+    allow_writes: Annotated[
+        bool, typer.Option(help="Permit writing to the plant, signal by signal, once an admin has armed it.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda:0.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the line's random draws.")] = 1,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve https.")] = None,
@@ -81,6 +87,8 @@ def serve(
         asset_root=root,
         mappings=mapping or [],
         emulate=emulate,
+        allow_writes=allow_writes,
+        shadow=shadow,
         rate=rate,
         paused=paused,
         device=device,

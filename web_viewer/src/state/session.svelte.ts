@@ -4,7 +4,7 @@ import { PendingEdits, type Request } from "../net/pending";
 import { TwinSocket, type LinkState } from "../net/socket";
 import { decodeFrame, isFrame } from "../protocol/frames";
 import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type ServerMessage, type Welcome } from "../protocol/messages.gen";
-import { decodeMessage, encodeMessage } from "../protocol/wire";
+import { decodeMessages, encodeMessage } from "../protocol/wire";
 import { PoseStream } from "../viewer/poses";
 import { Alarms, Marks } from "./alarms.svelte";
 import { LiveStore } from "./live.svelte";
@@ -196,6 +196,7 @@ export class Session {
       epoch: this.scene.epoch,
       last_seq: this.scene.seq,
       tab: TAB,
+      batches: true,
     });
   }
 
@@ -226,7 +227,7 @@ export class Session {
       }, SEEN_EVERY_MS);
       return;
     }
-    this.dispatch(decodeMessage(data));
+    for (const message of decodeMessages(data)) this.dispatch(message);
   }
 
   private dispatch(message: ServerMessage): void {

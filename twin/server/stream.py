@@ -239,7 +239,7 @@ class FrameEncoder:
 
 
 def _differs(a: np.ndarray, b: np.ndarray, limit: float) -> np.ndarray:
-    """[n] where a component of ``a`` [n,k] differs from that of ``b`` by more than ``limit``; column by column, which is quick."""
+    """[n] where a component of ``a`` [n,k] is off that of ``b`` by more than ``limit``; column by column, which is quick."""
     apart = np.abs(a - b)
     found = apart[:, 0] > limit
     for column in range(1, apart.shape[1]):

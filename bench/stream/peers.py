@@ -43,11 +43,12 @@ def run_viser(movers: int, viewers: int, hz: float, seconds: float) -> dict[str,
 
     server = viser.ViserServer(host="127.0.0.1", port=18080 + os.getpid() % 1000, verbose=False)
     box = np.array([[x, y, z] for x in (-0.2, 0.2) for y in (-0.2, 0.2) for z in (-0.2, 0.2)], np.float32)
-    faces = np.array([[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4],
-                      [1, 5, 7], [1, 7, 3]], np.uint32)  # fmt: skip
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    faces = np.array([t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))], np.uint32)
     first = next(motion(movers, hz, 1.0))
     handle = server.scene.add_batched_meshes_simple("movers", box, faces, first[1], first[0])
-    command = [sys.executable, __file__, "count", "--url", f"ws://127.0.0.1:{server.get_port()}", "--viewers", str(viewers)]
+    address = f"ws://127.0.0.1:{server.get_port()}"
+    command = [sys.executable, __file__, "count", "--url", address, "--viewers", str(viewers)]
     watching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert watching.stdout is not None
     watching.stdout.readline()  # connected

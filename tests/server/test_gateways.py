@@ -141,8 +141,9 @@ def test_everything_works_as_without_and_frames_come_after_their_table(gated: An
         assert next(p["geometry"]["size"] for p in scene["prims"] if p["path"] == "/Line/Sign") == [4.0] * 3
 
 
-def test_a_new_table_comes_before_frames_that_need_it(gated: Any) -> None:
-    ann = gated.client("Ann")
+@pytest.mark.parametrize("batches", [False, True])
+def test_a_new_table_comes_before_frames_that_need_it(gated: Any, batches: bool) -> None:
+    ann = gated.client("Ann", batches=batches)
     ann.welcome()
     before = ann.wait(BodyTable).version
     ann.send(Control("reset"))

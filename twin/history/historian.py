@@ -81,7 +81,7 @@ class Historian:
         self._accepted = self._committed = 0
         self._flush_wanted = self._closing = False
         self._overflow: Counter[SignalKey] = Counter()
-        self._repeated = self._expired = 0
+        self._repeated = self._expired = self._written = 0
         self._error = ""
         self._log = log.get("history")
         self._thread = threading.Thread(target=self._write_loop, name="twin-history", daemon=True)
@@ -131,6 +131,15 @@ class Historian:
     def losses(self) -> HistoryLosses:
         with self._changed:
             return HistoryLosses(dict(self._overflow), self._repeated, self._expired, self._error)
+
+    def written(self) -> int:
+        """Samples that this process has committed."""
+        with self._changed:
+            return self._written
+
+    def used_bytes(self) -> int:
+        """Size of the file without what is free to be used again, as of the last commit [bytes]."""
+        return self._store.reader.used_bytes()
 
     def latest_at(self, key: SignalKey, t_ns: int) -> Sample | None:
         """The last sample of ``key`` at or before ``t_ns`` [ns UTC], None where there is none."""
@@ -224,6 +233,7 @@ class Historian:
                     self._log.info("history records again", file=str(self._store.path))
                 self._committed = upto
                 self._repeated += repeated
+                self._written += len(samples) - repeated
             self._error = error
             self._changed.notify_all()
         return not error and self._tidy(self._store.seal_full_tails)

@@ -112,6 +112,12 @@ class Reader:
             ).fetchall()
         return [SignalSummary(*row) for row in found]
 
+    def used_bytes(self) -> int:
+        """Pages in use, without those that are free to be used again [bytes]."""
+        with self._snapshot() as db:
+            pages, free, size = (db.execute(f"PRAGMA {n}").fetchone()[0] for n in ("page_count", "freelist_count", "page_size"))
+        return int((pages - free) * size)
+
     def units(self) -> dict[SignalKey, str]:
         with self._snapshot() as db:
             found = db.execute("SELECT prim, name, unit FROM signal WHERE unit != ''").fetchall()

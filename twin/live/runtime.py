@@ -15,6 +15,7 @@ from twin.core.clock import now_ns
 from twin.core.errors import InputError, Rejected
 from twin.core.samples import Sample, SignalKey
 from twin.live.figures import SlidingFigures
+from twin.live.shadow import ShadowFeed, ShadowLine
 from twin.live.signals import SignalBoard
 from twin.model.factory import FactoryModel
 from twin.model.frame import StateFrame
@@ -77,6 +78,7 @@ class Runtime:
         compile_model: Compiles the stage as it stands; called on the owner thread.
         rate: Simulated seconds per wall second. paused: Start paused.
         live: Connected plant, if any. recorder: Where simulated samples go.
+        shadow: The plant's values drive the twin, instead of the simulation; they come from here.
 
     Events are given to subscribers on the owner thread and must be taken at once.
     """
@@ -91,11 +93,12 @@ class Runtime:
         device: str = "cpu",
         live: LiveSource | None = None,
         recorder: Recorder | None = None,
+        shadow: ShadowFeed | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._compile = compile_model
         self._options = {"seed": seed, "device": device}
-        self._live, self._recorder = live, recorder
+        self._live, self._recorder, self._shadow = live, recorder, shadow
         self._progress = progress or (lambda text: None)
         self._calls: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue(CALLS)
         self._subscribers: list[Callable[[Event], None]] = []
@@ -226,13 +229,18 @@ class Runtime:
         self._emit(self.clock())
 
     def _new_run(self) -> None:
-        self.simulation = Simulation(self.model, hz=self._hz(), **self._options)  # type: ignore[arg-type]
+        self.simulation = self._make()
         self.run = f"run-{now_ns()}"
         self._table_version += 1
         self._figures.clear()
         self._keyframe = self.simulation.snapshot()
         self._emit(self.body_table())
         self._publish_all()
+
+    def _make(self) -> Simulation:
+        if self._shadow is not None:
+            return ShadowLine(self.model, self._shadow, hz=self._hz())  # type: ignore[return-value]  # has what is asked of it
+        return Simulation(self.model, hz=self._hz(), **self._options)  # type: ignore[arg-type]
 
     def _hz(self) -> float:
         return self.model.rigid.steps_per_second or 60.0
@@ -242,7 +250,7 @@ class Runtime:
             self._progress("compiling the stage")
             self.model = self._compile()
             self._progress("loading physics kernels (the first run on a machine compiles them, about 20 s)")
-            self.simulation = Simulation(self.model, hz=self._hz(), **self._options)  # type: ignore[arg-type]
+            self.simulation = self._make()
             self.simulation.step(1)
             self._table_version = 1
             self._keyframe = self.simulation.snapshot()
@@ -273,7 +281,7 @@ class Runtime:
 
     def _new_run_from_keyframe(self) -> None:
         keyframe = self._keyframe
-        simulation = Simulation(self.model, hz=self._hz(), **self._options)  # type: ignore[arg-type]
+        simulation = self._make()
         if keyframe["line.phase"].shape == simulation.snapshot()["line.phase"].shape:
             simulation.restore(keyframe)
         self.simulation = simulation

@@ -1,17 +1,22 @@
 """Control messages of the websocket ``/api/ws``, MessagePack, told apart by the field ``t``.
 
 Every binary websocket message begins either with the four bytes ``TWF2`` (a state frame, see frames.py) or with a
-MessagePack map (one of these). TypeScript types are generated from this file by ``twin.protocol.typescript``.
+MessagePack map (one of these). To a client that asked for it (``Hello.batches``) the server also sends arrays of such maps:
+what was waiting for it, in order. TypeScript types are generated from this file by ``twin.protocol.typescript``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
 
 PROTOCOL_VERSION = 2
 """Raised whenever a message or the frame layout changes its meaning; an old tab is told to reload."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A number that a client counts by; what the journal can hold."""
 
 # ---- edits
 
@@ -45,15 +50,16 @@ class Hello(msgspec.Struct, tag="hello", tag_field="t"):
     name: str = ""
     session: str = ""
     epoch: str = ""
-    last_seq: int = 0
+    last_seq: Count = 0
     tab: str = ""
+    batches: bool = False
 
 
 class Edit(msgspec.Struct, tag="edit", tag_field="t"):
     """An atomic transaction; idempotent by (session, opid). ``label`` is for the activity log."""
 
-    opid: int
-    base_seq: int
+    opid: Count
+    base_seq: Count
     txn: list[Op]
     label: str = ""
 
@@ -61,11 +67,11 @@ class Edit(msgspec.Struct, tag="edit", tag_field="t"):
 class Undo(msgspec.Struct, tag="undo", tag_field="t"):
     """Undo this user's own last transaction; answered like an edit."""
 
-    opid: int
+    opid: Count
 
 
 class Redo(msgspec.Struct, tag="redo", tag_field="t"):
-    opid: int
+    opid: Count
 
 
 class Preview(msgspec.Struct, tag="preview", tag_field="t"):
@@ -520,4 +526,14 @@ ServerMessage = (
 
 encode = msgspec.msgpack.Encoder().encode
 decode_client = msgspec.msgpack.Decoder(ClientMessage).decode
+
+
+def encode_batch(messages: Sequence[bytes]) -> bytes:
+    """Encoded messages as one array."""
+    count = len(messages)
+    head = b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
+    return b"".join((head, *messages))
+
+
 decode_server = msgspec.msgpack.Decoder(ServerMessage).decode
+decode_server_batch = msgspec.msgpack.Decoder(list[ServerMessage]).decode

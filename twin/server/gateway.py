@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from twin.core import log
-from twin.protocol.messages import BodyTable, Presence, Seen, decode_client, decode_server
+from twin.protocol.messages import BodyTable, Presence, Seen, decode_client, decode_server, decode_server_batch
 from twin.server.latest import LatestFrame
 from twin.server.ring import RingReader
 from twin.server.stream import FrameEncoder
@@ -34,7 +34,7 @@ SMALL = 4096
 """Longer messages of a client are passed on unread."""
 BINARY = 2
 BODIES = b"\xa1t\xa6bodies"
-"""How an id table begins, after one byte."""
+"""What a message with an id table holds."""
 CHUNK = 64 << 10
 
 
@@ -150,13 +150,18 @@ class Relay:
         while True:
             head, _, payload = await _message(self._up_reader)
             self._writer.write(head + payload)
-            if payload[1 : 1 + len(BODIES)] == BODIES:
-                table = decode_server(payload)
-                assert isinstance(table, BodyTable)
-                self._version = table.version
+            if BODIES in payload:
+                self._tables(payload)
+            await self._writer.drain()
+
+    def _tables(self, payload: bytes) -> None:
+        """Take the id table out of a message that may hold one, alone or in a batch."""
+        messages = decode_server_batch(payload) if _is_array(payload) else [decode_server(payload)]
+        for message in messages:
+            if isinstance(message, BodyTable):
+                self._version = message.version
                 self.latest.follower.restart()
                 self.latest.ready()
-            await self._writer.drain()
 
     async def send_frames(self) -> None:
         """The newest frame whenever the connection can take one; never before the table that it needs."""
@@ -174,6 +179,11 @@ class Relay:
                     struct.pack("!BBH", 128 | BINARY, 126, size) if size < 65536 else struct.pack("!BBQ", 128 | BINARY, 127, size)
                 )  # fmt: skip
                 self._writer.write(head + data)
+
+
+def _is_array(payload: bytes) -> bool:
+    """Whether a MessagePack value is an array: fixarray, array 16 or array 32."""
+    return payload[0] & 0xF0 == 0x90 or payload[0] in (0xDC, 0xDD)
 
 
 def _is_websocket(head: bytes) -> bool:

@@ -29,11 +29,12 @@ class Client:
     """One connection: what waits to be sent.
 
     Args:
-        frames_elsewhere: A gateway holds the connection and makes the frames itself.
+        batches: It takes several control messages as one. frames_elsewhere: A gateway makes its frames.
     """
 
-    def __init__(self, who: Identity, *, frames_elsewhere: bool = False) -> None:
+    def __init__(self, who: Identity, *, batches: bool = False, frames_elsewhere: bool = False) -> None:
         self.who = who
+        self.batches = batches
         self.session = ""
         self.tab = ""
         self.presence = Presence()

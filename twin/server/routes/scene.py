@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
 from twin.core.samples import SignalKey, is_bad
-from twin.server.context import twin
+from twin.server.context import Nanoseconds, twin
 
 router = APIRouter()
 MAX_POINTS = 20_000
@@ -63,7 +63,7 @@ async def asset(request: Request, key: str) -> Response:
 
 @router.get("/api/history")
 async def history(
-    request: Request, prim: str, name: str, t0_ns: int, t1_ns: int, points: int = 2000, before: bool = False
+    request: Request, prim: str, name: str, t0_ns: Nanoseconds, t1_ns: Nanoseconds, points: int = 2000, before: bool = False
 ) -> JSONResponse:
     """What one signal did (Series). ``before``: also the last sample ahead of ``t0_ns``, which says what held then."""
     recorded = twin(request).host.history

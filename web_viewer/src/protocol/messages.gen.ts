@@ -34,6 +34,7 @@ export interface Hello {
   epoch?: string;
   last_seq?: number;
   tab?: string;
+  batches?: boolean;
 }
 
 /** An atomic transaction; idempotent by (session, opid). ``label`` is for the activity log. */

@@ -74,6 +74,7 @@ GUARDED = {
     ("GET", "/api/rules"): Row(401, 200, 200, 200, 200),
     ("POST", "/api/rules"): Row(401, 403, 403, 403, 201, json={"path": "/Line/Lamp", "role": "admin"}),
     ("DELETE", "/api/rules/{id}"): Row(401, 403, 403, 403, 404, url="/api/rules/999"),
+    ("POST", "/api/uploads"): Row(401, 403, 403, 422, 422, url="/api/uploads?name=nothing.exe"),
     ("GET", "/api/audit"): Row(401, 403, 403, 403, 200),
     ("GET", "/api/track"): Row(401, 200, 200, 200, 200),
     ("GET", "/api/track/{chunk}"): Row(401, 404, 404, 404, 404, url="/api/track/none"),

@@ -12,12 +12,14 @@ from twin.core.errors import InputError
 
 app = typer.Typer(add_completion=False)
 
+PROJECTS = "twin-projects"
+"""Where projects begun on the page to choose are kept, in the working directory."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @app.command()
 def serve(
-    stage: Annotated[Path | None, typer.Argument(help="The stage; without it the packaging line that comes with Twin.")] = None,
+    stage: Annotated[Path | None, typer.Argument(help="The stage; without it a page to choose one.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     mapping: Annotated[list[Path] | None, typer.Option(help="Connector mapping file; may be given again.")] = None,
@@ -51,10 +53,24 @@ def serve(
     from twin.server.serve import serve as run
 
     log.configure("warning")
-    if stage is None:
-        stage = _sample()
     if not 0.05 <= rate <= 100.0:
         raise InputError(f"is {rate:g}", attribute="--rate", allowed=["0.05 to 100"])
+    if (tls_cert is None) != (tls_key is None):
+        raise InputError("a certificate and its key go together", attribute="--tls-cert, --tls-key")
+    if tls_cert is not None and tls_key is not None:
+        check_tls(tls_cert, tls_key)
+    provider = load_provider(oidc) if oidc is not None else None
+    front = Front(host, port, public_url, tls_cert, tls_key, provider)
+    sock = None
+    if stage is None:
+        from twin.server.welcome import choose
+
+        if host not in LOOPBACK and not os.environ.get("TWIN_TOKEN"):
+            raise InputError("an address that others can reach needs a token of your own in TWIN_TOKEN", attribute="--host")
+        chosen = choose(front, _samples(), Path(PROJECTS))
+        if chosen is None:
+            return
+        stage, sock = chosen
     default = project_folder(stage, asset_root)
     project = project or default
     if host not in LOOPBACK and not os.environ.get("TWIN_TOKEN") and not has_users(project):
@@ -63,11 +79,6 @@ def serve(
             attribute="--host",
             allowed=LOOPBACK,
         )
-    if (tls_cert is None) != (tls_key is None):
-        raise InputError("a certificate and its key go together", attribute="--tls-cert, --tls-key")
-    if tls_cert is not None and tls_key is not None:
-        check_tls(tls_cert, tls_key)
-    provider = load_provider(oidc) if oidc is not None else None
     root = (asset_root or find_asset_root(stage)).resolve()
     inside = stage.resolve().relative_to(root)
     settings = Settings(
@@ -84,16 +95,15 @@ def serve(
         seed=seed,
         stage_name=str(inside),
     )
-    run(settings, Front(host, port, public_url, tls_cert, tls_key, provider))
+    run(settings, front, sock)
 
 
-def _sample() -> Path:
-    """The hero scene: in a clone beside the package, in a wheel inside it."""
+def _samples() -> Path:
+    """The folder of the samples: in a clone beside the package, in a wheel inside it."""
     import twin
 
     package = Path(twin.__file__).parent
     for scenes in (package / "_scenes", package.parent / "scenes"):
-        stage = scenes / "packaging_line" / "scene.usda"
-        if stage.is_file():
-            return stage
-    raise InputError("no sample scene is installed; name a stage")
+        if scenes.is_dir():
+            return scenes
+    raise InputError("no samples are installed; name a stage")

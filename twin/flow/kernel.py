@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import warp as wp
 
+from twin.flow.deadlock import find_stuck
+from twin.flow.fleets import begin_fleet, dispatch, drive_on
+from twin.flow.forks import Given, place, redraw_all, redraw_node, redraw_slot
 from twin.flow.moves import MOVES_AT_ONCE, arrive, settle, wait_for_arrival
 from twin.flow.places import (
     BINS,
-    DEADLOCK,
+    CLOCK_GROUP,
     FAILURE,
+    FLEET,
     HALT_BLOCKED,
     LIVELOCK,
     LONG_AGO,
@@ -32,6 +36,7 @@ from twin.flow.places import (
     ZERO,
     Random,
     book_place,
+    set_clock,
     stop_belt,
     want,
 )
@@ -48,6 +53,8 @@ def staff_and_time(t: FlowTables, s: FlowState, r: Random, w: int):
     again = bool(True)
     while again:
         draw_wanted(t, s, r, w)
+        if t.fleets > 0:
+            dispatch(t, s, w)
         if t.crews > 0:
             serve_all(t, s, w)
         again = s.rep[w].wanted > 0
@@ -66,10 +73,13 @@ def happen(t: FlowTables, s: FlowState, r: Random, w: int, c: int):
             else:
                 finish(t, s, r, w, k, n)
             return
+        if kind == FLEET:
+            drive_on(t, s, r, w, k, n)
+            return
         if kind == SOURCE:
             arrive(t, s, r, w, k, n)
         else:
-            s.due[w, c] = NEVER_US
+            set_clock(t, s, w, c, NEVER_US)
             s.slot[w, k].ready = s.rep[w].now
             look_at(s, w, k)
             if t.node[n].accumulating == 0:
@@ -81,30 +91,13 @@ def happen(t: FlowTables, s: FlowState, r: Random, w: int, c: int):
         if t.node[n].kind == STATION:
             fail_or_repair(t, s, w, n)
         else:
-            s.due[w, c] = NEVER_US
+            set_clock(t, s, w, c, NEVER_US)
             offer_room(t, s, w, n)
         return
     shift = t.clock_shift[c]
     s.shift_at[w, shift] = s.shift_at[w, shift] + 1
     next_switch(t, s, w, shift, c)
     switch_all(t, s, w, shift, on_shift(t, s, w, shift))
-
-
-@wp.func
-def is_stuck(t: FlowTables, s: FlowState, w: int) -> bool:
-    """Items wait to move, all are on shift, and nothing is due that could let them."""
-    if s.rep[w].spawned == s.rep[w].sunk + s.rep[w].scrapped:
-        return False
-    for c in range(t.timed):
-        if s.due[w, c] != NEVER_US:
-            return False
-    for shift in range(t.shifts):
-        if on_shift(t, s, w, shift) == 0:
-            return False
-    for k in range(t.slots):
-        if s.slot[w, k].ready >= ZERO:
-            return True
-    return False
 
 
 @wp.func
@@ -119,9 +112,12 @@ def begin(t: FlowTables, s: FlowState, r: Random, w: int):
         s.slot[w, k].booked = wp.where(t.node[t.slot_node[k]].kind == SOURCE, S_WORKING, S_STARVED)
     for c in range(t.clocks):
         s.due[w, c] = NEVER_US
+    for g in range(t.groups):
+        s.group_due[w, g] = NEVER_US
     for crew in range(t.crews):
         s.crew_free[w, crew] = t.crew_people[crew]
     s.rep[w].bin_end = t.interval_us
+    s.rep[w].lead_least = NEVER_US
     for n in range(t.nodes):
         s.node[w, n].last_type = -1
         s.node[w, n].front = LONG_AGO
@@ -129,6 +125,9 @@ def begin(t: FlowTables, s: FlowState, r: Random, w: int):
             wait_for_arrival(t, s, r, w, t.node[n].slot_begin, n)
         if t.node[n].kind == STATION and t.node[n].time_to_failure >= 0:
             want(s, w, n, FAILURE)
+        if t.node[n].kind == FLEET:
+            for k in range(t.node[n].slot_begin, t.node[n].slot_end):
+                begin_fleet(t, s, w, n, k)
     for shift in range(t.shifts):
         s.shift_at[w, shift] = t.shift_first[shift]
         next_switch(t, s, w, shift, t.timed + shift)
@@ -137,8 +136,32 @@ def begin(t: FlowTables, s: FlowState, r: Random, w: int):
 
 
 @wp.func
+def next_clock_of_many(t: FlowTables, s: FlowState, w: int) -> int:
+    """The same by way of the earliest of each group."""
+    due = NEVER_US
+    group = int(-1)
+    for g in range(t.groups):
+        earliest = s.group_due[w, g]
+        if earliest < ZERO:
+            earliest = NEVER_US
+            for c in range(g * CLOCK_GROUP, wp.min((g + 1) * CLOCK_GROUP, t.clocks)):
+                earliest = wp.min(earliest, s.due[w, c])
+            s.group_due[w, g] = earliest
+        if earliest < due:
+            due = earliest
+            group = g
+    if group >= 0:
+        for c in range(group * CLOCK_GROUP, wp.min((group + 1) * CLOCK_GROUP, t.clocks)):
+            if s.due[w, c] == due:
+                return c
+    return -1
+
+
+@wp.func
 def next_clock(t: FlowTables, s: FlowState, w: int) -> int:
     """The clock that is due next: the earliest, and of several the first; -1 when nothing is."""
+    if t.groups > 0:
+        return next_clock_of_many(t, s, w)
     # two halves side by side: the comparisons of one need not wait for those of the other
     half = (t.clocks + 1) >> 1
     rest = t.clocks - half
@@ -200,13 +223,50 @@ def advance(
                 happen(t, s, r, w, clock)
     s.rep[w].events = s.rep[w].events + events
     s.rep[w].now = until_us
-    if is_stuck(t, s, w):
-        s.rep[w].flags = s.rep[w].flags | DEADLOCK
     for k in range(t.slots):
         n = t.slot_node[k]
         booked = s.slot[w, k].booked
         s.state_us[w, n, booked] = s.state_us[w, n, booked] + until_us - s.slot[w, k].since
         s.slot[w, k].since = until_us
+
+
+@wp.kernel
+def begin_from(
+    # model
+    t: FlowTables,
+    r: Random,
+    given: Given,
+    down: wp.array(dtype=wp.int32),
+    down_us: wp.array(dtype=wp.int64),
+    down_count: int,
+    # state in/out
+    s: FlowState,
+):
+    """Time 0 of a line on which something stands already; ``down``: stations that are being repaired, and for how long."""
+    w = wp.tid()
+    begin(t, s, r, w)
+    staff_and_time(t, s, r, w)
+    for i in range(down_count):
+        fail_or_repair(t, s, w, down[i])
+        staff_and_time(t, s, r, w)
+        redraw_node(t, s, r, w, down[i], down_us[i])
+    for i in range(given.count):
+        k = place(t, s, w, given, i)
+        staff_and_time(t, s, r, w)
+        if k >= 0 and given.elapsed_us[i] >= ZERO:
+            redraw_slot(t, s, r, w, k, given.elapsed_us[i])
+
+
+@wp.kernel
+def redraw_pending(
+    # model
+    t: FlowTables,
+    r: Random,
+    # state in/out
+    s: FlowState,
+):
+    """Make each replication a future of its own."""
+    redraw_all(t, s, r, wp.tid())
 
 
 @wp.kernel
@@ -232,20 +292,23 @@ def forget_warm_up(
     s.rep[w].pieces_us = -(s.rep[w].spawned - s.rep[w].sunk - s.rep[w].scrapped) * now
     s.rep[w].sunk_measured = ZERO
     s.rep[w].lead_us = ZERO
+    s.rep[w].lead_least = NEVER_US
+    s.rep[w].lead_most = ZERO
     for bin in range(BINS):
         s.lead_hist[w, bin] = 0
 
 
 @wp.kernel
-def count_inside(
+def take_stock(
     # model
     t: FlowTables,
     # state in/out
     s: FlowState,
 ):
-    """Count the pieces where they are, for the balance with those that came and went; an item that waits in its source has
-    not come yet."""
+    """Count the pieces where they are, for the balance with those that came and went (an item that waits in its source has
+    not come yet), and find those that can never move on."""
     w = wp.tid()
+    find_stuck(t, s, w)
     pieces = ZERO
     for k in range(t.slots):
         if t.node[t.slot_node[k]].kind != SOURCE:

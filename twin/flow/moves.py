@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import warp as wp
 
+from twin.flow.fleets import load, trip_done
 from twin.flow.places import (
     ARRIVAL,
     BUFFER,
     COLLECTING,
     DONE,
+    FLEET,
     IDLE,
     ITEM_TYPE,
     LIVELOCK,
@@ -36,6 +38,7 @@ from twin.flow.places import (
     pop,
     push_back,
     push_front,
+    set_clock,
     want,
 )
 from twin.flow.routes import (
@@ -61,7 +64,7 @@ MOVES_AT_ONCE = wp.constant(1000000)
 @wp.func
 def arrive(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int):
     """An item turns up in the source: its prototype is drawn and it waits to leave."""
-    s.due[w, t.slot_clock[k]] = NEVER_US
+    set_clock(t, s, w, t.slot_clock[k], NEVER_US)
     begin = t.node[n].item_begin
     end = t.node[n].item_end
     if end == begin:
@@ -109,6 +112,10 @@ def take_out(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> 
         wait_for_arrival(t, s, r, w, k, n)
         return item
     count_level(s, w, n, -1)
+    if kind == FLEET:
+        pop(s, w, k)
+        trip_done(t, s, w, k, n)
+        return item
     if kind == STATION:
         pop(s, w, k)
         if s.slot[w, k].count > 0:
@@ -181,7 +188,11 @@ def put_in(t: FlowTables, s: FlowState, r: Random, w: int, c: int, item: int, or
             else:
                 begin_service(t, s, w, server, c)
         return
+    if kind == FLEET:
+        load(t, s, w, c, item, origin)
+        return
     if kind == BUFFER:
+        s.item[w, item].at = s.rep[w].now
         if t.node[c].lifo != 0:
             push_front(s, w, k, item)
             s.slot[w, k].goal = -1

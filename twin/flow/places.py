@@ -19,7 +19,7 @@ import math
 
 import warp as wp
 
-from twin.flow import state
+from twin.flow import state, tables
 from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, FlowState
 from twin.flow.tables import FlowTables
 from twin.process import draws
@@ -32,6 +32,7 @@ BUFFER = wp.constant(2)
 CONVEYOR = wp.constant(3)
 ROUTER = wp.constant(4)
 SINK = wp.constant(5)
+FLEET = wp.constant(6)
 
 IDLE = wp.constant(0)
 COLLECTING = wp.constant(1)
@@ -40,7 +41,14 @@ SETUP = wp.constant(3)
 WORKING = wp.constant(4)
 DONE = wp.constant(5)
 ASKING = wp.constant(6)
-"""States of a server slot; a source's slot is IDLE or DONE. ASKING: complete, and waiting for people."""
+FETCHING = wp.constant(7)
+ARRIVED = wp.constant(8)
+LOADING = wp.constant(9)
+CARRYING = wp.constant(10)
+UNLOADING = wp.constant(11)
+CHARGING = wp.constant(12)
+"""States of a server slot; a source's slot is IDLE or DONE. ASKING: complete, and waiting for people. From FETCHING on, of a
+vehicle; ARRIVED: it waits for what it came for, DONE: for room where it goes."""
 
 S_WORKING = wp.constant(0)
 S_SETUP = wp.constant(1)
@@ -56,7 +64,6 @@ HALT_CREW = wp.constant(4)
 HALT_BLOCKED = wp.constant(8)
 """Why a node stands still, as bits: broken down, off shift, its crew off shift, a belt that does not accumulate blocked."""
 
-DEADLOCK = wp.constant(wp.int64(1))
 LIVELOCK = wp.constant(wp.int64(2))
 OVERFLOW = wp.constant(wp.int64(4))
 """Flags of a replication."""
@@ -74,7 +81,12 @@ SET_UP = wp.constant(draws.SETUP)
 ROUTE = wp.constant(draws.ROUTE)
 SCRAP = wp.constant(draws.SCRAP)
 ITEM_TYPE = wp.constant(draws.ITEM_TYPE)
+LOAD = wp.constant(draws.LOAD)
+UNLOAD = wp.constant(draws.UNLOAD)
+BATTERY = wp.constant(draws.BATTERY)
+CHARGE = wp.constant(draws.CHARGE)
 PURPOSES = wp.constant(state.PURPOSES)
+CLOCK_GROUP = wp.constant(tables.CLOCK_GROUP)
 
 _LOG_MIN = wp.constant(wp.float64(math.log(LEAD_MIN_S * 1e6)))
 _BIN_WIDTH = wp.constant(wp.float64((math.log(LEAD_MAX_S) - math.log(LEAD_MIN_S)) / LEAD_BINS))
@@ -99,9 +111,10 @@ def next_ordinal(s: FlowState, w: int, n: int, purpose: int) -> wp.int64:
 
 @wp.func
 def want(s: FlowState, w: int, index: int, purpose: int):
-    """A duration is to be drawn for slot ``index`` (CYCLE, SETUP, ARRIVAL) or node ``index`` (FAILURE, REPAIR)."""
+    """A duration is to be drawn for slot ``index`` (CYCLE, SETUP, ARRIVAL, those of
+    vehicles) or node ``index`` (FAILURE, REPAIR)."""
     count = s.rep[w].wanted
-    s.wanted[w, count] = (index << 3) | purpose
+    s.wanted[w, count] = (index << 4) | purpose
     s.rep[w].wanted = count + 1
 
 
@@ -115,6 +128,19 @@ def draw_us(t: FlowTables, s: FlowState, r: Random, w: int, n: int, row: int, pu
 @wp.func
 def draw_uniform(t: FlowTables, s: FlowState, r: Random, w: int, n: int, purpose: int) -> wp.float64:
     return uniform(r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, next_ordinal(s, w, n, purpose), purpose)
+
+
+@wp.func
+def set_clock(t: FlowTables, s: FlowState, w: int, c: int, due: wp.int64):
+    """Clock ``c`` is due at ``due``; the earliest of its group is kept, or -1 where it has to be looked up again."""
+    if t.groups > 0:
+        g = c // CLOCK_GROUP
+        earliest = s.group_due[w, g]
+        if due < earliest:
+            s.group_due[w, g] = due
+        elif s.due[w, c] == earliest and due > earliest:
+            s.group_due[w, g] = wp.int64(-1)
+    s.due[w, c] = due
 
 
 # ---- statistics
@@ -147,10 +173,14 @@ def book_server(s: FlowState, w: int, n: int, k: int):
         share = S_WORKING
     elif state == SETUP:
         share = S_SETUP
-    elif state == DONE or state == READY:
+    elif state == DONE or state == READY or state == ARRIVED:
         share = S_BLOCKED
     elif state == ASKING:
         share = S_WAITING_CREW
+    elif state == CHARGING:
+        share = S_SETUP
+    elif state >= FETCHING:
+        share = S_WORKING
     if halts != 0:
         if (halts & HALT_OFF) != 0:
             share = S_OFF
@@ -209,6 +239,8 @@ def count_level(s: FlowState, w: int, n: int, change: int):
 def count_lead(s: FlowState, w: int, item: int):
     lead = s.rep[w].now - s.item[w, item].born
     s.rep[w].lead_us = s.rep[w].lead_us + lead
+    s.rep[w].lead_least = wp.min(s.rep[w].lead_least, lead)
+    s.rep[w].lead_most = wp.max(s.rep[w].lead_most, lead)
     bin = int((wp.log(wp.float64(wp.max(lead, ONE))) - _LOG_MIN) / _BIN_WIDTH)
     bin = wp.clamp(bin, 0, BINS - 1)
     s.lead_hist[w, bin] = s.lead_hist[w, bin] + 1
@@ -322,7 +354,7 @@ def belt_has_room(t: FlowTables, s: FlowState, w: int, n: int, item: int) -> boo
         return (s.node[w, n].halts & HALT_OFF) == 0
     if s.node[w, n].halts == 0:
         c = t.node[n].clock
-        s.due[w, c] = wp.min(s.due[w, c], s.node[w, n].stopped + clear)
+        set_clock(t, s, w, c, wp.min(s.due[w, c], s.node[w, n].stopped + clear))
     return False
 
 
@@ -331,7 +363,7 @@ def expect_head(t: FlowTables, s: FlowState, w: int, n: int, k: int):
     """When the first item of a belt that runs is at its end."""
     head = s.slot[w, k].head
     arrival = wp.max(s.item[w, head].at + t.node[n].transit_us, s.item[w, head].coordinate + s.node[w, n].front)
-    s.due[w, t.slot_clock[k]] = wp.max(s.node[w, n].stopped + arrival, s.rep[w].now)
+    set_clock(t, s, w, t.slot_clock[k], wp.max(s.node[w, n].stopped + arrival, s.rep[w].now))
 
 
 @wp.func
@@ -339,10 +371,10 @@ def stop_belt(t: FlowTables, s: FlowState, w: int, n: int, reason: int):
     k = t.node[n].slot_begin
     if s.node[w, n].halts == 0:
         s.node[w, n].halted_at = s.rep[w].now - s.node[w, n].stopped
-        s.due[w, t.slot_clock[k]] = NEVER_US
+        set_clock(t, s, w, t.slot_clock[k], NEVER_US)
         # an entry that comes clear in this very moment is clear, however long the belt then stands
         if s.due[w, t.node[n].clock] > s.rep[w].now:
-            s.due[w, t.node[n].clock] = NEVER_US
+            set_clock(t, s, w, t.node[n].clock, NEVER_US)
     s.node[w, n].halts = s.node[w, n].halts | reason
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 import warp as wp
 
 from twin.flow.places import (
+    ARRIVED,
     BUFFER,
     COLLECTING,
     CONVEYOR,
+    FLEET,
     HALT_OFF,
     IDLE,
     ONE,
@@ -105,6 +107,17 @@ def server_for(t: FlowTables, s: FlowState, w: int, c: int, origin: int) -> int:
 
 
 @wp.func
+def vehicle_at(t: FlowTables, s: FlowState, w: int, f: int, origin: int) -> int:
+    """The slot of a vehicle of fleet ``f`` that has come to fetch something from node ``origin``; -1."""
+    begin = t.node[f].slot_begin
+    for k in range(begin, t.node[f].slot_end):
+        if s.slot[w, k].state == ARRIVED:
+            if s.vehicle[w, t.node[f].vehicle_begin + k - begin].origin == origin:
+                return k
+    return -1
+
+
+@wp.func
 def room_in(t: FlowTables, s: FlowState, w: int, c: int, item: int, origin: int) -> bool:
     """Whether node ``c`` takes the item from node ``origin`` now; a router does when any of its successors may."""
     kind = t.node[c].kind
@@ -117,6 +130,8 @@ def room_in(t: FlowTables, s: FlowState, w: int, c: int, item: int, origin: int)
         return server_for(t, s, w, c, origin) >= 0
     if kind == CONVEYOR:
         return belt_has_room(t, s, w, c, item)
+    if kind == FLEET:
+        return vehicle_at(t, s, w, c, origin) >= 0
     return kind == SINK or kind == ROUTER
 
 
@@ -159,7 +174,7 @@ def goal_of(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> i
         if t.node[n].rework >= 0:
             if s.item[w, item].defective != 0:
                 c = t.node[n].rework
-        if t.node[c].kind != ROUTER:
+        if t.node[c].kind != ROUTER and c != n:
             if room_in(t, s, w, c, item, n):
                 return c
             return -1
@@ -172,7 +187,7 @@ def goal_of(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> i
         count = int(1)
         start = int(0)
         rule = FIRST
-        routed = t.node[c].kind == ROUTER
+        routed = t.node[c].kind == ROUTER or c == n
         if routed:
             begin = t.node[c].next_begin
             count = t.node[c].next_end - begin

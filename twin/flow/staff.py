@@ -9,12 +9,14 @@ import warp as wp
 from twin.flow.places import (
     ASKING,
     CONVEYOR,
+    FLEET,
     HALT_CREW,
     HALT_OFF,
     NEVER_US,
     SOURCE,
     STATION,
     book_place,
+    set_clock,
     start_belt,
     stop_belt,
 )
@@ -61,7 +63,7 @@ def serve(t: FlowTables, s: FlowState, w: int, crew: int):
                     set_up_and_work(t, s, w, slot, node)
                 else:
                     s.node[w, node].repair = UNDER_WAY
-                    s.due[w, t.node[node].clock] = s.rep[w].now + s.node[w, node].time_left
+                    set_clock(t, s, w, t.node[node].clock, s.rep[w].now + s.node[w, node].time_left)
 
 
 @wp.func
@@ -95,17 +97,17 @@ def next_switch(t: FlowTables, s: FlowState, w: int, shift: int, clock: int):
     begin = t.shift_begin[shift]
     count = t.shift_begin[shift + 1] - begin
     if count == 0:
-        s.due[w, clock] = NEVER_US
+        set_clock(t, s, w, clock, NEVER_US)
         return
     at = s.shift_at[w, shift]
     week = wp.int64(at / count) * wp.int64(604800000000)
-    s.due[w, clock] = week + t.shift_us[begin + at % count] - t.begin_us
+    set_clock(t, s, w, clock, week + t.shift_us[begin + at % count] - t.begin_us)
 
 
 @wp.func
 def switch_node(t: FlowTables, s: FlowState, w: int, n: int, on: int):
     kind = t.node[n].kind
-    if kind == SOURCE or kind == STATION:
+    if kind == SOURCE or kind == STATION or kind == FLEET:
         if on == 0:
             stand_still(t, s, w, n, HALT_OFF)
         else:
@@ -117,7 +119,7 @@ def switch_node(t: FlowTables, s: FlowState, w: int, n: int, on: int):
             start_belt(t, s, w, n, HALT_OFF)
     else:
         return
-    if kind == STATION:
+    if kind == STATION or kind == FLEET:
         book_servers(t, s, w, n)
     else:
         book_place(t, s, w, n, t.node[n].slot_begin)
@@ -140,9 +142,9 @@ def switch_crew(t: FlowTables, s: FlowState, w: int, crew: int, on: int):
             c = t.node[n].clock
             if on == 0:
                 s.node[w, n].time_left = s.due[w, c] - s.rep[w].now
-                s.due[w, c] = NEVER_US
+                set_clock(t, s, w, c, NEVER_US)
             else:
-                s.due[w, c] = s.rep[w].now + s.node[w, n].time_left
+                set_clock(t, s, w, c, s.rep[w].now + s.node[w, n].time_left)
 
 
 @wp.func

@@ -9,17 +9,21 @@ import warp as wp
 from twin.flow.places import (
     ARRIVAL,
     ASKING,
+    BATTERY,
+    CHARGE,
     CYCLE,
     DONE,
     FAILURE,
     HALT_DOWN,
     IDLE,
+    LOAD,
     NEVER_US,
     ONE,
     REPAIR,
     SCRAP,
     SET_UP,
     SETUP,
+    UNLOAD,
     WORKING,
     ZERO,
     Random,
@@ -33,6 +37,7 @@ from twin.flow.places import (
     new_item,
     pop,
     push_back,
+    set_clock,
     want,
 )
 from twin.flow.routes import look_at, offer_room
@@ -56,10 +61,10 @@ def run_clock(t: FlowTables, s: FlowState, w: int, n: int):
     c = t.node[n].clock
     if s.node[w, n].working > 0 and halts == 0:
         if s.due[w, c] == NEVER_US:
-            s.due[w, c] = s.rep[w].now + s.node[w, n].time_left
+            set_clock(t, s, w, c, s.rep[w].now + s.node[w, n].time_left)
     elif s.due[w, c] != NEVER_US:
         s.node[w, n].time_left = s.due[w, c] - s.rep[w].now
-        s.due[w, c] = NEVER_US
+        set_clock(t, s, w, c, NEVER_US)
 
 
 @wp.func
@@ -71,7 +76,7 @@ def stand_still(t: FlowTables, s: FlowState, w: int, n: int, reason: int):
             s.slot[w, k].time_left = wp.int64(-1)
             if s.due[w, c] != NEVER_US:
                 s.slot[w, k].time_left = s.due[w, c] - s.rep[w].now
-                s.due[w, c] = NEVER_US
+                set_clock(t, s, w, c, NEVER_US)
     s.node[w, n].halts = s.node[w, n].halts | reason
     run_clock(t, s, w, n)
 
@@ -86,7 +91,7 @@ def go_on(t: FlowTables, s: FlowState, w: int, n: int, reason: int):
         for k in range(t.node[n].slot_begin, t.node[n].slot_end):
             left = s.slot[w, k].time_left
             if left >= ZERO:
-                s.due[w, t.slot_clock[k]] = s.rep[w].now + left
+                set_clock(t, s, w, t.slot_clock[k], s.rep[w].now + left)
                 s.slot[w, k].time_left = wp.int64(-1)
     run_clock(t, s, w, n)
 
@@ -100,11 +105,12 @@ def book_servers(t: FlowTables, s: FlowState, w: int, n: int):
 @wp.func
 def set_due(t: FlowTables, s: FlowState, w: int, k: int, n: int, duration: wp.int64):
     """The slot's work takes ``duration`` from now on, or from when its node goes on."""
+    s.slot[w, k].duration = duration
     if s.node[w, n].halts != 0:
         s.slot[w, k].time_left = duration
-        s.due[w, t.slot_clock[k]] = NEVER_US
+        set_clock(t, s, w, t.slot_clock[k], NEVER_US)
     else:
-        s.due[w, t.slot_clock[k]] = s.rep[w].now + duration
+        set_clock(t, s, w, t.slot_clock[k], s.rep[w].now + duration)
 
 
 # ---- cycles
@@ -219,7 +225,7 @@ def inspect(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int):
 def finish(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int):
     """The cycle in slot ``k`` is over."""
     s.node[w, n].working = s.node[w, n].working - 1
-    s.due[w, t.slot_clock[k]] = NEVER_US
+    set_clock(t, s, w, t.slot_clock[k], NEVER_US)
     s.slot[w, k].state = DONE
     s.slot[w, k].ready = s.rep[w].now
     s.slot[w, k].joined = ZERO
@@ -243,7 +249,7 @@ def finish(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int):
 def fail_or_repair(t: FlowTables, s: FlowState, w: int, n: int):
     """The station's own event: it breaks down, or it is repaired."""
     crew = t.node[n].repair_crew
-    s.due[w, t.node[n].clock] = NEVER_US
+    set_clock(t, s, w, t.node[n].clock, NEVER_US)
     if (s.node[w, n].halts & HALT_DOWN) == 0:
         stand_still(t, s, w, n, HALT_DOWN)
         if crew >= 0:
@@ -263,13 +269,31 @@ def fail_or_repair(t: FlowTables, s: FlowState, w: int, n: int):
 
 
 @wp.func
+def row_of_slot(t: FlowTables, s: FlowState, w: int, k: int, n: int, purpose: int) -> int:
+    """The distribution that slot ``k`` draws from for a purpose."""
+    if purpose == CYCLE:
+        return t.cycle[t.node[n].cycle_begin + t.prototype_type[s.item[w, s.slot[w, k].head].prototype]]
+    if purpose == ARRIVAL:
+        return t.node[n].interarrival
+    if purpose == SET_UP:
+        return t.node[n].setup
+    if purpose == LOAD:
+        return t.node[n].load_time
+    if purpose == UNLOAD:
+        return t.node[n].unload_time
+    if purpose == CHARGE:
+        return t.node[n].charge_time
+    return t.node[n].battery_time
+
+
+@wp.func
 def draw_wanted(t: FlowTables, s: FlowState, r: Random, w: int):
     """Draw all durations asked for and start the clocks. The only place where durations are drawn: one copy of the
     distributions' code keeps the kernel small."""
     i = int(0)
     while i < s.rep[w].wanted:
-        index = s.wanted[w, i] >> 3
-        purpose = s.wanted[w, i] & 7
+        index = s.wanted[w, i] >> 4
+        purpose = s.wanted[w, i] & 15
         i += 1
         n = index
         row = int(0)
@@ -279,25 +303,25 @@ def draw_wanted(t: FlowTables, s: FlowState, r: Random, w: int):
             row = t.node[n].time_to_repair
         else:
             n = t.slot_node[index]
-            if purpose == ARRIVAL:
-                row = t.node[n].interarrival
-            elif purpose == SET_UP:
-                row = t.node[n].setup
-            else:
-                row = t.cycle[t.node[n].cycle_begin + t.prototype_type[s.item[w, s.slot[w, index].head].prototype]]
+            row = row_of_slot(t, s, w, index, n, purpose)
         duration = draw_us(t, s, r, w, n, row, purpose)
         if purpose == FAILURE:
             s.node[w, n].time_left = duration
-            s.due[w, t.node[n].clock] = NEVER_US
+            s.node[w, n].duration = duration
+            set_clock(t, s, w, t.node[n].clock, NEVER_US)
             if t.node[n].failure_while_working == 0:
-                s.due[w, t.node[n].clock] = s.rep[w].now + duration
+                set_clock(t, s, w, t.node[n].clock, s.rep[w].now + duration)
             run_clock(t, s, w, n)
         elif purpose == REPAIR:
-            s.node[w, n].time_left = wp.max(duration, ONE)
+            duration = wp.max(duration, ONE)
+            s.node[w, n].time_left = duration
+            s.node[w, n].duration = duration
             if t.node[n].repair_crew < 0:
-                s.due[w, t.node[n].clock] = s.rep[w].now + s.node[w, n].time_left
+                set_clock(t, s, w, t.node[n].clock, s.rep[w].now + s.node[w, n].time_left)
         elif purpose == SET_UP and duration <= ZERO:
             work(t, s, w, index, n)
+        elif purpose == BATTERY:
+            s.vehicle[w, t.node[n].vehicle_begin + index - t.node[n].slot_begin].battery = duration
         else:
             set_due(t, s, w, index, n, duration)
             if purpose == SET_UP:

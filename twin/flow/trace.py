@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-import warp as wp
 
-from twin.core.errors import WorkError
-from twin.flow import kernel, places
-from twin.flow.places import Random
-from twin.flow.state import allocate_state
-from twin.flow.tables import UNLIMITED_ITEMS, upload_tables
+from twin.flow.run import LineRun, Overflow, Plan
+from twin.flow.tables import UNLIMITED_ITEMS
 from twin.model.factory import FactoryModel
-from twin.model.shifts import WEEK_US
-from twin.process.device import resolve_device
-from twin.process.tables import upload_distributions
 
 UNLIMITED_MAX = UNLIMITED_ITEMS * 4**3
 
@@ -71,54 +63,38 @@ def trace(
     Raises:
         WorkError: The line cannot be run.
     """
-    target = resolve_device(device)
     from_us, end_us = round(from_s * 1e6), round((from_s + span_s) * 1e6)
-    random: Any = Random()
-    random.table = upload_distributions(model.distributions, target)
-    random.seed = seed
-    random.first_replication = replication
-    unlimited = UNLIMITED_ITEMS
+    plan = Plan(seed=seed, begin_us=round(begin_s * 1e6), total_us=max(end_us, 1), intervals=1)
     while True:
-        tables = upload_tables(
-            model,
-            intervals=1,
-            interval_us=max(end_us, 1),
-            begin_us=round(begin_s * 1e6) % WEEK_US,
-            unlimited=unlimited,
-            device=target,
-        )
-        state = allocate_state(tables, 1, target)
-        warm_us = round(min(warmup_s, from_s) * 1e6)
-        for until, begins in ((warm_us, 1), (from_us, 0)):
-            wp.launch(kernel.advance, 1, [tables, random, until, begins, state], device=target)
-        log = _Log(tables, state, from_us)
-        moment, moments = from_us, 0
-        while moment < end_us and moments < most_moments:
-            due = int(state.due.numpy().min())
-            if due > end_us:
-                moment = end_us
-                break
-            moment, moments = due, moments + 1
-            wp.launch(kernel.advance, 1, [tables, random, moment, 0, state], device=target)
-            log.look(moment)
-        flags = int(state.rep.numpy()["flags"][0])
-        if not flags & int(places.OVERFLOW):
-            break
-        unlimited *= 4
-        if unlimited > UNLIMITED_MAX:
-            raise WorkError("a buffer without a limit outgrows memory")
-    if flags & int(places.LIVELOCK):
-        raise WorkError("items run in circles without time passing")
-    return log.trace(moment, replication, complete=moment >= end_us)
+        run = LineRun(model, plan, count=1, first=replication, device=device)
+        try:
+            for until in (round(min(warmup_s, from_s) * 1e6), from_us):
+                run.advance(until)
+            log = _Log(run, from_us)
+            moment, moments = from_us, 0
+            while moment < end_us and moments < most_moments:
+                due = int(run.state.due.numpy().min())
+                if due > end_us:
+                    moment = end_us
+                    break
+                moment, moments = due, moments + 1
+                run.advance(moment)
+                log.look(moment)
+        except Overflow:
+            if plan.unlimited >= UNLIMITED_MAX:
+                raise
+            plan = replace(plan, unlimited=plan.unlimited * 4)
+        else:
+            return log.trace(moment, replication, complete=moment >= end_us)
 
 
 class _Log:
     """Collects what changed from one moment to the next."""
 
-    def __init__(self, tables: Any, state: Any, from_us: int) -> None:
-        self._state, self._from_us = state, from_us
-        self._slots, self._nodes = int(tables.slots), int(tables.nodes)
-        self._slot_node = tables.slot_node.numpy()[: self._slots].copy()
+    def __init__(self, run: LineRun, from_us: int) -> None:
+        self._state, self._from_us = run.state, from_us
+        self._slots, self._nodes = int(run.tables.slots), int(run.tables.nodes)
+        self._slot_node = run.tables.slot_node.numpy()[: self._slots].copy()
         self._booked, self._level = self._read()
         self._since = np.full(self._slots, from_us, np.int64)
         self._stretches: list[tuple[int, int, int, int]] = []

@@ -59,7 +59,7 @@ COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6
 Told = tuple[Outcome, list[Any]]
 """What became of an edit, and what everybody is told of it."""
 MAX_PRIMS = 100_000
-"""No prims are added to a stage that has as many."""
+"""No edit may make a stage grow beyond as many prims."""
 
 
 @dataclass
@@ -123,7 +123,9 @@ class Host:
         self.comments = Comments(self.document.journal)
         self.rules = Rules(self.document.journal)
         self._acting: Identity | None = None
+        self._stopped = False
         self.document.guard = self._guard
+        self.document.room = lambda: MAX_PRIMS - self._extractor.count
         self._emulated: subprocess.Popen[bytes] | None = None
         self._extractor = SceneExtractor(
             self.document.stage, assets=self.assets, edit_layer=self.document.layer, asset_root=self.document.asset_root
@@ -176,7 +178,10 @@ class Host:
             raise
 
     def stop(self) -> None:
-        """Stop everything; what was committed stays."""
+        """Stop everything; what was committed stays. Again, it does nothing: a start that fails has stopped already."""
+        if self._stopped:
+            return
+        self._stopped = True
         self.runtime.stop()
         if self.plant is not None:
             self.plant.stop()
@@ -218,6 +223,7 @@ class Host:
         library = library_parts(self.document.asset_root, found)
         model = self.runtime.model
         findings: list[Finding] = [*self.document.findings, *self.runtime.simulation.findings, *found]
+        findings += self._extractor.all_findings()
         stage = self.document.stage
         return SceneDoc(
             seq=self.document.seq,
@@ -241,6 +247,17 @@ class Host:
             prop.driven = self._driven(path, prop.name)
         return detail
 
+    def uploaded(self, user: str, asset: str) -> None:
+        """Owner: the library has a new part."""
+        self._scene = None
+        self.access.audit(user, "upload", asset)
+
+    def mesh_frame(self, meters: float, up: str) -> tuple[float, str]:
+        """Owner: what brings a mesh whose unit is ``meters`` long to the stage: a factor, and how to turn it."""
+        own = "Y" if self.runtime.model.rigid.up_axis == 1 else "Z"
+        turn = "none" if up == own else f"{up.lower()}-to-{own.lower()}"
+        return meters / _meters_per_unit(self.document.stage), turn
+
     def layers(self) -> dict[str, Any]:
         """Owner: what the stage is composed of, and its variants."""
         stage, root = self.document.stage, self.document.asset_root
@@ -258,8 +275,6 @@ class Host:
     def _guard(self, op: Op) -> None:
         if self._acting is not None:
             self.rules.check(op, self._acting.role, self._acting.user)
-        if op.kind == "add_prim" and self._extractor.count >= MAX_PRIMS:
-            raise Rejected("limit", f"a shared stage may have {MAX_PRIMS:,} prims", prim=op.path)
         if op.kind in ("set_field", "block", "clear", "restore_spec") and self._driven(op.path, op.field):
             raise Rejected("driven", f"{op.field} is written by a connection", prim=op.path)
 

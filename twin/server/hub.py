@@ -30,8 +30,9 @@ CLOSE_REPLACED = 4410
 class Client:
     """One connection: what waits to be sent."""
 
-    def __init__(self, who: Identity) -> None:
+    def __init__(self, who: Identity, *, batches: bool = False) -> None:
         self.who = who
+        self.batches = batches
         self.session = ""
         self.tab = ""
         self.presence = Presence()

@@ -26,6 +26,7 @@ from twin.protocol.messages import (
     Undo,
     decode_client,
     encode,
+    encode_batch,
 )
 from twin.protocol.messages import History as UndoState
 from twin.server.host import Host, edited
@@ -46,6 +47,8 @@ MAX_PATH = 1024
 MAX_REASON = 120
 """Longest reason in the close of a websocket [characters]."""
 CLOSE_TIMEOUT_S = 2.0
+BATCH = 64
+"""Messages that are sent as one to a client that takes batches."""
 CLOSE_AGAIN_LATER = 1013
 
 
@@ -68,7 +71,7 @@ async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
     if hello.protocol != PROTOCOL_VERSION:
         await socket.close(CLOSE_PROTOCOL, f"this server speaks protocol {PROTOCOL_VERSION}: reload the page")
         return
-    client = Client(socket.scope["who"])
+    client = Client(socket.scope["who"], batches=hello.batches)
     hub.clients.add(client)
     try:
         hub.claim(client, hello.session, hello.tab)
@@ -124,7 +127,11 @@ async def _enter(client: Client, hello: Hello, host: Host, hub: Hub) -> None:
 
 async def _send(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
     while True:
-        for n, data in enumerate(await client.next()):
+        waiting = await client.next()
+        if client.batches:
+            # a few messages instead of many: with fifty editors sending is most of the server's work
+            waiting = [encode_batch(waiting[i : i + BATCH]) for i in range(0, len(waiting), BATCH)]
+        for n, data in enumerate(waiting):
             if n % 4 == 3:
                 await asyncio.sleep(0)  # others' turn, and a look whether the peer is still there
             await socket.send_bytes(data)

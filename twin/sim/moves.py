@@ -209,7 +209,7 @@ def sink(t: LineTables, s: LineState, g: Goods, w: int, i: int, m: int):
 
 @wp.func
 def join_server(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, m: int, k: int):
-    """Item ``i``, which came from node ``n``, is in server ``k`` of station ``m``; the last one of a batch starts the cycle of all."""
+    """Item ``i``, come from node ``n``, is in server ``k`` of station ``m``; the last one of a batch starts the cycle of all."""
     s.server[w, i] = k
     enter_order(s, w, i)
     s.server_state[w, k] = COLLECTING

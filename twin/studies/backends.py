@@ -69,7 +69,11 @@ def open_backend(name: str, stop: Event | None = None) -> Backend:
     if name != "ray":
         raise InputError(f"no backend {name!r}", attribute="--backend", allowed=NAMES)
     if importlib.util.find_spec("ray") is None:
-        raise InputError("this backend needs the package ray, which is not installed", attribute="--backend", allowed=["local"])
+        raise InputError(
+            "this backend needs the package ray, which is not installed: pip install 'twin[ray]'",
+            attribute="--backend",
+            allowed=["local"],
+        )
     return RayBackend()
 
 
@@ -147,6 +151,8 @@ class RayBackend:
             return done
         except self._ray.exceptions.RayTaskError as error:
             raise WorkError(str(error.cause)) from error
+        except self._ray.exceptions.RayError as error:  # a worker or its machine is gone
+            raise WorkError(f"a task was lost on the cluster: {error}") from error
 
     def clear(self) -> None:
         for reference in self._running:

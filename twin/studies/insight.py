@@ -28,6 +28,8 @@ MOST_STATIONS = 12
 """Stations of which the sensitivity is found, those that hold the line back most first."""
 CYCLES_SHOWN = 40
 """A trace shows about so many cycles of the slowest station."""
+KEPT = 12
+"""Traces that a results folder keeps; the oldest go."""
 TRACED_S = (60.0, 4 * 3600.0)
 """Shortest and longest window of a trace [s]."""
 
@@ -140,11 +142,13 @@ def add_traces(insight: Insight, plan: Plan, wanted: list[Point], warmup_s: floa
                 insight.traces[point.index] = trace_point(plan, point, warmup_s)
             except TwinError as error:
                 insight.problems.append(f"no Gantt chart of {point.label}: {error}")
-    made = {keys[index]: _plain(trace) for index, trace in insight.traces.items()}
-    text = json.dumps(made)
     path = folder / "traces.json"
-    if made and (not path.is_file() or path.read_text(encoding="utf-8") != text):
-        write_atomically(path, text)
+    made = {keys[index]: _plain(trace) for index, trace in insight.traces.items()}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not made.keys() <= kept.keys():
+        others = {key: trace for key, trace in kept.items() if key not in made}
+        room = max(KEPT - len(made), 0)
+        write_atomically(path, json.dumps({**dict(list(others.items())[-room:] if room else []), **made}))
 
 
 def _plain(trace: Trace) -> dict[str, Any]:

@@ -160,19 +160,24 @@ def plan_study(study: Study, compile: Compile | None = None, stop: Event | None 
         for parameters in combinations:
             if stop is not None and stop.is_set():
                 raise WorkError("interrupted while planning; nothing was run", file=study.file)
-            point = Point(len(points), scenario.name, dict(parameters), _seed(study, scenario.name, parameters))
-            try:
-                point.model = compile(study, scenario, parameters)
-                _require_simulable(study, point.model)
-                point.content = content_hash(point.model, study.fidelity)
-            except InputError as error:
-                point.model, point.error = None, str(error)
-            points.append(point)
+            points.append(compile_point(study, scenario, parameters, len(points), compile))
     plan = Plan(study, points)
     models = [p.model for p in points if p.model is not None]
     if models:
-        _require_kpis(study, models)
+        require_kpis(study, models)
     return plan
+
+
+def compile_point(study: Study, scenario: Scenario, parameters: Mapping[str, object], index: int, compile: Compile) -> Point:
+    """One point; what keeps it from being run is its ``error``."""
+    point = Point(index, scenario.name, dict(parameters), _seed(study, scenario.name, parameters))
+    try:
+        point.model = compile(study, scenario, parameters)
+        _require_simulable(study, point.model)
+        point.content = content_hash(point.model, study.fidelity)
+    except InputError as error:
+        point.model, point.error = None, str(error)
+    return point
 
 
 def content_hash(model: FactoryModel, fidelity: str) -> str:
@@ -220,9 +225,12 @@ def _require_simulable(study: Study, model: FactoryModel) -> None:
         raise StudyError("the stage has no line: nothing in it is a source, station or sink", file=study.stage)
 
 
-def _require_kpis(study: Study, models: Iterable[FactoryModel]) -> None:
+def require_kpis(study: Study, models: Iterable[FactoryModel]) -> None:
+    """Raise StudyError where the study names a figure that none of the lines has."""
     known = dict.fromkeys(name for model in models for name in kpi_names(model))
-    for key, names in (("kpis", study.kpis), ("replications.until", tuple(study.replications.until))):
+    goal = () if study.optimise is None else (study.optimise.kpi, *study.optimise.limits)
+    named = {"optimise": goal, "kpis": study.kpis, "replications.until": tuple(study.replications.until)}
+    for key, names in named.items():
         for name in names:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=3)

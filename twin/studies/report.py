@@ -133,11 +133,12 @@ def _overview(results: Results, done: list[PointResult]) -> str:
     kpi = study.kpis[0]
     scenarios = list(study.scenarios)
     known = [(p, e) for p in done if (e := estimate_of(p, kpi)).mean is not None]
-    numeric = [n for n in study.sweep if all(_is_number(p.point.parameters[n]) for p, _ in known)]
+    swept = [(p, e) for p, e in known if p.point.parameters]
+    numeric = [n for n in study.sweep if swept and all(_is_number(p.point.parameters[n]) for p, _ in swept)]
     drawings = []
     for name in numeric[:6]:
         groups: dict[str, list[Interval]] = {}
-        for p, e in known:
+        for p, e in swept:
             x = float(p.point.parameters[name])  # type: ignore[arg-type]
             series = scenarios.index(p.point.scenario)
             groups.setdefault(p.point.scenario, []).append(Interval(p.point.label, e.mean or 0.0, e.half_width or 0.0, series, x))

@@ -96,14 +96,14 @@ def run_study(
     plan.require_runnable()
     backend = open_backend(options.backend, options.stop)
     store = Store(folder / "parts")
-    return _Run(plan, store, folder, options, backend, progress or Quiet()).all()
+    return StudyRun(plan, store, folder, options, backend, progress or Quiet()).all()
 
 
 def read_study(study: Study, folder: Path, *, compile: Compile | None = None) -> Results:
     """All that is stored of a study, from whichever shards wrote it. Nothing is run."""
     plan = plan_study(study, compile)
     plan.require_runnable()
-    return _Run(plan, Store(folder / "parts"), folder, Options(), None, Quiet()).all()
+    return StudyRun(plan, Store(folder / "parts"), folder, Options(), None, Quiet()).all()
 
 
 def stored_warmup(plan: Plan, folder: Path) -> WarmUp | None:
@@ -129,8 +129,8 @@ def shard_spans(points: int, replications: int, shard: tuple[int, int] | None) -
     return out
 
 
-class _Run:
-    """One call of ``run_study``; without a backend nothing is simulated."""
+class StudyRun:
+    """The points of a plan, run as far as they are missing; without a backend nothing is simulated."""
 
     def __init__(
         self, plan: Plan, store: Store, folder: Path, options: Options, backend: Backend | None, progress: Progress
@@ -141,7 +141,8 @@ class _Run:
         self.interrupted = False
         self.task_size = BLOCK * max(options.jobs or 1, 1) if plan.study.fidelity == "flow" else BLOCK
 
-    def all(self) -> Results:
+    def all(self, *, insight: bool = True) -> Results:
+        """Finish every point, and look further where ``insight`` is wanted."""
         warmup = stored_warmup(self.plan, self.folder)
         if warmup is None and self.backend is not None:
             warmup = self._find_warmup()
@@ -154,7 +155,7 @@ class _Run:
         computed = self.computed
         cached = sum(len(p.replication) for p in points) - computed
         results = Results(self.plan, warmup, points, computed, cached, self.interrupted)
-        if self.study.fidelity == "flow" and not results.interrupted and self.options.shard is None:
+        if insight and self.study.fidelity == "flow" and not results.interrupted and self.options.shard is None:
             results.insight = self._insight(points, warmup.seconds)
             results.interrupted = self.interrupted
         return results

@@ -63,6 +63,18 @@ class Replications:
 
 
 @dataclass(frozen=True)
+class Optimise:
+    """What ``twin study optimise`` looks for: most (``sign`` 1) or least (-1) of a figure, tried in ``trials`` points, ``batch``
+    at a time. ``limits``: lowest and highest mean that other figures may have."""
+
+    kpi: str
+    sign: int
+    trials: int = 64
+    batch: int = 8
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """When and how long. ``warmup_s`` None: found by MSER-5. ``begin``: plant-local ISO time, before the warm-up."""
 
@@ -98,6 +110,7 @@ class Study:
     compare: str = "paired-t"
     sensitivity: float = SENSITIVITY
     """How much faster each station is tried, as a share of its rate; 0: not at all."""
+    optimise: Optimise | None = None
 
 
 _TOP_KEYS = (
@@ -112,6 +125,7 @@ _TOP_KEYS = (
     "start",
     "physics",
     "sensitivity",
+    "optimise",
 )
 
 
@@ -204,6 +218,7 @@ def parse_study(document: object, file: Path) -> Study:
         design=design,
         kpis=reader.names(top.get("kpis", ["throughput", "wip", "lead_time"]), "kpis"),
         compare=reader.choice(top.get("compare", "paired-t"), "compare", ("paired-t", "none")),
+        optimise=reader.optimise(top["optimise"]) if "optimise" in top else None,
         sensitivity=reader.sensitivity(top.get("sensitivity", f"{SENSITIVITY * 100:g} %")),
     )
 
@@ -376,6 +391,33 @@ class _Reader:
                 )
             return Replications(low, low)
         return Replications(low, high, {name: self.target(v, f"{key}.until.{name}", kpi_unit(name)) for name, v in until.items()})
+
+    def optimise(self, value: object) -> Optimise:
+        parts = self.mapping(value, "optimise", optional=("maximise", "minimise", "trials", "batch", "limits"))
+        goals = [name for name in ("maximise", "minimise") if name in parts]
+        if len(goals) != 1:
+            raise self.error("expected one of maximise and minimise", "optimise", ("maximise: throughput", "minimise: lead_time"))
+        kpi = parts[goals[0]]
+        if not isinstance(kpi, str):
+            raise self.error(f"{kpi!r} is not a figure", f"optimise.{goals[0]}")
+        limits = {}
+        for name, ends in self.mapping(parts.get("limits"), "optimise.limits").items():
+            key = f"optimise.limits.{name}"
+            ends = self.mapping(ends, key, optional=("min", "max"))
+            low, high = (self.number(ends.get(e, d), f"{key}.{e}") for e, d in (("min", -math.inf), ("max", math.inf)))
+            limits[name] = (low, high)
+        return Optimise(
+            kpi,
+            1 if goals[0] == "maximise" else -1,
+            self.integer(parts.get("trials", 64), "optimise.trials", 1, 100_000),
+            self.integer(parts.get("batch", 8), "optimise.batch", 1, 1000),
+            limits,
+        )
+
+    def number(self, value: object, key: str) -> float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value):
+            raise self.error(f"{value!r} is not a number", key)
+        return float(value)
 
     def sensitivity(self, value: object) -> float:
         if value is None or value == "none":

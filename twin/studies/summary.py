@@ -63,6 +63,7 @@ def _point(result: PointResult) -> dict[str, Any]:
         "replications": len(result.replication),
         "kpis": kpis,
         "precise": result.precise,
+        "feasible": result.feasible,
         "deadlocked": result.deadlocked,
         "pieces": result.pieces,
         "bottlenecks": [

@@ -52,6 +52,29 @@ export const getScene = () => json<SceneDoc>("/api/scene");
 
 export const getPrim = (path: string) => json<PrimDetail>(`/api/prim?path=${encodeURIComponent(path)}`);
 
+export const getHealth = async (): Promise<string> => (await json<{ status: string }>("/api/health")).status;
+
+export interface ChoiceRow {
+  id: string;
+  name: string;
+  doc: string;
+  problem: string;
+  picture: boolean;
+}
+
+/** What can be opened where no stage was named. */
+export const getChoices = () => json<{ choices: ChoiceRow[]; folder: string }>("/api/choices");
+
+/** Open one by its id, or begin one by its name. */
+export const openChoice = (what: { id?: string; name?: string }) => send<{ stage: string }>("POST", "/api/open", what);
+
+/** Add a file to the library of parts; ``unit`` and ``up`` are those of a mesh. */
+export async function uploadPart(file: File, unit: string, up: string): Promise<{ asset: string; prims: number }> {
+  const query = new URLSearchParams({ name: file.name, unit, up });
+  const response = await fetch(`/api/uploads?${query}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" }, credentials: "same-origin" });
+  return (await (await answer(response)).json()) as { asset: string; prims: number };
+}
+
 export interface LayerRow {
   name: string;
   path: string;

@@ -4,7 +4,7 @@ import { PendingEdits, type Request } from "../net/pending";
 import { TwinSocket, type LinkState } from "../net/socket";
 import { decodeFrame, isFrame } from "../protocol/frames";
 import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type ServerMessage, type Welcome } from "../protocol/messages.gen";
-import { decodeMessage, encodeMessage } from "../protocol/wire";
+import { decodeMessages, encodeMessage } from "../protocol/wire";
 import { PoseStream } from "../viewer/poses";
 import { Alarms, Marks } from "./alarms.svelte";
 import { LiveStore } from "./live.svelte";
@@ -57,7 +57,9 @@ export class Session {
   readonly marks = new Marks(() => this.scene.stage, () => (this.replay.active ? this.replay.cursor : Date.now()));
   readonly pending = new PendingEdits();
 
-  phase = $state<"starting" | "login" | "ready" | "failed">("starting");
+  phase = $state<"starting" | "login" | "choose" | "ready" | "failed">("starting");
+  /** What was given to log in, for the twin that takes over from the page to choose one. */
+  token = "";
   failure = $state("");
   link = $state<LinkState>("connecting");
   linkReason = $state("");
@@ -136,8 +138,9 @@ export class Session {
   }
 
   async login(token: string): Promise<void> {
+    this.token = token.trim();
     try {
-      await http.login(token.trim());
+      await http.login(this.token);
     } catch (error) {
       this.phase = "login";
       this.failure = error instanceof http.HttpError && error.status === 401 ? "This token is not known here." : reason(error);
@@ -152,6 +155,11 @@ export class Session {
     try {
       this.scene.load(await http.getScene());
     } catch (error) {
+      if (error instanceof http.HttpError && error.status === 409) {
+        // No stage yet. The token is needed again once there is one: without it the person has to type it anew.
+        this.phase = this.token ? "choose" : "login";
+        return;
+      }
       const anonymous = error instanceof http.HttpError && (error.status === 401 || error.status === 403);
       this.phase = anonymous ? "login" : "failed";
       this.failure = anonymous ? "" : reason(error);
@@ -188,6 +196,7 @@ export class Session {
       epoch: this.scene.epoch,
       last_seq: this.scene.seq,
       tab: TAB,
+      batches: true,
     });
   }
 
@@ -218,7 +227,7 @@ export class Session {
       }, SEEN_EVERY_MS);
       return;
     }
-    this.dispatch(decodeMessage(data));
+    for (const message of decodeMessages(data)) this.dispatch(message);
   }
 
   private dispatch(message: ServerMessage): void {
@@ -261,6 +270,9 @@ export class Session {
       case "connectors":
         this.alarms.onConnectors(message.connections, Date.now());
         this.live.connectors = message.connections;
+        return;
+      case "changed":
+        if (message.what === "library") void this.refetch();
         return;
       case "presence":
         return this.seen(message);

@@ -99,7 +99,8 @@ history.flush()
 there = sum(s.count for s in history.signals())
 history.close()
 lost = sum(history.losses().overflow.values())
-print(json.dumps({"error": error, "waited": waited, "taken": taken, "offered": offered, "there": there, "lost": lost, "readable": readable}))
+found = {"error": error, "waited": waited, "taken": taken, "offered": offered, "there": there, "lost": lost}
+print(json.dumps(found | {"readable": readable}))
 """
 
 

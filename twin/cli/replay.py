@@ -24,6 +24,9 @@ def replay(
     signal: Annotated[list[str] | None, typer.Option(help="PRIM:NAME; may be given again. Without it all.")] = None,
     begin: Annotated[str | None, typer.Option(help="First moment, ISO 8601, UTC where it names no zone.")] = None,
     end: Annotated[str | None, typer.Option(help="Last moment.")] = None,
+    longest_gap: Annotated[
+        float, typer.Option(min=0.0, help="Longer stretches without a sample are shortened to this [s].")
+    ] = 60.0,
     to: Annotated[str | None, typer.Option(help="mqtt://HOST[:PORT]: publish there instead of printing.")] = None,
     prefix: Annotated[str, typer.Option(help="Beginning of the topics.")] = "twin/replay",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout at the end.")] = False,
@@ -49,14 +52,15 @@ def replay(
     finally:
         history.close()
     samples = [replace(s, origin="replay") for s in samples]
+    due = _schedule([s.time for s in samples], speed, longest_gap)
     start = time.perf_counter()
     if to is None:
-        for sample in samples:
-            _wait(sample.time - samples[0].time, speed, start)
+        for sample, at in zip(samples, due, strict=True):
+            _wait(at, start)
             line = {"signal": str(sample.key)} | json_module.loads(payload(sample))
             print(json_module.dumps(line), file=sys.stderr if json else sys.stdout, flush=True)
     else:
-        asyncio.run(_publish(to, prefix, samples, speed))
+        asyncio.run(_publish(to, prefix, samples, due))
     result = {"samples": len(samples), "seconds": round(time.perf_counter() - start, 3), "to": to or "stdout"}
     if json:
         print(json_module.dumps(result))
@@ -64,21 +68,30 @@ def replay(
         print(f"{result['samples']} samples in {result['seconds']} s", file=sys.stderr)
 
 
-def _wait(since_begin_ns: int, speed: float, start: float) -> None:
-    ahead = start + since_begin_ns / 1e9 / speed - time.perf_counter()
+def _schedule(times_ns: list[int], speed: float, longest_gap: float) -> list[float]:
+    """When each sample is due, in seconds of playing since the first."""
+    due, at = [], 0.0
+    for i, time_ns in enumerate(times_ns):
+        at += min((time_ns - times_ns[i - 1]) / 1e9, longest_gap) / speed if i else 0.0
+        due.append(at)
+    return due
+
+
+def _wait(due_s: float, start: float) -> None:
+    ahead = start + due_s - time.perf_counter()
     if ahead > 0.0:
         time.sleep(ahead)
 
 
-async def _publish(address: str, prefix: str, samples: list[Any], speed: float) -> None:
+async def _publish(address: str, prefix: str, samples: list[Any], due: list[float]) -> None:
     from twin.connectors.drivers.mqtt.config import MqttLogin
     from twin.connectors.drivers.mqtt.session import open_session
     from twin.connectors.serving.mqtt import payload
 
     start = time.perf_counter()
     async with open_session(address, MqttLogin(keepalive=15)) as client:
-        for sample in samples:
-            ahead = start + (sample.time - samples[0].time) / 1e9 / speed - time.perf_counter()
+        for sample, at in zip(samples, due, strict=True):
+            ahead = start + at - time.perf_counter()
             if ahead > 0.0:
                 await asyncio.sleep(ahead)
             topic = f"{prefix.strip('/')}{sample.key.prim}/{sample.key.name}"

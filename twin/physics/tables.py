@@ -96,7 +96,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
     findings = Findings()
     t = RigidTables()
     t.bodies = len(model.bodies)
-    t.gravity = wp.vec3(*(float(g) for g in model.gravity))
+    t.shapes = len(model.shapes)
     keep: list[Any] = []
 
     colliders: list[Collider] = []

@@ -18,8 +18,6 @@ from twin.sim.places import (
     BUFFER,
     COLLECTING,
     CONVEYOR,
-    FREE,
-    GAP_M,
     GLIDE_MIN_SPEED,
     HALT_OFF,
     IDLE,
@@ -52,7 +50,6 @@ from twin.sim.places import (
     inside_zone,
     landing,
     middle,
-    place_free,
     put_at,
     reach,
     rides,
@@ -209,7 +206,7 @@ def sink(t: LineTables, s: LineState, g: Goods, w: int, i: int, m: int):
 
 @wp.func
 def join_server(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, m: int, k: int):
-    """Item ``i``, come from node ``n``, is in server ``k`` of station ``m``; the last one of a batch starts the cycle of all."""
+    """Item ``i``, which came from node ``n``, is in server ``k`` of station ``m``; the last of a batch starts its cycle."""
     s.server[w, i] = k
     enter_order(s, w, i)
     s.server_state[w, k] = COLLECTING
@@ -297,117 +294,6 @@ def move(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: in
     put_in(t, s, g, w, i, n, c)
     if t.in_line[n] != 0:
         draw_in(t, s, g, w, n, half)
-
-
-# ---- bodies on their way
-
-
-@wp.func
-def glide(t: LineTables, s: LineState, g: Goods, w: int, i: int, dt: float):
-    """A step along the straight way to the next node's place; another item that still stands there is waited for."""
-    b = g.first + i
-    m = s.node[w, i]
-    if s.phase[w, i] == SERVED and t.in_line[m] != 0:
-        if not place_free(t, s, g, w, i, s.glide_to[w, i], reach(t, g, w, i)):
-            return
-    way = s.glide_to[w, i] - g.position[w, b]
-    distance = wp.length(way)
-    step = s.glide_speed[w, i] * dt
-    if distance <= step:
-        g.position[w, b] = s.glide_to[w, i]
-        g.rotation[w, b] = t.entry_rotation[m]
-        g.linear_velocity[w, b] = t.direction[m] * t.speed[m]
-        s.gliding[w, i] = 0
-        phase = s.phase[w, i]
-        if phase == PASSING:
-            if t.kind[m] == SINK:
-                sink(t, s, g, w, i, m)
-            else:
-                s.phase[w, i] = MOVING
-                g.held[w, b] = 0
-        elif phase == SERVED and t.in_line[m] != 0:
-            hold(g, w, i)
-        else:
-            take_off(s, g, w, i)
-    else:
-        g.position[w, b] = g.position[w, b] + way * (step / distance)
-        g.rotation[w, b] = wp.normalize(wp.quat_slerp(g.rotation[w, b], t.entry_rotation[m], step / distance))
-        g.linear_velocity[w, b] = way * (s.glide_speed[w, i] / distance)
-
-
-@wp.func
-def appear(t: LineTables, s: LineState, g: Goods, w: int, i: int, m: int):
-    """An item that an in-line station took out of a buffer stands in its place as soon as that is clear."""
-    place = set_down(t, m, g.prototype[w, g.first + i])
-    if place_free(t, s, g, w, i, place, reach(t, g, w, i)):
-        put_at(t, g, w, i, m, place)
-        hold(g, w, i)
-
-
-@wp.func
-def stack_up(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int):
-    """Show a collected item where it will stand on what leaves the station, once that place is clear: the pallet is seen to
-    grow. Layers fill from the deck up, the stack is level with the output's top."""
-    c = first_next(t, n)
-    if c >= 0:
-        if t.kind[c] == ROUTER:
-            c = first_next(t, c)
-    if c < 0:
-        return
-    whole = t.prototype_half[t.output[n]]
-    place = set_down(t, c, t.output[n])
-    rank = int(0)
-    for j in range(s.top[w]):
-        if j != i and s.phase[w, j] != FREE:
-            if s.node[w, j] == n:
-                if s.sequence[w, j] < s.sequence[w, i]:
-                    rank += 1
-            elif g.alive[w, g.first + j] != 0:
-                if wp.length(g.position[w, g.first + j] - place) < whole[0] + reach(t, g, w, j) + GAP_M:
-                    return
-    b = g.first + i
-    half = t.prototype_half[g.prototype[w, b]]
-    up = int(2)
-    side = int(1)
-    if t.up[1] > 0.5:
-        up = 1
-        side = 2
-    along = wp.max(int(whole[0] / half[0] + 0.05), 1)
-    across = wp.max(int(whole[side] / half[side] + 0.05), 1)
-    layers = (t.batch[n] + along * across - 1) / (along * across)
-    layer = rank / (along * across)
-    x = (float(rank % along) + 0.5) * 2.0 * half[0] - float(along) * half[0]
-    y = (float((rank / along) % across) + 0.5) * 2.0 * half[side] - float(across) * half[side]
-    z = whole[up] - float(2 * (layers - layer) - 1) * half[up]
-    local = wp.vec3(x, y, z)
-    if up == 1:
-        local = wp.vec3(x, z, y)
-    center = place - wp.quat_rotate(t.entry_rotation[c], t.prototype_com[t.output[n]] - t.prototype_center[t.output[n]])
-    p = g.prototype[w, b]
-    local = local + t.prototype_com[p] - t.prototype_center[p]
-    g.position[w, b] = center + wp.quat_rotate(t.entry_rotation[c], local)
-    g.rotation[w, b] = t.entry_rotation[c]
-    g.alive[w, b] = 1
-    g.generation[w, b] = g.generation[w, b] + 1
-    hold(g, w, i)
-
-
-@wp.func
-def keep_pitch(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int):
-    """An item on a belt with a pitch stands as long as the one that entered before it is nearer than that."""
-    ahead = int(-1)
-    for j in range(s.top[w]):
-        if s.node[w, j] == n and g.alive[w, g.first + j] != 0 and s.sequence[w, j] < s.sequence[w, i]:
-            if ahead < 0 or s.sequence[w, j] > s.sequence[w, wp.max(ahead, 0)]:
-                ahead = j
-    b = g.first + i
-    near = bool(False)
-    if ahead >= 0:
-        near = wp.length(middle(t, g, w, ahead) - middle(t, g, w, i)) < t.pitch[n] - 0.001
-    if near and g.held[w, b] == 0:
-        hold(g, w, i)
-    elif not near and g.held[w, b] != 0:
-        g.held[w, b] = 0
 
 
 @wp.func

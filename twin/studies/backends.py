@@ -95,7 +95,7 @@ def perform(task: Task, progress: Callable[[float], None] | None = None, stop: E
         device=task.device,
         jobs=task.jobs,
         intervals=task.intervals,
-        **({"begin_s": task.begin_s} if task.fidelity == "flow" else {}),
+        begin_s=task.begin_s,
         progress=progress,
         cancel=stop,
     )

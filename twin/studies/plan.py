@@ -204,7 +204,11 @@ def show_value(value: object) -> str:
 
 
 def _engine(fidelity: str) -> str:
-    return f"flow {flow.ENGINE_VERSION}" if fidelity == "flow" else f"physics {__version__}"
+    if fidelity == "flow":
+        return f"flow {flow.ENGINE_VERSION}"
+    from twin.sim import ENGINE_VERSION  # loads the rigid-body engine
+
+    return f"physics {ENGINE_VERSION} {__version__}"
 
 
 def _seed(study: Study, scenario: str, parameters: Mapping[str, object]) -> int:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import warp as wp
 
 from twin.core.errors import WorkError
-from twin.flow import kernel, places
-from twin.flow.places import Random
-from twin.flow.state import allocate_state
-from twin.flow.tables import UNLIMITED_ITEMS, upload_tables
+from twin.flow.run import LineRun, Overflow, Plan
+from twin.flow.start import LineState
+from twin.flow.tables import UNLIMITED_ITEMS
 from twin.model.factory import FactoryModel
 from twin.model.shifts import WEEK_US
-from twin.process.device import resolve_device
-from twin.process.tables import upload_distributions
 
 UNLIMITED_MAX = UNLIMITED_ITEMS * 4**3
 
@@ -56,6 +52,7 @@ def trace(
     begin_s: float = 0.0,
     seed: int = 1,
     replication: int = 0,
+    start: LineState | None = None,
     most_moments: int = 4000,
     device: str = "cpu",
 ) -> Trace:
@@ -66,50 +63,31 @@ def trace(
     Args:
         warmup_s: Warm-up of the run; only there so that slices end where those of ``simulate`` do.
         begin_s: Time 0 of the run, counted from a Monday's midnight [s]. replication: its number.
+        start: The line at time 0; None: empty.
         most_moments: The window ends early after so many moments.
 
     Raises:
         WorkError: The line cannot be run.
     """
-    target = resolve_device(device)
     from_us, end_us = round(from_s * 1e6), round((from_s + span_s) * 1e6)
-    random: Any = Random()
-    random.table = upload_distributions(model.distributions, target)
-    random.seed = seed
-    random.first_replication = replication
-    unlimited = UNLIMITED_ITEMS
+    plan = Plan(seed=seed, begin_us=round(begin_s * 1e6) % WEEK_US, total_us=max(end_us, 1), intervals=1)
     while True:
-        tables = upload_tables(
-            model,
-            intervals=1,
-            interval_us=max(end_us, 1),
-            begin_us=round(begin_s * 1e6) % WEEK_US,
-            unlimited=unlimited,
-            device=target,
-        )
-        state = allocate_state(tables, 1, target)
-        warm_us = round(min(warmup_s, from_s) * 1e6)
-        for until, begins in ((warm_us, 1), (from_us, 0)):
-            wp.launch(kernel.advance, 1, [tables, random, until, begins, state], device=target)
-        log = _Log(tables, state, from_us)
-        moment, moments = from_us, 0
-        while moment < end_us and moments < most_moments:
-            due = int(state.due.numpy().min())
-            if due > end_us:
-                moment = end_us
-                break
-            moment, moments = due, moments + 1
-            wp.launch(kernel.advance, 1, [tables, random, moment, 0, state], device=target)
-            log.look(moment)
-        flags = int(state.rep.numpy()["flags"][0])
-        if not flags & int(places.OVERFLOW):
-            break
-        unlimited *= 4
-        if unlimited > UNLIMITED_MAX:
-            raise WorkError("a buffer without a limit outgrows memory")
-    if flags & int(places.LIVELOCK):
-        raise WorkError("items run in circles without time passing")
-    return log.trace(moment, replication, complete=moment >= end_us)
+        run = LineRun(model, plan, count=1, first=replication, start=start, device=device)
+        try:
+            run.advance(round(min(warmup_s, from_s) * 1e6))
+            run.advance(from_us)
+            log = _Log(run.tables, run.state, from_us)
+            moment, moments = from_us, 0
+            while moment < end_us and moments < most_moments:
+                moment, moments = min(run.next_us(), end_us), moments + 1
+                run.advance(moment)
+                log.look(moment)
+        except Overflow as error:
+            plan = replace(plan, unlimited=plan.unlimited * 4)
+            if plan.unlimited > UNLIMITED_MAX:
+                raise WorkError("a buffer without a limit outgrows memory") from error
+        else:
+            return log.trace(moment, replication, complete=moment >= end_us)
 
 
 class _Log:

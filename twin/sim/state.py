@@ -27,6 +27,7 @@ class LineState:
     halts: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # why the node stands still, bits
     fail_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left until the next failure; -1 never
     repair_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left of the repair
+    repair_whole_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # all of the repair, as drawn
     repair: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # asked for people, or under way
     repair_asked_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
     arrival_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left until the source's next item; -1 none comes
@@ -50,6 +51,7 @@ class LineState:
     # servers [W,K]
     server_state: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     server_left_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left of the set-up or cycle
+    server_whole_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # all of it, as drawn
     server_ready_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # since when it waits for room
     server_asked_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # since when it waits for people
     server_count: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # items in it
@@ -108,7 +110,19 @@ class LineState:
 
 NODE_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(
-        ("fail_us", "repair_us", "repair_asked_us", "arrival_us", "ready_us", "made", "entered", "left", "defects", "level_us"),
+        (
+            "fail_us",
+            "repair_us",
+            "repair_whole_us",
+            "repair_asked_us",
+            "arrival_us",
+            "ready_us",
+            "made",
+            "entered",
+            "left",
+            "defects",
+            "level_us",
+        ),
         ("WN", wp.int64),
     ),
     **dict.fromkeys(("halts", "repair", "waiting", "last_type", "round_robin", "level", "state", "stuck"), ("WN", wp.int32)),
@@ -117,7 +131,9 @@ NODE_ARRAYS: dict[str, Any] = {
 }
 SERVER_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(("server_state", "server_count"), ("WK", wp.int32)),
-    **dict.fromkeys(("server_left_us", "server_ready_us", "server_asked_us", "server_joined"), ("WK", wp.int64)),
+    **dict.fromkeys(
+        ("server_left_us", "server_whole_us", "server_ready_us", "server_asked_us", "server_joined"), ("WK", wp.int64)
+    ),
 }
 ITEM_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(

@@ -101,10 +101,13 @@ def person(chromium):
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
+        # a processor draws here: the cheapest picture, and no probing which it is
+        page.add_init_script("localStorage.setItem('twin.quality', 'fast'); localStorage.setItem('twin.graphics', 'software')")
+        page.add_init_script("localStorage.setItem('twin.tour', 'seen')")
         if name:
             page.add_init_script(f"localStorage.setItem('twin.name', {json.dumps(json.dumps(name))})")
         page.goto(server.ready["open_url"])
-        page.wait_for_function("() => window.__twin?.ready", timeout=60_000)
+        page.wait_for_function("() => window.__twin?.ready", timeout=150_000)
         return page
 
     yield open

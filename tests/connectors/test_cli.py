@@ -94,6 +94,9 @@ def test_drivers_are_listed():
         "sparkplug",
         "modbus",
         "mtconnect",
+        "mtconnect-agent",
+        "vda5050",
+        "sql",
         "http",
         "replay",
     ]

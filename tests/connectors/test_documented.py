@@ -15,9 +15,10 @@ GUIDE = (ROOT / "docs" / "connectors.md").read_text()
 
 @pytest.mark.parametrize("name", list(KINDS))
 def test_a_driver_has_a_page_with_its_limits_and_all_its_options(name):
-    text = (ROOT / "twin" / "connectors" / "drivers" / name / "README.md").read_text()
+    folder = name.replace("-", "_")
+    text = (ROOT / "twin" / "connectors" / "drivers" / folder / "README.md").read_text()
     assert "## Known limits" in text
-    assert f"[{name}](../twin/connectors/drivers/{name}/README.md)" in GUIDE
+    assert f"[{name}](../twin/connectors/drivers/{folder}/README.md)" in GUIDE
     example = re.search(r"```yaml\n(connections:.*?)```", text, re.DOTALL)
     assert example is not None
     loaded = parse("schema: twin.mapping/1\n" + example[1], file=name, folder=ROOT)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from twin.core.errors import InputError, WorkError
+from twin.core.errors import WorkError
 from twin.flow import simulate
 from twin.model.build import LineBuilder, serial_line
-from twin.model.factory import NodeKind, NodeState, RouterRule
+from twin.model.factory import NodeState, RouterRule
 
 
 def share(result, line, name, state):
@@ -262,13 +262,3 @@ def test_overflowing_buffer_grows_and_run_repeats():
     line.sink("K")
     line.chain("S", "Q", "M", "K")
     assert simulate(line.model, horizon_s=5000.0, replications=2).inside.tolist() == [5000, 5000]
-
-
-def test_unsupported_features_are_refused_by_name():
-    line = LineBuilder()
-    line.source("S", saturated=True)
-    line.node("F", NodeKind.FLEET)
-    line.sink("K")
-    line.chain("S", "F", "K")
-    with pytest.raises(InputError, match="/F: fleets"):
-        simulate(line.model, horizon_s=1.0, replications=1)

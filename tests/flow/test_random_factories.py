@@ -99,6 +99,11 @@ def test_any_line(seed):
         assert (result.level_mean[:, i] >= 0.0).all()
         assert (result.level_mean[:, i] <= room.get(node.kind, np.inf)).all()
         assert (result.node_defective[:, i] <= result.node_out[:, i] + room.get(node.kind, np.inf)).all()
+    # what moved between nodes is what came to each
+    for i, node in enumerate(model.nodes):
+        if node.kind not in (NodeKind.SOURCE, NodeKind.ROUTER):
+            came = sum(result.moved[:, m] for m, (_, goal) in enumerate(result.paths) if goal == i)
+            np.testing.assert_array_equal(came, result.node_in[:, i], err_msg=node.path)
     late = simulate(model, horizon_s=HORIZON_S, first_replication=4, replications=2, seed=seed + 1, intervals=7, threads=1)
     for name in ("sunk", "inside", "wip_mean", "state_time_s", "node_out", "events"):
         np.testing.assert_array_equal(getattr(result, name)[4:], getattr(late, name), err_msg=name)
@@ -107,6 +112,8 @@ def test_any_line(seed):
     first = simulate(model, horizon_s=300.0, replications=6, seed=seed + 1)
     assert (part.sunk == result.sunk).all()
     np.testing.assert_array_equal(part.node_out + first.node_out, result.node_out)
+    np.testing.assert_array_equal(part.moved + first.moved, result.moved)
+    np.testing.assert_array_equal(part.node_waits + first.node_waits, result.node_waits)
     np.testing.assert_allclose(part.state_time_s + first.state_time_s, result.state_time_s, atol=1e-6)
     np.testing.assert_allclose(
         part.level_mean * (HORIZON_S - 300.0) + first.level_mean * 300.0, result.level_mean * HORIZON_S, atol=1e-6

@@ -141,6 +141,11 @@ def test_nothing_is_written_beside_the_stage(doc, tmp_path):
         (Op("apply_api", "/World/A", "TwinSignalAPI"), "type"),
         (Op("set_relationship", "/World/A", "twin:next", []), "path"),
         (Op("set_relationship", "/World/Buffer", "twin:next", ["nowhere in particular"]), "path"),
+        (Op("list_edit", "/World/Buffer", "twin:next", ["/World/A"]), "type"),
+        (Op("list_edit", "/World/Buffer", "twin:next", {"append": []}), "type"),
+        (Op("list_edit", "/World/Buffer", "twin:next", {"replace": ["/World/A"]}), "type"),
+        (Op("list_edit", "/World/Buffer", "twin:next", {"append": ["/World/A"], "delete": ["/World/A"]}), "type"),
+        (Op("list_edit", "/World/A", "references", {"append": ["/World/M"]}), "path"),
         (Op("set_metadata", "/World/A", "apiSchemas", "x"), "path"),
         (Op("set_metadata", "/World/A", "active", "no"), "type"),
         (Op("explode", "/World/A"), "type"),
@@ -296,6 +301,21 @@ def test_a_moved_prim_keeps_what_points_at_it(doc):
     assert layer_to_text(layer) == before
 
 
+def test_two_who_each_add_a_target_both_get_theirs_and_leave_the_base_alone(doc):
+    stage, layer = doc
+    relationship = stage.GetPrimAtPath("/World/Buffer").GetRelationship("twin:next")
+    base = relationship.GetTargets()
+    first = apply_txn(stage, layer, [Op("list_edit", "/World/Buffer", "twin:next", {"append": ["/World/Ref"]})])
+    second = apply_txn(stage, layer, [Op("list_edit", "/World/Buffer", "twin:next", {"prepend": ["/World/M"]})])
+    assert relationship.GetTargets() == ["/World/M", *base, "/World/Ref"]
+    third = apply_txn(stage, layer, [Op("list_edit", "/World/Buffer", "twin:next", {"delete": ["/World/Ref"]})])
+    assert relationship.GetTargets() == ["/World/M", *base]
+    for done in (third, second, first):
+        apply_txn(stage, layer, done.inverse, internal=True)
+    assert relationship.GetTargets() == base
+    assert layer.empty
+
+
 def test_apis_blocks_and_checkpoints(doc):
     stage, layer = doc
     prim = stage.GetPrimAtPath("/World/Buffer")
@@ -357,6 +377,7 @@ def test_random_edits_undo_to_nothing(doc):
                 Op("apply_api", path, "TwinBufferAPI", rng.random() < 0.6),
                 Op("set_metadata", path, "kind", rng.choice(["component", None])),
                 Op("set_relationship", path, "twin:next", [other]),
+                Op("list_edit", path, "twin:next", {rng.choice(["prepend", "append", "delete"]): [other]}),
             ]
         )
         before = said(layer)

@@ -12,7 +12,17 @@ from twin.core.findings import Findings
 from twin.protocol.messages import Op
 from twin.scene import compile_factory, open_stage
 from twin.scene.edits import apply_txn, make_edit_layer
-from twin.scene.render import AssetStore, SceneExtractor, library_parts, node_docs, prim_detail, signal_docs
+from twin.scene.render import (
+    AssetStore,
+    SceneExtractor,
+    library_parts,
+    node_docs,
+    part_doc,
+    prim_detail,
+    signal_docs,
+    stage_layers,
+    stage_variants,
+)
 
 
 def read_buffer(data):
@@ -231,6 +241,8 @@ def test_detail_names_type_doc_unit_and_layer(line):
     speed = by_name["twin:conveyor:speed"]
     assert (speed.type, speed.value, speed.unit, speed.layer, speed.edited) == ("double", 0.7, "m/s", "edits", True)
     assert speed.doc == "Speed of the belt."
+    assert (speed.low, speed.high) == (0.0, None)
+    assert [(o.layer, o.value) for o in speed.opinions] == [("edits", 0.7), ("line.usda", 0.5)]
     assert by_name["twin:next"].value == ["/Line/M"]
     assert by_name["twin:next"].layer == "line.usda"
     pitch = by_name["twin:conveyor:pitch"]
@@ -239,6 +251,57 @@ def test_detail_names_type_doc_unit_and_layer(line):
     json.loads(msgspec.json.encode(detail))
     with pytest.raises(SceneError, match="no such prim"):
         prim_detail(stage, "/Line/Nowhere")
+
+
+def test_layers_and_variants_of_a_stage_are_listed_strongest_first(tmp_path):
+    (tmp_path / "part.usda").write_text('#usda 1.0\n(defaultPrim = "Part")\ndef Xform "Part"\n{\ndef Cube "Box"\n{\n}\n}\n')
+    (tmp_path / "base.usda").write_text('#usda 1.0\ndef Xform "Line" {}\n')
+    (tmp_path / "line.usda").write_text(
+        """#usda 1.0
+(subLayers = [@./base.usda@])
+over "Line" {
+    def "A" (
+        references = @./part.usda@
+        variants = { string size = "small" }
+        variantSets = "size"
+    ) {
+        variantSet "size" = {
+            "small" {
+            }
+            "large" {
+            }
+        }
+    }
+}
+"""
+    )
+    stage = open_stage(tmp_path / "line.usda")
+    layer = make_edit_layer(stage)
+    rows = stage_layers(stage, tmp_path, layer)
+    assert [(r["name"], r["role"], r["path"]) for r in rows] == [
+        ("edits", "edits", ""),
+        ("line.usda", "root", "line.usda"),
+        ("base.usda", "sublayer", "base.usda"),
+        ("part.usda", "reference", "part.usda"),
+    ]
+    assert [r["prims"] for r in rows] == [0, 2, 1, 2]
+    variants = stage_variants(stage)
+    assert variants == [{"path": "/Line/A", "set": "size", "selection": "small", "choices": ["large", "small"]}]
+
+
+def test_a_part_of_the_library_is_drawn_by_itself_and_nothing_else_is_read(tmp_path):
+    (tmp_path / "_assets").mkdir()
+    (tmp_path / "_assets" / "box.usda").write_text(
+        '#usda 1.0\n(\ndefaultPrim = "Box"\nmetersPerUnit = 0.01\nupAxis = "Y"\n)\n'
+        'def Xform "Box"\n{\ndef Cube "C"\n{\ndouble size = 3\n}\n}\n'
+    )
+    (tmp_path / "secret.usda").write_text("#usda 1.0\n")
+    doc = part_doc(tmp_path, "_assets/box.usda", AssetStore())
+    assert [p.path for p in doc.prims] == ["/Box", "/Box/C"]
+    assert (doc.prims[1].geometry.size, doc.up_axis, doc.meters_per_unit) == ([3, 3, 3], "Y", 0.01)
+    for name in ("secret.usda", "_assets/../secret.usda", "_assets/none.usda"):
+        with pytest.raises(SceneError, match="no such part"):
+            part_doc(tmp_path, name, AssetStore())
 
 
 def test_the_library_lists_parts_and_names_broken_ones(tmp_path):

@@ -7,6 +7,8 @@ import json
 import os
 import queue
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -22,7 +24,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from twin.protocol.frames import Frame, decode_frame
+from twin.protocol.frames import MAGIC, Frame, decode_frame
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edit,
@@ -35,6 +37,7 @@ from twin.protocol.messages import (
     Undo,
     Welcome,
     decode_server,
+    decode_server_batch,
     encode,
 )
 
@@ -102,7 +105,9 @@ def Xform "Line"
 class Client:
     """One tab: a websocket whose messages are gathered as they come."""
 
-    def __init__(self, url: str, token: str, hello: Hello, *, reading: bool = True) -> None:
+    def __init__(
+        self, url: str, token: str, hello: Hello, *, reading: bool = True, context: ssl.SSLContext | None = None
+    ) -> None:
         self.hello = hello
         self.seen: list[Any] = []
         self.frames: list[Frame] = []
@@ -114,7 +119,7 @@ class Client:
         headers = {"Authorization": f"Bearer {token}"}
         self._open = contextlib.ExitStack()
         self.socket = self._open.enter_context(
-            connect(address, additional_headers=headers, max_size=None, compression=None, close_timeout=1)
+            connect(address, additional_headers=headers, max_size=None, compression=None, close_timeout=1, ssl=context)
         )
         self.socket.send(encode(hello))
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -125,8 +130,11 @@ class Client:
     def _read(self) -> None:
         try:
             for data in self.socket:
-                if data[:4] == b"TWF1":
+                if data[:4] == MAGIC:
                     self.frames.append(decode_frame(data))
+                elif data[0] & 0xF0 == 0x90 or data[0] == 0xDC:  # an array: a batch
+                    for message in decode_server_batch(data):
+                        self._new.put(message)
                 else:
                     self._new.put(decode_server(data))
         except ConnectionClosed:
@@ -203,16 +211,33 @@ class Server:
     environment: dict[str, str] = field(default_factory=dict)
     clients: list[Client] = field(default_factory=list)
 
-    def start(self, timeout: float = 60.0) -> Server:
+    port: int = 0
+    context: ssl.SSLContext | None = None
+    """What clients trust, where the server has a certificate of its own."""
+
+    def command(self) -> list[str]:
+        """The command line of the server."""
         command = [sys.executable, "-m", "twin.cli.main", "serve", str(self.stage), "--project", str(self.project)]
+        return [*command, "--port", str(self.port), *self.arguments]
+
+    def try_start(self) -> subprocess.CompletedProcess[str]:
+        """Start a server that is expected to refuse."""
+        return subprocess.run(self.command(), capture_output=True, text=True, timeout=120, check=False)
+
+    def free_port(self) -> int:
+        """A port that nobody listens on."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return int(free.getsockname()[1])
+
+    def start(self, timeout: float = 60.0, *, local: bool = False) -> Server:
+        """Start, and wait until it is ready. ``local``: talk to it on loopback, whatever address it names."""
         self.log = self.project.with_suffix(".log")
+        if local:
+            self.port = self.free_port()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--port", "0", *self.arguments],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=os.environ | self.environment,
+                self.command(), stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ | self.environment
             )
         assert self.process.stdout is not None
         timer = threading.Timer(timeout, self.process.kill)
@@ -221,13 +246,14 @@ class Server:
         timer.cancel()
         assert line, f"did not start: {self.log.read_text()}"
         self.ready = json.loads(line)
-        self.url, self.token = self.ready["url"], self.ready["token"]
+        self.url = f"http://127.0.0.1:{self.port}" if local else self.ready["url"].replace("//0.0.0.0:", "//127.0.0.1:")
+        self.token = self.ready["token"]
         return self
 
     def client(self, name: str = "", token: str = "", *, reading: bool = True, **hello: Any) -> Client:
         """A new tab; a ``tab`` of its own unless one is given."""
         hello = {"protocol": PROTOCOL_VERSION, "name": name, "tab": uuid.uuid4().hex} | hello
-        client = Client(self.url, token or self.token, Hello(**hello), reading=reading)
+        client = Client(self.url, token or self.token, Hello(**hello), reading=reading, context=self.context)
         self.clients.append(client)
         return client
 
@@ -235,7 +261,7 @@ class Server:
         """An HTTP client: as admin, with another token, or with an empty one as nobody."""
         token = self.token if token is None else token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20.0, verify=False, **options)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=20.0, verify=self.context or False, **options)
 
     def share(self, role: str, **body: Any) -> str:
         """A token for a role."""
@@ -288,6 +314,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = running.log.read_text()
     assert "Traceback" not in log, log
     assert code == 0, log
+
+
+@pytest.fixture(scope="module")
+def make_shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Servers for all tests of a file: ``make_shared_server(change, "--mapping", ...)``, where ``change`` edits the stage."""
+    made: list[Server] = []
+
+    def make(change: Callable[[str], str], *arguments: str, **environment: str) -> Server:
+        folder = tmp_path_factory.mktemp("server")
+        stage = _line(folder)
+        stage.write_text(change(stage.read_text()))
+        made.append(Server(stage, folder / "project", list(arguments), environment).start())
+        return made[-1]
+
+    yield make
+    for running in made:
+        code = running.stop()
+        log = running.log.read_text()
+        assert "Traceback" not in log, log
+        assert code == 0, log
 
 
 @pytest.fixture(autouse=True)

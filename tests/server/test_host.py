@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from twin.collab import Identity
 from twin.protocol.messages import Op
 from twin.server import host as host_module
 from twin.server.host import Host, Settings
 
+ADMIN = Identity("test", "admin")
 STAGE = """#usda 1.0
 (
     defaultPrim = "World"
@@ -39,7 +41,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 
 def edit(host: Host, opid: int, *ops: Op):
-    return host.on_owner(lambda: host.edit("s", opid, "Ann", list(ops), "")).result()
+    return host.on_owner(lambda: host.edit(ADMIN, "s", opid, "Ann", list(ops), "")).result()
 
 
 def test_a_stage_does_not_grow_without_end(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

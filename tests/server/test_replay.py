@@ -11,8 +11,9 @@ from twin.core.clock import now_ns
 from twin.model.frame import StateFrame
 from twin.protocol.frames import GOODS, decode_frame
 from twin.protocol.messages import BodyTable, Clock, NodeStates, decode_server
+from twin.protocol.track import records
 from twin.server import replay
-from twin.server.replay import TrackRecorder, records, replay_router
+from twin.server.replay import TrackRecorder, replay_router
 
 SLOTS = 4
 TABLE = BodyTable(1, [], ["/Goods/Carton"], SLOTS)
@@ -74,7 +75,7 @@ def test_a_carton_is_seen_again_where_it_was(tmp_path, times):
         own = list(records(data))
         assert isinstance(decode_server(own[0][1]), BodyTable), "a chunk stands on its own"
         for time_ns, payload in own:
-            if payload[:4] != b"TWF1":
+            if payload[:4] != b"TWF2":
                 kinds.add(type(decode_server(payload)))
                 continue
             poses = [b for b in decode_frame(payload).blocks if b.kind == GOODS]
@@ -118,7 +119,7 @@ def test_the_oldest_chunks_make_room(tmp_path, times):
     track.publish(TABLE)
     play(track, times, 65.0)
     track.close()
-    files = list(tmp_path.glob("*.chunk"))
+    files = list(tmp_path.glob("*.twf2"))
     assert sum(f.stat().st_size for f in files) <= 10_000
     kept = track.chunks(begin, times[0])
     assert len(kept) == len(files)
@@ -141,6 +142,6 @@ def test_the_page_gets_the_newest_seconds_too(tmp_path, times):
     (chunk,) = index["chunks"]
     answer = client.get(f"/api/track/{chunk['id']}")
     assert answer.headers["cache-control"] == "no-store", "it still grows"
-    assert b"TWF1" in answer.content
+    assert b"TWF2" in answer.content
     assert client.get("/api/track/1").status_code == 404
     track.close()

@@ -18,10 +18,11 @@ from twin.server.host import Host, Settings
 
 
 class Row(NamedTuple):
-    """What nobody, a viewer, an editor and an admin get, and how to ask."""
+    """What nobody, a viewer, an operator, an editor and an admin get, and how to ask."""
 
     nobody: int
     viewer: int
+    operator: int
     editor: int
     admin: int
     json: Any = None
@@ -32,55 +33,77 @@ PAGE = (200, 503)
 """The page where the client is built, a hint where it is not."""
 
 OPEN = {
-    ("GET", "/"): Row(200, 200, 200, 200),
-    ("GET", "/api/health"): Row(200, 200, 200, 200),
-    ("POST", "/api/login"): Row(401, 401, 401, 401, json={"token": "no such token"}),
+    ("GET", "/"): Row(200, 200, 200, 200, 200),
+    ("GET", "/api/health"): Row(200, 200, 200, 200, 200),
+    ("POST", "/api/login"): Row(401, 401, 401, 401, 401, json={"token": "no such token"}),
+    ("GET", "/api/oidc/login"): Row(404, 404, 404, 404, 404),
+    ("GET", "/api/oidc/callback"): Row(404, 404, 404, 404, 404, url="/api/oidc/callback?state=guess&code=guess"),
 }
 GUARDED = {
-    ("GET", "/api/scene"): Row(401, 200, 200, 200),
-    ("GET", "/api/prim"): Row(401, 200, 200, 200, url="/api/prim?path=/Line/Sign"),
-    ("GET", "/api/assets/{key}"): Row(401, 404, 404, 404, url="/api/assets/none"),
-    ("GET", "/api/history"): Row(401, 200, 200, 200, url="/api/history?prim=/Line/Belt&name=speed&t0_ns=0&t1_ns=1"),
-    ("GET", "/api/signals"): Row(401, 200, 200, 200),
-    ("GET", "/api/versions"): Row(401, 200, 200, 200),
-    ("POST", "/api/versions"): Row(401, 403, 201, 201, json={"label": "Monday"}),
-    ("GET", "/api/versions/diff"): Row(401, 200, 200, 200, url="/api/versions/diff?before=-1"),
-    ("POST", "/api/versions/{id}/restore"): Row(401, 403, 404, 404, json={}, url="/api/versions/999/restore"),
-    ("GET", "/api/proposals"): Row(401, 200, 200, 200),
-    ("POST", "/api/proposals"): Row(401, 403, 409, 409, json={"label": "nothing was edited"}),
-    ("GET", "/api/proposals/{id}"): Row(401, 404, 404, 404, url="/api/proposals/999"),
-    ("POST", "/api/proposals/{id}/merge"): Row(401, 403, 404, 404, json={}, url="/api/proposals/999/merge"),
-    ("DELETE", "/api/proposals/{id}"): Row(401, 403, 404, 404, url="/api/proposals/999"),
-    ("GET", "/api/activity"): Row(401, 200, 200, 200),
-    ("GET", "/api/export"): Row(401, 404, 404, 404, url="/api/export?version=-5"),
-    ("GET", "/api/comments"): Row(401, 200, 200, 200),
-    ("POST", "/api/comments"): Row(401, 403, 201, 201, json={"path": "/Line/Sign", "text": "higher?"}),
-    ("PATCH", "/api/comments/{id}"): Row(401, 403, 404, 404, json={"resolved": True}, url="/api/comments/999"),
-    ("DELETE", "/api/comments/{id}"): Row(401, 403, 404, 404, url="/api/comments/999"),
-    ("POST", "/api/logout"): Row(401, 204, 204, 204),
-    ("GET", "/api/me"): Row(401, 200, 200, 200),
-    ("POST", "/api/share"): Row(401, 403, 403, 201, json={"role": "viewer"}),
-    ("GET", "/api/access"): Row(401, 403, 403, 200),
-    ("DELETE", "/api/access/{key}"): Row(401, 403, 403, 404, url="/api/access/none"),
-    ("GET", "/api/audit"): Row(401, 403, 403, 200),
-    ("GET", "/api/track"): Row(401, 200, 200, 200),
-    ("GET", "/api/track/{chunk}"): Row(401, 404, 404, 404, url="/api/track/none"),
-    ("GET", "/api/studies"): Row(401, 200, 200, 200),
-    ("POST", "/api/studies"): Row(401, 403, 422, 422, json={"sweep": {"/A.x": list(range(99)), "/B.x": list(range(99))}}),
-    ("GET", "/api/studies/{study_id}"): Row(401, 404, 404, 404, url="/api/studies/none"),
-    ("POST", "/api/studies/{study_id}/run"): Row(401, 403, 404, 404, url="/api/studies/none/run"),
-    ("DELETE", "/api/studies/{study_id}"): Row(401, 403, 404, 404, url="/api/studies/none"),
-    ("GET", "/api/studies/{study_id}/report"): Row(401, 404, 404, 404, url="/api/studies/none/report"),
+    ("GET", "/api/scene"): Row(401, 200, 200, 200, 200),
+    ("GET", "/api/prim"): Row(401, 200, 200, 200, 200, url="/api/prim?path=/Line/Sign"),
+    ("GET", "/api/layers"): Row(401, 200, 200, 200, 200),
+    ("GET", "/api/part"): Row(401, 404, 404, 404, 404, url="/api/part?asset=_assets/none.usda"),
+    ("GET", "/api/assets/{key}"): Row(401, 404, 404, 404, 404, url="/api/assets/none"),
+    ("GET", "/api/history"): Row(401, 200, 200, 200, 200, url="/api/history?prim=/Line/Belt&name=speed&t0_ns=0&t1_ns=1"),
+    ("GET", "/api/signals"): Row(401, 200, 200, 200, 200),
+    ("GET", "/api/versions"): Row(401, 200, 200, 200, 200),
+    ("POST", "/api/versions"): Row(401, 403, 403, 201, 201, json={"label": "Monday"}),
+    ("GET", "/api/versions/diff"): Row(401, 200, 200, 200, 200, url="/api/versions/diff?before=-1"),
+    ("POST", "/api/versions/{id}/restore"): Row(401, 403, 403, 404, 404, json={}, url="/api/versions/999/restore"),
+    ("GET", "/api/proposals"): Row(401, 200, 200, 200, 200),
+    ("POST", "/api/proposals"): Row(401, 403, 403, 409, 409, json={"label": "nothing was edited"}),
+    ("GET", "/api/proposals/{id}"): Row(401, 404, 404, 404, 404, url="/api/proposals/999"),
+    ("POST", "/api/proposals/{id}/merge"): Row(401, 403, 403, 404, 404, json={}, url="/api/proposals/999/merge"),
+    ("DELETE", "/api/proposals/{id}"): Row(401, 403, 403, 404, 404, url="/api/proposals/999"),
+    ("GET", "/api/activity"): Row(401, 200, 200, 200, 200),
+    ("GET", "/api/export"): Row(401, 404, 404, 404, 404, url="/api/export?version=-5"),
+    ("GET", "/api/comments"): Row(401, 200, 200, 200, 200),
+    ("POST", "/api/comments"): Row(401, 403, 201, 201, 201, json={"path": "/Line/Sign", "text": "higher?"}),
+    ("PATCH", "/api/comments/{id}"): Row(401, 403, 404, 404, 404, json={"resolved": True}, url="/api/comments/999"),
+    ("DELETE", "/api/comments/{id}"): Row(401, 403, 404, 404, 404, url="/api/comments/999"),
+    ("POST", "/api/logout"): Row(401, 204, 204, 204, 204),
+    ("GET", "/api/me"): Row(401, 200, 200, 200, 200),
+    ("POST", "/api/share"): Row(401, 403, 403, 403, 201, json={"role": "viewer"}),
+    ("GET", "/api/access"): Row(401, 403, 403, 403, 200),
+    ("DELETE", "/api/access/{key}"): Row(401, 403, 403, 403, 404, url="/api/access/none"),
+    ("GET", "/api/users"): Row(401, 403, 403, 403, 200),
+    ("PUT", "/api/users/{name}"): Row(401, 403, 403, 403, 422, json={"role": "viewer"}, url="/api/users/Nobody"),
+    ("DELETE", "/api/users/{name}"): Row(401, 403, 403, 403, 404, url="/api/users/Nobody"),
+    ("POST", "/api/password"): Row(401, 409, 409, 409, 409, json={"old": "", "new": ""}),
+    ("GET", "/api/rules"): Row(401, 200, 200, 200, 200),
+    ("POST", "/api/rules"): Row(401, 403, 403, 403, 201, json={"path": "/Line/Lamp", "role": "admin"}),
+    ("DELETE", "/api/rules/{id}"): Row(401, 403, 403, 403, 404, url="/api/rules/999"),
+    ("POST", "/api/uploads"): Row(401, 403, 403, 422, 422, url="/api/uploads?name=nothing.exe"),
+    ("GET", "/api/audit"): Row(401, 403, 403, 403, 200),
+    ("GET", "/api/track"): Row(401, 200, 200, 200, 200),
+    ("GET", "/api/track/{chunk}"): Row(401, 404, 404, 404, 404, url="/api/track/none"),
+    ("GET", "/api/plant"): Row(401, 200, 200, 200, 200),
+    ("GET", "/api/residuals"): Row(401, 200, 200, 200, 200),
+    ("GET", "/api/metrics"): Row(401, 200, 200, 200, 200),
+    ("POST", "/api/plant/{connection}/restart"): Row(401, 403, 404, 404, 404, url="/api/plant/none/restart"),
+    ("POST", "/api/plant/{connection}/test"): Row(401, 403, 404, 404, 404, url="/api/plant/none/test"),
+    ("POST", "/api/plant/arm"): Row(401, 403, 403, 403, 404, json={"prim": "/Line/Belt", "name": "speed"}),
+    ("POST", "/api/plant/write"): Row(401, 403, 404, 404, 404, json={"prim": "/A", "name": "b", "value": 1, "seen_ns": 0}),
+    ("POST", "/api/in/{connection}"): Row(401, 403, 404, 404, 404, json=1, url="/api/in/none"),
+    ("POST", "/api/in/{connection}/{channel:path}"): Row(401, 403, 404, 404, 404, json=1, url="/api/in/none/a/b"),
+    ("GET", "/api/studies"): Row(401, 200, 200, 200, 200),
+    ("POST", "/api/studies"): Row(401, 403, 403, 422, 422, json={"sweep": {"/A.x": list(range(99)), "/B.x": list(range(99))}}),
+    ("GET", "/api/studies/{study_id}"): Row(401, 404, 404, 404, 404, url="/api/studies/none"),
+    ("POST", "/api/studies/{study_id}/run"): Row(401, 403, 403, 404, 404, url="/api/studies/none/run"),
+    ("DELETE", "/api/studies/{study_id}"): Row(401, 403, 403, 404, 404, url="/api/studies/none"),
+    ("GET", "/api/studies/{study_id}/report"): Row(401, 404, 404, 404, 404, url="/api/studies/none/report"),
 }
 ROWS = OPEN | GUARDED
-WEBSOCKETS = {"/api/ws"}
+WEBSOCKETS = {"/api/ws", "/api/in/{connection}", "/api/in/{connection}/{channel:path}"}
 MOUNTS = {""}
 """The static files of the page; what lies outside OPEN_PATHS and /assets/ needs a token like everything else."""
 
 
 @pytest.fixture(scope="module")
 def tokens(server) -> dict[str, str]:
-    return {"nobody": "", "viewer": server.share("viewer"), "editor": server.share("editor"), "admin": server.token}
+    shared = {role: server.share(role) for role in ("viewer", "operator", "editor")}
+    return {"nobody": "", "admin": server.token} | shared
 
 
 def ask(http: httpx.Client, key: tuple[str, str], row: Row, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -112,7 +135,7 @@ def test_no_route_is_without_a_row(tmp_path: Path) -> None:
         host.stop()
 
 
-@pytest.mark.parametrize("who", ["nobody", "viewer", "editor", "admin"])
+@pytest.mark.parametrize("who", ["nobody", "viewer", "operator", "editor", "admin"])
 def test_each_gets_what_the_role_allows(server, tokens, who: str) -> None:
     with server.http(tokens[who]) as http:
         got = {key: ask(http, key, row).status_code for key, row in ROWS.items()}

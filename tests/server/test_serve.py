@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from twin.protocol.messages import Edit, Edited, Op
 
 
@@ -67,6 +69,23 @@ def test_from_the_ready_line_to_an_orderly_end(make_server) -> None:
     assert server.token == token
     assert sign(server) == 3.0
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("moment", ["compiling the stage", "loading physics kernels"])
+def test_told_to_stop_while_it_starts_it_leaves_in_order(make_server, tmp_path, moment: str) -> None:
+    server = make_server()
+    command = [sys.executable, "-m", "twin.cli.main", "serve", str(server.stage), "--project", str(server.project), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    with process.stderr:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if moment in line:
+                process.terminate()
+        text = "".join(lines)
+    assert process.wait(timeout=30) == 0, text
+    assert moment in text
+    assert "Traceback" not in text
 
 
 def test_a_port_in_use_is_one_clear_line(make_server) -> None:

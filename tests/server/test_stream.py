@@ -9,11 +9,12 @@ import pytest
 
 from twin.collab import Identity
 from twin.model.frame import StateFrame
-from twin.protocol.frames import BODIES, GOODS, Frame, decode_frame
+from twin.protocol.frames import BODIES, CELL_M, GONE, GOODS, Frame, decode_frame
 from twin.protocol.messages import BodyTable, Clock, Notice, decode_server
 from twin.server import hub as hub_module
+from twin.server import latest as latest_module
 from twin.server.hub import Client, Hub
-from twin.server.stream import REMEMBERED, FrameEncoder
+from twin.server.stream import FAR, Follower, FrameEncoder
 
 
 def state(tick: int, bodies: Any, *, items: Any = (), alive: Any = (), ids: Any = ()) -> StateFrame:
@@ -53,8 +54,8 @@ def test_a_newcomer_gets_everything_and_others_what_changed_since_their_last_fra
     assert told(encoder, 1) == [1, 2]
     assert told(encoder, 2) == [2]
     assert told(encoder, 3) == []
-    assert decoded(encoder, 0).since == 0
-    assert decoded(encoder, 2).since == 2
+    assert decoded(encoder, 0).base == 0
+    assert (decoded(encoder, 2).base, decoded(encoder, 2).number) == (2, 3)
 
 
 def test_a_client_that_skips_frames_ends_up_with_the_same_poses() -> None:
@@ -103,13 +104,16 @@ def test_goods_that_come_go_and_take_a_slot_anew_are_told_apart() -> None:
     assert told(encoder, 1, GOODS) == [1]
     encoder.push(state(3, [], items=[[0, 0, 0], [1, 0, 0]], alive=[False, True], ids=[7, 8]))
     assert told(encoder, 2, GOODS) == []
-    assert decoded(encoder, 2).alive[:2].tolist() == [False, True]
+    assert told(encoder, 2, GONE) == [0]
+    assert told(encoder, 0, GONE) == [], "a newcomer knows of nothing that could be gone"
     encoder.push(state(4, [], items=[[0, 0, 0], [1, 0, 0]], alive=[True, True], ids=[9, 8]))
     [block] = decoded(encoder, 3).blocks
+    assert block.generation is not None
     assert (block.id.tolist(), block.generation.tolist()) == ([0], [9])
+    assert told(encoder, 2, GONE) == [], "the slot is taken again"
 
 
-def test_after_a_reset_a_run_that_went_back_or_a_long_absence_a_whole_frame_follows() -> None:
+def test_after_a_reset_or_a_run_that_went_back_a_whole_frame_follows() -> None:
     encoder = FrameEncoder()
     for tick in range(1, 10):
         encoder.push(state(tick, [[0, 0, 0], [1, 0, 0]]))
@@ -120,9 +124,10 @@ def test_after_a_reset_a_run_that_went_back_or_a_long_absence_a_whole_frame_foll
     assert decoded(encoder, 9).version == 2
     encoder.push(state(3, [[0, 0, 0], [1, 0, 0]]))  # the run went back
     assert told(encoder, 10) == [0, 1]
-    for tick in range(4, 6 + REMEMBERED):
+    assert decoded(encoder, 10).base == 0
+    for tick in range(4, 1000):
         encoder.push(state(tick, [[0, 0, 0], [1, 0, 0]]))
-    assert decoded(encoder, 11).since == 0
+    assert told(encoder, 11) == [], "however long ago: nothing has changed since"
     assert told(encoder, encoder.number + 5) == [0, 1]  # a number that never was
 
 
@@ -131,6 +136,136 @@ def test_those_in_step_share_one_encoding() -> None:
     encoder.push(state(1, [[0, 0, 0]]))
     encoder.push(state(2, [[1, 0, 0]]))
     assert encoder.encode(1) is encoder.encode(1)
+    assert encoder.parts(1) is encoder.parts(1)
+
+
+def test_a_moving_body_costs_at_most_twelve_bytes_and_one_at_rest_none() -> None:
+    encoder = FrameEncoder()
+    rest = np.random.default_rng(1).uniform(-10, 10, (1000, 3))
+    moving = rest.copy()
+    encoder.push(state(1, rest))
+    encoder.push(state(2, rest))
+    empty = len(encoder.encode(1) or b"")
+    assert empty == 40, "a header and nothing else"
+    moving[::2] += [0.02, 0.0, 0.0]
+    encoder.push(state(3, moving))
+    per_body = (len(encoder.encode(2) or b"") - empty) / 500
+    assert per_body < 8.0, "6 bytes of position, 1 or 2 of id"
+    turned = state(4, moving + np.array([0.02, 0.0, 0.0]))
+    turned.body_rotation[:] = [0.0, 0.0, 0.6, 0.8]
+    encoder.push(turned)
+    assert (len(encoder.encode(3) or b"") - empty) / 1000 < 12.0
+
+
+def test_what_is_no_number_stays_where_it_was() -> None:
+    encoder = FrameEncoder()
+    encoder.push(state(1, [[np.nan, 0, 0], [1, 0, 0]]))
+    encoder.push(state(2, [[3, 0, 0], [2, 0, 0]]))
+    encoder.push(state(3, [[np.inf, 0, 0], [1e9, 0, 0]]))
+    assert told(encoder, 2) == []
+    where = {int(i): p.tolist() for b in decoded(encoder, 0).blocks for i, p in zip(b.id, b.position, strict=True)}
+    assert where == {0: [3.0, 0.0, 0.0], 1: [2.0, 0.0, 0.0]}
+
+
+# ---- what one client gets
+
+
+class Viewer:
+    """Applies frames as a browser does; ``seen`` is what is drawn: (generation, position) by slot, position by body."""
+
+    def __init__(self) -> None:
+        self.follower = Follower()
+        self.number = 0
+        self.goods: dict[int, tuple[int, int]] = {}
+        self.position: dict[tuple[int, int], np.ndarray] = {}
+        self.rotation: dict[tuple[int, int], np.ndarray] = {}
+        self.bytes = 0
+
+    def take(self, encoder: FrameEncoder) -> Frame:
+        data = self.follower.frame(encoder)
+        assert data is not None
+        frame = decode_frame(data)
+        self.bytes += len(data)
+        assert frame.base in (0, self.number)
+        self.number = frame.number
+        if frame.base == 0:
+            self.goods.clear()
+            self.position.clear()
+        for block in frame.blocks:
+            for row, i in enumerate(block.id.tolist()):
+                if block.kind == GONE:
+                    self.goods.pop(i, None)  # it may have come and gone between two frames
+                    continue
+                if block.prototype is not None and block.generation is not None:
+                    self.goods[i] = int(block.prototype[row]), int(block.generation[row])
+                assert block.kind == BODIES or i in self.goods, "poses only of what the client knows"
+                self.position[block.kind, i] = block.position[row]
+                if block.rotation is not None:
+                    self.rotation[block.kind, i] = block.rotation[row]
+        return frame
+
+
+def test_every_client_ends_up_with_the_truth_whatever_its_pace_and_camera() -> None:
+    """Seeded life of 60 slots and 20 bodies that cross cells, turn, die and are born; clients near, far, slow and late."""
+    draw = np.random.default_rng(5)
+    encoder = FrameEncoder()
+    bodies, items = draw.uniform(-150, 150, (20, 3)), draw.uniform(-150, 150, (60, 3))
+    alive, ids, fresh = draw.random(60) < 0.5, np.arange(60), 60
+    turns = np.tile([0.0, 0.0, 0.0, 1.0], (60, 1))
+    viewers = [Viewer() for _ in range(5)]
+    viewers[1].follower.look([0, 0, 2, 10, 0, 2])
+    viewers[2].follower.look([-400, 0, 50, 0, 0, 0])
+    paces = (1, 1, 1, 7, 2)
+    for tick in range(1, 300):
+        quiet = tick > 290  # at rest, everyone catches up
+        if not quiet:
+            walk = draw.random(60) < 0.3
+            items[walk] += draw.normal(0, 8.0, (int(walk.sum()), 3))
+            bodies[draw.integers(20)] += draw.normal(0, 5.0, 3)
+            spin = draw.integers(60)
+            turns[spin] = draw.normal(size=4)
+            turns[spin] /= np.linalg.norm(turns[spin])
+            for slot in draw.integers(60, size=3):
+                alive[slot] = not alive[slot]
+                if alive[slot]:
+                    ids[slot], fresh = fresh, fresh + 1
+        moment = state(tick, bodies, items=items, alive=alive, ids=ids)
+        moment.item_rotation[:] = turns
+        encoder.push(moment)
+        if tick == 100:
+            viewers[2].follower.look([200, 0, 50, 100, 0, 0])
+        for viewer, pace in zip(viewers, paces, strict=True):
+            if quiet or (tick % pace == 0 and (viewer is not viewers[4] or tick > 150)):
+                viewer.take(encoder)
+    for viewer in viewers:
+        assert viewer.goods == {int(s): (0, int(ids[s] % 64)) for s in np.flatnonzero(alive)}
+        for slot in viewer.goods:
+            assert np.abs(viewer.position[GOODS, slot] - items[slot]).max() < 0.0013
+            dot = abs(float(viewer.rotation[GOODS, slot] @ turns[slot]))
+            assert np.degrees(2 * np.arccos(min(1.0, dot))) < 0.5, "0.2 degrees of dead band, 0.23 of packing"
+        for body in range(20):
+            assert np.abs(viewer.position[BODIES, body] - bodies[body]).max() < 0.0013
+
+
+def test_far_cells_come_seldom_near_ones_always_and_all_in_step_share() -> None:
+    encoder = FrameEncoder()
+    near, far = Viewer(), Viewer()
+    for viewer in (near, far):
+        viewer.follower.look([0, -20, 2, 0, 0, 0] if viewer is near else [0, -900, 40, 0, 0, 0])
+    frames = [0, 0]
+    for tick in range(1, 41):
+        encoder.push(state(tick, [[0.02 * tick, 5, 0]]))
+        for i, viewer in enumerate((near, far)):
+            frames[i] += bool(viewer.take(encoder).blocks)
+    assert frames[0] == 40
+    assert frames[1] == pytest.approx(40 / FAR, abs=2)
+    behind = Viewer()
+    behind.follower.look([0, 100 + 2 * CELL_M, 2, 0, 900, 0])
+    shown = []
+    for tick in range(41, 61):
+        encoder.push(state(tick, [[0.02 * tick, 5, 0]]))
+        shown.append(bool(behind.take(encoder).blocks))
+    assert sum(shown[1:]) == pytest.approx(19 / FAR, abs=1)
 
 
 # ---- fan-out
@@ -176,8 +311,32 @@ def test_frames_do_not_queue_up() -> None:
     for tick in range(1, 100):
         hub.publish(state(tick, [[tick, 0, 0]]))
     assert len(asyncio.run(client.next())) == 1
-    assert client.frame_due
+    assert client.latest.due
     assert hub.frames.number == 99
+
+
+def test_a_client_that_has_not_drawn_what_it_was_sent_gets_the_newest_when_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(latest_module.time, "monotonic", lambda: now[0])
+    hub = Hub()
+    busy, quick, silent = member(hub, "a"), member(hub, "b"), member(hub, "c")
+    hub.publish(BodyTable(1, [], [], 0))
+    sent: dict[Client, list[int]] = {busy: [], quick: [], silent: []}
+    for tick in range(1, 61):
+        now[0] += 0.05
+        hub.publish(state(tick, [[tick, 0, 0]]))
+        for client, numbers in sent.items():
+            data = client.latest.take(hub.frames)
+            if data is not None:
+                numbers.append(decode_frame(data).number)
+        quick.latest.saw(tick)
+        if tick == 1 or tick == 40:
+            busy.latest.saw(tick if tick == 1 else sent[busy][-1])
+    assert sent[quick] == sent[silent] == list(range(1, 61)), "who follows, or says nothing, gets every frame"
+    assert len(sent[busy]) < 30
+    assert sent[busy][-1] == 53, "0.6 s of frames after it said what it had drawn"
+    late = [b - a for a, b in zip(sent[busy], sent[busy][1:], strict=False)]
+    assert max(late) > 20, "what lies between was never queued"
 
 
 def test_a_frame_keeps_only_what_it_was_given() -> None:

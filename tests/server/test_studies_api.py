@@ -11,6 +11,7 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 
+from twin.collab import Identity
 from twin.protocol.messages import Op
 from twin.server.app import create_app
 from twin.server.host import Host, Settings
@@ -82,13 +83,13 @@ def test_a_sweep_is_run_compared_and_reported(client, host):
 def test_the_edits_of_the_moment_count_and_the_file_can_be_run_again(client, host):
     def edit() -> None:
         op = Op("set_field", "/Line/M1", "twin:station:cycleTime:mean", ["double", 40.0])
-        outcome, _ = host.edit("test", 1, "Test", [op], "slow M1")
+        outcome, _ = host.edit(Identity("test", "admin"), "test", 1, "Test", [op], "slow M1")
         assert outcome.refusal is None
 
     host.on_owner(edit).result()
     body = {"scenarios": {"as-is": {}, "fast": {"set": {CYCLE: 10.0}}}, "run": SHORT, "replications": 4}
     document = finished(client, client.post("/api/studies", json=body).json()["id"])
-    host.on_owner(lambda: host.undo("test", 2, "Test")).result()
+    host.on_owner(lambda: host.undo(Identity("test", "admin"), "test", 2, "Test")).result()
 
     assert document["state"] == "done", document["error"]
     asis, fast = (p["kpis"]["throughput"]["mean"] for p in document["summary"]["points"])

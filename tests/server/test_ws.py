@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
+from typing import get_args
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from websockets.sync.client import connect
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
     BodyTable,
+    ClientMessage,
     Clock,
     Control,
     Edit,
@@ -20,11 +22,16 @@ from twin.protocol.messages import (
     Op,
     Presence,
     Preview,
+    Redo,
     Refused,
     ScenePatch,
+    Undo,
 )
 from twin.protocol.messages import History as UndoState
+from twin.scene.edits.apply import _STRUCTURE, _VALUES
 
+HUGE = msgspec.msgpack.encode({"t": "undo", "opid": 2**64 - 1})
+"""More than the journal could hold."""
 SIGN, LAMP, CRATE, BELT = "/Line/Sign", "/Line/Lamp", "/Line/Crate", "/Line/Belt"
 
 
@@ -44,7 +51,7 @@ def test_a_newcomer_is_welcomed_and_told_all_there_is(server) -> None:
     deadline = time.monotonic() + 5
     while not ann.frames and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert ann.frames[0].since == 0
+    assert ann.frames[0].base == 0
     assert ann.frames[0].version == table.version
 
 
@@ -261,6 +268,84 @@ def test_roles_decide_what_each_may_do(server) -> None:
     assert not [m for m in editor.seen if isinstance(m, Preview)]
 
 
+MESSAGES = {
+    "edit": lambda client, op: Edit(client.opid(), 0, [op]),
+    "undo": lambda client, op: Undo(client.opid()),
+    "redo": lambda client, op: Redo(client.opid()),
+    "control": lambda client, op: Control("play"),
+}
+"""Everything that a client may send and that changes something; presence and previews reach others only (above)."""
+OPS = [
+    Op("set_field", SIGN, "size", ["double", 2.0]),
+    Op("block", SIGN, "size"),
+    Op("clear", SIGN, "size"),
+    Op("set_relationship", BELT, "twin:next", ["/Line/Out"]),
+    Op("list_edit", BELT, "twin:next", {"append": ["/Line/Out"]}),
+    Op("set_metadata", SIGN, "kind", "component"),
+    Op("apply_api", SIGN, "TwinPowerAPI"),
+    Op("set_variant", SIGN, "look", "plain"),
+    Op("add_prim", "/Line/Made", "", {"type": "Cube"}),
+    Op("move_prim", "/Line/Made", "", "/Line/Moved"),
+    Op("remove_prim", "/Line/Moved"),
+]
+
+
+def test_every_operation_by_every_role(server) -> None:
+    """Nobody below editor gets any through, whatever it is; the only refusals of the others are about the thing itself."""
+    assert {op.kind for op in OPS} | {"restore_spec"} == set(_VALUES) | set(_STRUCTURE)
+    told = {m.__struct_config__.tag for m in get_args(ClientMessage)}
+    assert told == set(MESSAGES) | {"hello", "presence", "preview", "seen"}, "a new message needs a row"
+    for role in ("viewer", "operator", "editor", "admin"):
+        client = server.client(role, server.token if role == "admin" else server.share(role))
+        client.welcome()
+        for op in OPS:
+            answer = client.edit(op)
+            if role in ("viewer", "operator"):
+                assert isinstance(answer, Refused)
+                assert answer.code == "role", (role, op.kind)
+            elif op.kind == "set_variant":
+                assert answer.code == "path"  # there is none
+            else:
+                assert isinstance(answer, Edited), (role, op.kind, answer)
+        assert client.edit(Op("restore_spec", SIGN, "", {"text": "", "index": -1})).code in ("role", "type")
+        for name in ("undo", "redo"):
+            answer = client.undo() if name == "undo" else client.redo()
+            if role == "viewer":
+                assert answer.code == "role"
+            elif role == "operator":
+                assert answer.code == "nothing"  # nothing of theirs was ever let through
+            else:
+                assert isinstance(answer, Edited)
+
+
+def test_rules_make_set_points_and_locks(server) -> None:
+    ann, olga = server.client("Ann", server.share("editor")), server.client("Olga", server.share("operator"))
+    ann.welcome()
+    olga.welcome()
+    speed = Op("set_field", BELT, "twin:conveyor:speed", ["double", 0.4])
+    with server.http() as http:
+        point = http.post("/api/rules", json={"path": BELT, "field": "twin:conveyor:speed", "role": "operator"}).json()
+        assert isinstance(olga.edit(speed), Edited)
+        assert olga.edit(move(SIGN, 1.0)).code == "role"
+        assert isinstance(olga.undo(), Edited)
+        lock = http.post("/api/rules", json={"path": "/Line", "role": "admin", "users": ["Chief"]}).json()
+        refused = ann.edit(move(SIGN, 1.0))
+        assert (refused.code, refused.path) == ("rule", SIGN)
+        assert "/Line is reserved for: admin, Chief" in refused.reason
+        assert isinstance(olga.edit(speed), Edited)  # the nearer rule
+        chief = server.client("", server.share("editor", user="Chief"))
+        chief.welcome()
+        assert isinstance(chief.edit(move(SIGN, 1.0)), Edited)
+        impostor = server.client("Chief", server.share("editor"))  # a name of one's own choice counts for nothing
+        impostor.welcome()
+        assert impostor.edit(move(SIGN, 1.0)).code == "rule"
+        for rule in (lock, point):
+            assert http.delete(f"/api/rules/{rule['id']}").status_code == 204
+        for bad in ({"path": "Line"}, {"path": "/Line/../x"}, {"path": "/", "field": "a b"}, {"path": "/", "role": "king"}):
+            assert http.post("/api/rules", json={"role": "admin"} | bad).status_code in (404, 422), bad
+    assert isinstance(ann.edit(move(SIGN, 1.0)), Edited)
+
+
 def test_whoever_loses_access_is_put_out_at_once(server) -> None:
     token = server.share("editor", user="Temp")
     temp = server.client("Somebody else", token)
@@ -299,7 +384,7 @@ def test_what_is_no_hello_is_shown_out(server) -> None:
 def test_nonsense_is_answered_and_the_connection_goes_on(server) -> None:
     ann = server.client("Ann")
     ann.welcome()
-    for data in (b"\xc1", b"\x91" * 50_000, "text", msgspec.msgpack.encode({"t": "edit", "opid": "x"})):
+    for data in (b"\xc1", b"\x91" * 50_000, "text", msgspec.msgpack.encode({"t": "edit", "opid": "x"}), HUGE):
         ann.socket.send(data)
         assert ann.wait(Refused).code == "message"
     assert isinstance(ann.edit(move(SIGN, 1.0)), Edited)

@@ -241,11 +241,22 @@ def test_parts_can_be_queried(make_study, compile_line, tmp_path):
     assert rows[1][2] > rows[0][2]
 
 
-def test_ray_says_when_it_is_missing():
+def test_ray_says_when_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match="ray"):
         open_backend("ray")
     with pytest.raises(InputError, match="local"):
         open_backend("slurm")
+
+
+def test_ray_gives_the_same_numbers(make_study, two_machines, tmp_path):
+    pytest.importorskip("ray", reason="the extra twin[ray] is not installed")
+    study = make_study(scenarios={"as-is": {}, "again": {}}, replications=96, run={"horizon": "1 h", "seed": 3, "crn": False})
+    there = run_study(study, tmp_path / "ray", options=Options(backend="ray"), compile=lambda *_: two_machines())
+    here = run_study(study, tmp_path / "local", compile=lambda *_: two_machines())
+    assert not there.failed
+    assert there.computed == here.computed == 192
+    assert means(there) == means(here)
 
 
 SCRIPT = """
@@ -297,3 +308,57 @@ def test_a_run_that_is_ended_goes_on_where_it_was(make_study, two_machines, tmp_
     assert results.points[0].replication.tolist() == list(range(768))
     again = simulate(two_machines(), horizon_s=28800.0, seed=3, replications=64)
     assert np.array_equal(results.points[0].kpis["throughput"][:64], again.throughput_per_h)
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from lines import two_machines
+from twin.core.errors import TwinError
+from twin.studies import parse_study, run_study
+folder = Path(sys.argv[2])
+document = {"stage": "line.usda", "run": {"horizon": "2 h", "seed": 3}, "replications": int(sys.argv[3])}
+study = parse_study(document, folder / "study.yaml")
+if sys.argv[4] != "0":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), int(sys.argv[4])))
+try:
+    print(run_study(study, folder / "r", compile=lambda *_: two_machines()).computed)
+except TwinError as error:
+    print(type(error).__name__, error.exit_code, error)
+"""
+
+
+def _run_script(tmp_path, folder, replications, most_bytes):
+    script = tmp_path / "full.py"
+    script.write_text(FULL)
+    command = [sys.executable, str(script), str(Path(__file__).parent), str(folder), str(replications), str(most_bytes)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_cannot_be_written_is_said_and_what_is_finished_stays(tmp_path):
+    assert _run_script(tmp_path, tmp_path, 64, 0).split() == ["64"]
+    # the system refuses larger files from now on, as a full disk refuses any
+    said = _run_script(tmp_path, tmp_path, 256, 1000)
+    assert said.startswith("StorageError 1 ")
+    for words in (str(tmp_path / "r" / "parts"), "File too large", "finished replications are kept"):
+        assert words.lower() in said.lower()
+    assert not list((tmp_path / "r" / "parts").glob(".*"))
+    assert _run_script(tmp_path, tmp_path, 256, 0).split() == ["192"]
+
+
+def test_a_full_disk_is_named(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True).returncode != 0:
+        pytest.skip("a small disk can be mounted by root only")
+    try:
+        said = _run_script(tmp_path, disk, 2048, 0)
+        kept = sum(int(p.stem.rsplit("-", 1)[1]) for p in (disk / "r" / "parts").glob("*.parquet"))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert said.startswith("StorageError 1 ")
+    assert "the disk is full" in said
+    assert 0 < kept < 2048

@@ -6,5 +6,19 @@ from twin.collab.document import Document, Outcome
 from twin.collab.journal import Journal
 from twin.collab.proposals import Proposals
 from twin.collab.roles import ROLES, may
+from twin.collab.rules import Rules
+from twin.collab.users import Users
 
-__all__ = ["ROLES", "Access", "Comments", "Document", "Identity", "Journal", "Outcome", "Proposals", "may"]
+__all__ = [
+    "ROLES",
+    "Access",
+    "Comments",
+    "Document",
+    "Identity",
+    "Journal",
+    "Outcome",
+    "Proposals",
+    "Rules",
+    "Users",
+    "may",
+]

@@ -24,6 +24,8 @@ _SCHEMA = (
 )
 AUDIT_KEPT = 10_000
 MAX_TOKENS = 10_000
+SIGN_IN = "sign-in"
+"""Label of the tokens that signing in gives; those that have ended are forgotten at the next start."""
 MAX_NAME = 40
 
 
@@ -59,6 +61,8 @@ class Access:
             journal.write(statement)
         self._own = _digest(token)
         self._admin = Identity("project", "admin")
+        ended = "(revoked_ns > 0 or (expires_ns > 0 and expires_ns < ?))"
+        journal.write(f"delete from tokens where label = ? and {ended}", (SIGN_IN, now_ns()))
         rows = journal.read("select hash, id, role, user, label, author, created_ns, expires_ns, revoked_ns from tokens")
         self._by_hash = {row[0]: Identity(str(row[1]), *row[2:]) for row in rows}
         self._by_key = {identity.key: identity for identity in (*self._by_hash.values(), self._admin)}
@@ -118,6 +122,14 @@ class Access:
             identity = replace(identity, revoked_ns=now)
             self._put(digest, identity)
         return identity
+
+    def end(self, user: str, *, author: str, keep: int = 0) -> list[str]:
+        """Take back what somebody signed in with, except the newest ``keep``; returns the keys. Invitations stay."""
+        theirs = [i for i in self._by_hash.values() if i.user == user and i.label == SIGN_IN and i.good]
+        gone = sorted(theirs, key=lambda i: -int(i.key))[keep:]
+        for identity in gone:
+            self.revoke(identity.key, author=author)
+        return [identity.key for identity in gone]
 
     def _put(self, digest: str, identity: Identity) -> None:
         self._by_hash[digest] = identity

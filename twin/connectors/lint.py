@@ -41,7 +41,7 @@ def _one_writer(point: Point, where: str, writers: dict[SignalKey, str], finding
 def _limits(point: Point, where: str, findings: Findings) -> None:
     if point.write is None:
         return
-    if point.write.min is None and point.write.max is None:
+    if point.write.min is None and point.write.max is None and point.write.text is None:
         findings.error(where, "write-without-limits", "writing is permitted without min or max")
     elif point.write.min is not None and point.write.max is not None and point.write.min > point.write.max:
         findings.error(where, "write-limits", f"min {point.write.min:g} is above max {point.write.max:g}")

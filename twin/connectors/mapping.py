@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from twin.connectors.secret import Redactor, fill_variables, resolve
 from twin.connectors.units import Conversion, compile_unit
@@ -61,10 +62,20 @@ class Transform(Strict):
 
 
 class WritePermission(Strict):
-    """The twin may write this source, between ``min`` and ``max`` in the signal's unit."""
+    """The twin may write this source: numbers between ``min`` and ``max`` in the signal's unit, text that ``text`` matches."""
 
     min: float | None = None
     max: float | None = None
+    text: str | None = None
+
+    @field_validator("text")
+    @classmethod
+    def _pattern(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        return value
 
 
 class SignalEntry(Strict):

@@ -51,7 +51,12 @@ def _steps(pointer: str) -> tuple[str, ...]:
     return tuple(name or number for name, number in _PATH_PART.findall(pointer))
 
 
-def _pick(document: Any, pointer: str) -> Any:
+def pick(document: Any, pointer: str) -> Any:
+    """What is at ``pointer`` in ``document``.
+
+    Raises:
+        PayloadError: Nothing is there.
+    """
     for step in _steps(pointer):
         if isinstance(document, dict) and step in document:
             document = document[step]
@@ -99,13 +104,13 @@ class Payload:
         ]
 
     def _one(self, document: Any, source: PayloadSource, zone: tzinfo) -> Decoded:
-        value = document if source.value is None else _pick(document, source.value)
+        value = document if source.value is None else pick(document, source.value)
         if isinstance(value, (dict, list)):
             raise PayloadError("value is not a scalar")
         if source.time is None:
             return Decoded(value, None)
         try:
-            return Decoded(value, parse_time(_pick(document, source.time), zone))
+            return Decoded(value, parse_time(pick(document, source.time), zone))
         except StampError as error:
             raise PayloadError(str(error)) from error
 

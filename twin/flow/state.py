@@ -9,7 +9,7 @@ import warp as wp
 from twin.flow.tables import struct
 
 NODE_STATES = 7
-PURPOSES = 8
+PURPOSES = 12
 LEAD_BINS = 512
 LEAD_MIN_S = 0.01
 LEAD_MAX_S = 1.0e7
@@ -29,6 +29,8 @@ Replication = struct(
                 "sunk_measured",
                 "pieces_us",
                 "lead_us",
+                "lead_least",
+                "lead_most",
                 "events",
                 "flags",
                 "bin_end",
@@ -47,26 +49,29 @@ where they are, when all is over. ``bin``, ``bin_end``: the interval of the time
 NodeState = struct(
     "NodeState",
     {
-        **dict.fromkeys(("time_left", "made", "entered", "left", "level_us", "defective", "asked", "stopped", "halted_at",
-                         "front", "coordinate"), _I64),
+        **dict.fromkeys(("time_left", "duration", "made", "entered", "left", "level_us", "defective", "asked", "stopped",
+                         "halted_at", "front", "coordinate", "gap", "waits"), _I64),
         **dict.fromkeys(("halts", "level", "last_type", "round_robin", "working", "repair"), _I32),
     },
     __name__,
 )  # fmt: skip
-"""``time_left``: of the time to failure or the repair while its clock stands. ``level_us``: as ``pieces_us``, for items here.
+"""``time_left``: of the time to failure or the repair while its clock stands; ``duration``: all of it.
+``waits``: how often a slot of it was blocked or starved for some time. ``level_us``: as ``pieces_us``, for items here.
 Conveyors: ``stopped`` is how long the belt has stood, ``halted_at`` the belt's time while it stands, ``front`` and
-``coordinate`` see ``places.py``."""
+``coordinate`` see ``places.py``, ``gap`` the least distance between the last item and the one that is about to enter."""
 
 SlotState = struct(
     "SlotState",
     {
-        **dict.fromkeys(("ready", "time_left", "since", "asked", "joined"), _I64),
-        **dict.fromkeys(("state", "booked", "head", "tail", "count", "goal", "listed"), _I32),
+        **dict.fromkeys(("ready", "time_left", "duration", "since", "asked", "joined"), _I64),
+        **dict.fromkeys(("state", "booked", "head", "tail", "count", "goal", "listed", "waited"), _I32),
     },
     __name__,
 )
 """``ready``: since when its first item waits to leave, -1 it does not. ``since``: when the state being ``booked`` began.
-``joined``: bit per upstream node whose item an assembly has. ``goal``: a kept choice. ``listed``: is in the todo list."""
+``duration``: of what its clock runs for, as drawn. ``joined``: bit per upstream node whose item an assembly has.
+``goal``: a kept choice. ``listed``: is in the todo list. ``waited``: the wait (blocked or starved for some
+time) that it is in has been counted."""
 
 ItemState = struct(
     "ItemState",
@@ -77,12 +82,24 @@ ItemState = struct(
     __name__,
 )
 
+VehicleState = struct(
+    "VehicleState",
+    {**dict.fromkeys(("job", "used", "battery"), _I64), **dict.fromkeys(("stop", "origin", "claim"), _I32)},
+    __name__,
+)
+"""``job``: when its present job began. ``used``: time in use since it was charged, of ``battery``, -1 without end.
+``stop``: where it is or drives to. ``origin``: the node that it fetches from, ``claim`` the slot."""
+
 STATE_ARRAYS: dict[str, tuple[str, Any]] = {
-    "rep": ("R", Replication),
+    "rep": ("R1", Replication),
     "node": ("RN", NodeState),
     "slot": ("RK", SlotState),
     "item": ("RI", ItemState),
+    "vehicle": ("RV", VehicleState),
+    "claims": ("RK", _I32),
+    "stuck": ("RK", _I32),
     "due": ("RC", _I64),
+    "group_due": ("RD", _I64),
     "todo": ("RK", _I32),
     "wanted": ("RW", _I32),
     "state_us": ("RNS", _I64),
@@ -93,21 +110,70 @@ STATE_ARRAYS: dict[str, tuple[str, Any]] = {
     "sunk_interval": ("RT", _I32),
     "net_interval": ("RT", _I64),
     "pieces_interval": ("RT", _I64),
+    "moved": ("RM", _I64),
 }
-"""Shape and type of each array. R replications, N nodes, K slots, I items, C clocks, S node states, P purposes of draws,
-G crews, F shifts, W durations to be drawn, L bins of lead time, T intervals of the time series."""
+"""Shape and type of each array. R replications, 1 one, N nodes, K slots, I items, C clocks, S node states, P purposes of draws,
+D groups of clocks, V vehicles, G crews, F shifts, W durations to be drawn, L bins of lead time, T intervals of the time
+series, M goals of the nodes that have several."""
+
+Replica = struct(
+    "Replica",
+    {
+        **{name: wp.array(dtype=dtype, ndim=len(shape) - 1) for name, (shape, dtype) in STATE_ARRAYS.items()},
+        "replication": wp.uint32,
+    },
+    __name__,
+)
+"""One replication: its rows of all arrays, and its number, which is part of the key of its draws. Functions work on this: an
+element of it takes half the arithmetic to find that one of the whole takes."""
 
 FlowState = struct(
     "FlowState", {name: wp.array(dtype=dtype, ndim=len(shape)) for name, (shape, dtype) in STATE_ARRAYS.items()}, __name__
 )
 
 
+@wp.func
+def replica_of(state: FlowState, w: int, first: wp.uint32):
+    """Row ``w`` of the arrays, the number of whose first row is ``first``."""
+    s = Replica()
+    s.rep = state.rep[w]
+    s.node = state.node[w]
+    s.slot = state.slot[w]
+    s.item = state.item[w]
+    s.vehicle = state.vehicle[w]
+    s.claims = state.claims[w]
+    s.stuck = state.stuck[w]
+    s.due = state.due[w]
+    s.group_due = state.group_due[w]
+    s.todo = state.todo[w]
+    s.wanted = state.wanted[w]
+    s.state_us = state.state_us[w]
+    s.ordinal = state.ordinal[w]
+    s.crew_free = state.crew_free[w]
+    s.shift_at = state.shift_at[w]
+    s.lead_hist = state.lead_hist[w]
+    s.sunk_interval = state.sunk_interval[w]
+    s.net_interval = state.net_interval[w]
+    s.pieces_interval = state.pieces_interval[w]
+    s.moved = state.moved[w]
+    s.replication = first + wp.uint32(w)
+    return s
+
+
 def _sizes(tables: Any, replications: int) -> dict[str, int]:
     """Lengths of the axes that ``STATE_ARRAYS`` names."""
     return {
-        **{"R": replications, "N": tables.nodes, "K": tables.slots, "I": tables.items, "C": tables.clocks},
-        **{"S": NODE_STATES, "P": PURPOSES, "G": tables.crews, "F": tables.shifts, "W": tables.slots + 2 * tables.nodes},
-        **{"L": LEAD_BINS, "T": tables.intervals},
+        **{"R": replications, "1": 1, "N": tables.nodes, "K": tables.slots, "I": tables.items, "C": tables.clocks},
+        **{
+            "S": NODE_STATES,
+            "P": PURPOSES,
+            "G": tables.crews,
+            "F": tables.shifts,
+            "V": tables.vehicles,
+            "D": tables.groups,
+            "W": tables.slots + 2 * tables.nodes,
+        },
+        **{"L": LEAD_BINS, "T": tables.intervals, "M": tables.paths},
     }
 
 

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from twin.model.factory import FactoryModel, Node, NodeKind
+from twin.model.factory import FactoryModel, Node, NodeKind, RouterRule
 from twin.model.shifts import switch_times
 from twin.process import device as _device  # noqa: F401  (sets Warp up)
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Raised whenever the same tables and seed would give other numbers; part of every result's identity."""
 
 UNLIMITED_ITEMS = 256
 """Item places granted to an unlimited buffer at first; the engine quadruples them for blocks that need more."""
+CLOCK_GROUP = 32
+"""Due times whose earliest is kept beside them, where there are many: a line of hundreds of nodes is searched in two steps."""
 MAX_JOINS = 62
 """Upstream nodes that one assembly station can name: what has come is a bit each in an int64."""
 
@@ -30,15 +32,18 @@ NODE_FIELDS: dict[str, Any] = {
         ("kind", "next_begin", "next_end", "up_begin", "up_end", "slot_begin", "slot_end", "clock", "item_begin", "item_end",
          "join_begin", "join_end", "interarrival", "saturated", "servers", "cycle_begin", "setup", "time_to_failure",
          "time_to_repair", "failure_while_working", "rework", "batch", "output", "blocking_before", "capacity", "lifo",
-         "accumulating", "rule", "reject", "crew", "crew_size", "repair_crew", "shift", "first", "routed", "single"),
+         "accumulating", "rule", "reject", "crew", "crew_size", "repair_crew", "shift", "first", "routed", "single",
+         "load_time", "unload_time", "battery_time", "charge_time", "vehicle_begin", "stop_begin", "travel_begin", "stops",
+         "path_begin", "path_end"),
         _I32,
     ),
     "stream": wp.uint64,
     **dict.fromkeys(("limit", "transit_us", "pitch_us"), _I64),
     **dict.fromkeys(("scrap_rate", "us_per_m"), _F64),
 }  # fmt: skip
-"""One record a node. ``clock``: index of the node's own due time, -1 none. ``first``: its first successor,
--1 none; ``routed``: that is a router. ``single``: a station with one server and no batches."""
+"""One record a node. ``clock``: index of the node's own due time, -1 none. ``first``: its first successor, -1 none, itself
+where there are several; ``routed``: that one, or one of those, is a router. ``single``: a station with one server and no
+batches. ``stops``: places that a fleet drives to; ``stop_begin``, ``travel_begin``: where its ranges of those columns begin."""
 
 
 def struct(name: str, fields: dict[str, Any], module: str) -> type:
@@ -51,6 +56,7 @@ NodeRow = struct("NodeRow", NODE_FIELDS, __name__)
 COLUMNS: dict[str, Any] = {
     "next": _I32, "route_type": _I32, "route_weight": _F64,  # [E] edges: successors in authored order
     "up": _I32,  # [U] slots that hold items for a node, routers seen through
+    "path_goal": _I32,  # [M] nodes that a node with several goals may send to, routers seen through
     "join": _I32,  # [J] nodes of which an assembly takes one item each
     "item_prototype": _I32, "item_cumulative": _F64,  # [G] what sources make
     "cycle": _I32,  # [stations * types] distribution rows
@@ -58,6 +64,8 @@ COLUMNS: dict[str, Any] = {
     "clock_slot": _I32, "clock_node": _I32, "clock_shift": _I32,  # [C] whose due time a clock is, -1: not such a thing
     "prototype_type": _I32, "prototype_length": _F64,  # [Q], length [m]
     "crew_people": _I32, "crew_shift": _I32, "crew_begin": _I32, "crew_user": _I32,  # [C], [C], [C + 1], [V] stations it serves
+    "fleet_node": _I32,  # [F] nodes that are fleets
+    "stop_of": _I32, "travel_us": _I64,  # [F * N] stop of each node, -1 none; from stop (the last: the begin) to stop
     "shift_begin": _I32, "shift_us": _I64,  # [S + 1], [W] switch times in the week, from on to off and back in turn
     "shift_first": _I32, "shift_on": _I32,  # [S] index of the first switch after time 0, whether it is on at time 0
 }  # fmt: skip
@@ -68,7 +76,24 @@ FlowTables = struct(
     {
         "node": wp.array(dtype=NodeRow),
         **{name: wp.array(dtype=dtype) for name, dtype in COLUMNS.items()},
-        **dict.fromkeys(("nodes", "slots", "clocks", "timed", "types", "items", "crews", "shifts", "intervals"), int),
+        **dict.fromkeys(
+            (
+                "nodes",
+                "slots",
+                "clocks",
+                "timed",
+                "types",
+                "items",
+                "crews",
+                "shifts",
+                "intervals",
+                "fleets",
+                "vehicles",
+                "groups",
+                "paths",
+            ),
+            int,
+        ),
         "interval_us": wp.int64,
         "begin_us": wp.int64,
     },
@@ -96,10 +121,15 @@ def line_columns(model: FactoryModel) -> LineColumns:
     types = max(len(model.item_types), 1)
     for index, node in enumerate(model.nodes):
         _add_node(out, model, index, node, types)
+    back = predecessors(model)
     for index in range(len(model.nodes)):
-        slots = [k for k, n in enumerate(out.columns["slot_node"]) if n in upstream(model, index)]
-        _range(out.node, "up", out.columns["up"], slots)
+        ahead = upstream(model, index, back)
+        slots = [k for n in ahead for k in range(out.node["slot_begin"][n], out.node["slot_end"][n])]
+        _range(out.node, "up", out.columns["up"], sorted(slots))
+        goals = downstream(model, index)
+        _range(out.node, "path", out.columns["path_goal"], goals if len(goals) > 1 else [])
     _add_clocks(out, model)
+    _add_fleets(out, model)
     _add_crews(out, model)
     c = out.columns
     c["shift_begin"].append(0)
@@ -116,8 +146,11 @@ def _add_node(out: LineColumns, model: FactoryModel, index: int, node: Node, typ
     row, c = out.node, out.columns
     for name in ("kind", "interarrival", "saturated", "servers", "setup", "time_to_failure", "time_to_repair", "rework", "output",
                  "failure_while_working", "blocking_before", "capacity", "lifo", "accumulating", "rule", "reject", "crew",
-                 "crew_size", "repair_crew", "shift", "limit"):  # fmt: skip
+                 "crew_size", "repair_crew", "shift", "limit", "load_time", "unload_time", "battery_time",
+                 "charge_time"):  # fmt: skip
         row[name].append(int(getattr(node, name)))
+    if _leads_to_fleet(model, node):
+        row["blocking_before"][-1] = 0  # a vehicle comes when there is something to fetch
     row["stream"].append(node.stream)
     row["scrap_rate"].append(node.scrap_rate)
     row["batch"].append(len(node.joins) or max(node.batch_size, 1))
@@ -126,10 +159,11 @@ def _add_node(out: LineColumns, model: FactoryModel, index: int, node: Node, typ
     row["us_per_m"].append(per_metre)
     row["transit_us"].append(min(round(node.length * per_metre), 1 << 60) if moving else 0)
     row["pitch_us"].append(round(node.pitch * per_metre) if moving and node.pitch > 0.0 else 0)
-    row["first"].append(node.next[0] if node.next else -1)
+    # several successors without a router: the first that has room, as if the node were its own router
+    row["first"].append(index if len(node.next) > 1 and node.kind != NodeKind.ROUTER else node.next[0] if node.next else -1)
     row["single"].append(int(node.servers == 1 and row["batch"][-1] == 1))
-    row["routed"].append(int(bool(node.next) and model.nodes[node.next[0]].kind == NodeKind.ROUTER))
-    slots = node.servers if node.kind == NodeKind.STATION else int(node.kind not in (NodeKind.ROUTER, NodeKind.SINK))
+    row["routed"].append(int(any(model.nodes[i].kind == NodeKind.ROUTER for i in node.next)))
+    slots = slots_of(node)
     _range(row, "next", c["next"], node.next)
     c["route_weight"] += shares(node.router_weights, len(node.next))
     c["route_type"] += (list(node.router_types) + [-1] * len(node.next))[: len(node.next)]
@@ -140,6 +174,13 @@ def _add_node(out: LineColumns, model: FactoryModel, index: int, node: Node, typ
     row["cycle_begin"].append(len(c["cycle"]))
     if node.kind == NodeKind.STATION:
         c["cycle"] += node.cycle if len(node.cycle) == types else (node.cycle or [0])[:1] * types
+
+
+def slots_of(node: Node) -> int:
+    """Places of a node that have a state of their own."""
+    if node.kind in (NodeKind.STATION, NodeKind.FLEET):
+        return node.servers
+    return int(node.kind not in (NodeKind.ROUTER, NodeKind.SINK))
 
 
 def _range(row: dict[str, list[Any]], name: str, column: list[Any], values: list[Any]) -> None:
@@ -177,21 +218,92 @@ def _add_crews(out: LineColumns, model: FactoryModel) -> None:
         c["crew_begin"].append(len(c["crew_user"]))
 
 
-def upstream(model: FactoryModel, index: int) -> list[int]:
-    """Nodes that hold items which may go to node ``index`` next, routers seen through."""
+def _leads_to_fleet(model: FactoryModel, node: Node) -> bool:
+    """Whether what leaves a node may go by vehicle, routers seen through."""
+    seen: set[int] = set()
+    frontier = list(node.next)
+    while frontier:
+        at = frontier.pop()
+        if model.nodes[at].kind == NodeKind.FLEET:
+            return True
+        if model.nodes[at].kind == NodeKind.ROUTER and at not in seen:
+            seen.add(at)
+            frontier += model.nodes[at].next
+    return False
+
+
+def _add_fleets(out: LineColumns, model: FactoryModel) -> None:
+    """Where vehicles stop, and how long they drive from one stop to another."""
+    c = out.columns
+    vehicles = 0
+    for index, node in enumerate(model.nodes):
+        out.node["vehicle_begin"].append(vehicles)
+        out.node["stop_begin"].append(len(c["stop_of"]))
+        out.node["travel_begin"].append(len(c["travel_us"]))
+        out.node["stops"].append(len(node.stops))
+        if node.kind != NodeKind.FLEET:
+            continue
+        vehicles += node.servers
+        c["fleet_node"].append(index)
+        c["stop_of"] += [node.stops.index(i) if i in node.stops else -1 for i in range(len(model.nodes))]
+        c["travel_us"] += [round(metres / node.speed * 1e6) for row in node.ways for metres in row]
+
+
+def predecessors(model: FactoryModel) -> list[list[int]]:
+    """Of each node, those that name it as a successor or for rework, in stage order."""
+    back: list[list[int]] = [[] for _ in model.nodes]
+    for i, node in enumerate(model.nodes):
+        for j in dict.fromkeys([*node.next, *([node.rework] if node.rework >= 0 else [])]):
+            back[j].append(i)
+    return back
+
+
+def upstream(model: FactoryModel, index: int, back: list[list[int]] | None = None) -> list[int]:
+    """Nodes that hold items which may go to node ``index`` next, routers seen through; ``back``: ``predecessors(model)``."""
+    back = predecessors(model) if back is None else back
     found: list[int] = []
     seen, frontier = {index}, [index]
     while frontier:
         at = frontier.pop()
-        for i, node in enumerate(model.nodes):
-            if at not in node.next and node.rework != at:
-                continue
-            if node.kind != NodeKind.ROUTER:
+        for i in back[at]:
+            if model.nodes[i].kind != NodeKind.ROUTER:
                 found.append(i)
             elif i not in seen:
                 seen.add(i)
                 frontier.append(i)
     return sorted(set(found))
+
+
+def downstream(model: FactoryModel, index: int) -> list[int]:
+    """Nodes that items of node ``index`` may go to next, routers seen through."""
+    node = model.nodes[index]
+    if node.kind == NodeKind.ROUTER:
+        return []
+    found: list[int] = []
+    seen: set[int] = set()
+    frontier = [*node.next, *([node.rework] if node.rework >= 0 else [])]
+    while frontier:
+        at = frontier.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        if model.nodes[at].kind == NodeKind.ROUTER:
+            frontier += model.nodes[at].next
+        else:
+            found.append(at)
+    return sorted(found)
+
+
+def flow_paths(model: FactoryModel) -> list[tuple[int, int]]:
+    """Pairs (from, to) of nodes between which items move, routers seen through, in the order of nodes."""
+    return [(i, j) for i in range(len(model.nodes)) for j in downstream(model, i)]
+
+
+def leads_defective_away(model: FactoryModel, node: Node) -> bool:
+    """Whether a station's defective items go on, to rework or a router by quality; else they are scrapped at the station."""
+    following = model.nodes[node.next[0]] if node.next else None
+    by_quality = following is not None and following.kind == NodeKind.ROUTER and following.rule == RouterRule.BY_QUALITY
+    return node.rework >= 0 or by_quality
 
 
 def shares(weights: list[float], n: int) -> list[float]:
@@ -217,6 +329,8 @@ def item_places(model: FactoryModel, unlimited: int = UNLIMITED_ITEMS) -> int:
             total += int(node.length / max(node.pitch or shortest, 1e-3)) + 2
         elif node.kind == NodeKind.SOURCE:
             total += 1
+        elif node.kind == NodeKind.FLEET:
+            total += node.servers
     return total * contained + 8
 
 
@@ -260,5 +374,9 @@ def upload_tables(
     tables.types = max(len(model.item_types), 1)
     tables.items = item_places(model, unlimited)
     tables.crews, tables.shifts = len(model.crews), len(model.shifts)
+    tables.paths = len(c["path_goal"])
+    tables.fleets = len(c["fleet_node"])
+    tables.vehicles = sum(n.servers for n in model.nodes if n.kind == NodeKind.FLEET)
+    tables.groups = -(-tables.clocks // CLOCK_GROUP) if tables.clocks > 2 * CLOCK_GROUP else 0
     tables.intervals, tables.interval_us, tables.begin_us = intervals, interval_us, begin_us
     return tables

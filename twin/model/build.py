@@ -81,6 +81,20 @@ class LineBuilder:
     def sink(self, name: str, **fields: Any) -> Node:
         return self.node(name, NodeKind.SINK, **fields)
 
+    def fleet(self, name: str, size: int, *, speed: float, ways: dict[tuple[str, str], float], **fields: Any) -> Node:
+        """Vehicles; ``ways`` are distances [m] between nodes already added, either way, the fleet's own name standing for
+        where they begin. Others are found along those."""
+        stops = sorted({n for pair in ways for n in pair} - {name}, key=self.index)
+        places = [*stops, name]
+        far = np.full((len(places), len(places)), np.inf)
+        np.fill_diagonal(far, 0.0)
+        for (a, b), metres in ways.items():
+            far[places.index(a), places.index(b)] = far[places.index(b), places.index(a)] = metres
+        for via in range(len(places)):
+            far = np.minimum(far, far[:, via : via + 1] + far[via : via + 1, :])
+        return self.node(name, NodeKind.FLEET, servers=size, speed=speed, stops=[self.index(n) for n in stops],
+                         ways=far[:, : len(stops)].tolist(), **fields)  # fmt: skip
+
     def shift(self, *patterns: str) -> int:
         """Index of a new weekly calendar, like ``mon-fri 06:00-14:00``."""
         self.model.shifts.append(Shift(f"/Shift{len(self.model.shifts)}", list(patterns)))

@@ -47,6 +47,13 @@ class DistributionRow:
     values: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
 
+    def kept_values(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values and weights of an empirical row, those outside ``low`` and ``high`` and below 0 left out: float64 [V], [V]."""
+        values = np.asarray(self.values, float)
+        weights = np.asarray(self.weights or [1.0] * len(values), float)
+        kept = (values >= max(self.low, 0.0)) & (values <= self.high)
+        return values[kept], weights[kept]
+
 
 @dataclass
 class DistributionTable:
@@ -71,8 +78,8 @@ class DistributionTable:
         for row in self.rows:
             begin.append(len(values))
             if row.kind == Distribution.EMPIRICAL:
-                weights = np.asarray(row.weights or [1.0] * len(row.values), float)
-                values.extend(row.values)
+                kept, weights = row.kept_values()
+                values.extend(kept)
                 cumulative.extend(np.cumsum(weights) / weights.sum())
             end.append(len(values))
         return {

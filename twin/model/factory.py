@@ -10,6 +10,7 @@ import numpy as np
 from twin.core.findings import Finding
 from twin.model.distributions import NEVER, ZERO, DistributionTable
 from twin.model.rigid import RigidModel
+from twin.model.robot import Robot
 
 
 class NodeKind(IntEnum):
@@ -77,6 +78,9 @@ class Node:
         rule, router_weights, router_types: Router rule; per successor weight, and item type index or -1.
         diverters: Node indices of the conveyors named in ``twin:router:diverter``.
         reject: What this sink takes counts as scrap.
+        load_time, unload_time, battery_time, charge_time: Distribution rows of a fleet; its vehicles are ``servers``.
+        stops: Nodes that a fleet serves, as indices. ways: Driving distance [m] from each stop, and last from where
+            its vehicles begin, to each stop: [S + 1][S].
         power: [5] W: idle, busy, blocked, setup, down.
     """
 
@@ -118,6 +122,12 @@ class Node:
     router_types: list[int] = field(default_factory=list)
     diverters: list[int] = field(default_factory=list)
     reject: bool = False
+    load_time: int = ZERO
+    unload_time: int = ZERO
+    battery_time: int = NEVER
+    charge_time: int = ZERO
+    stops: list[int] = field(default_factory=list)
+    ways: list[list[float]] = field(default_factory=list)
     power: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -131,11 +141,12 @@ class Shift:
 
 @dataclass
 class Crew:
-    """``size`` people who staff cycles and repairs while their ``shift`` (index, -1 always) is on."""
+    """``size`` people with some ``skills`` who staff cycles and repairs while their ``shift`` (index, -1 always) is on."""
 
     path: str
     size: int = 1
     shift: int = -1
+    skills: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -183,6 +194,7 @@ class FactoryModel:
     rigid: RigidModel = field(default_factory=RigidModel)
     signals: list[Signal] = field(default_factory=list)
     sensors: list[Sensor] = field(default_factory=list)
+    robots: list[Robot] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     meters_per_unit: float = 1.0
 
@@ -192,6 +204,25 @@ class FactoryModel:
             if node.path == path:
                 return i
         raise KeyError(path)
+
+
+def fleet_stops(model: FactoryModel, index: int) -> list[int]:
+    """Nodes that fleet ``index`` fetches from or carries to, routers seen through, in stage order."""
+    found: set[int] = set()
+    for onward in (True, False):
+        seen, frontier = {index}, [index]
+        while frontier:
+            at = frontier.pop()
+            for i, node in enumerate(model.nodes):
+                linked = i in model.nodes[at].next if onward else at in node.next or node.rework == at
+                if not linked:
+                    continue
+                if node.kind != NodeKind.ROUTER:
+                    found.add(i)
+                elif i not in seen:
+                    seen.add(i)
+                    frontier.append(i)
+    return sorted(found)
 
 
 def stream_id(path: str) -> int:

@@ -17,8 +17,10 @@ from twin.process.device import resolve_device
 from twin.process.philox import philox, vec4u
 from twin.process.tables import DistributionArrays, upload_distributions
 
-INTERARRIVAL, CYCLE, FAILURE, REPAIR, SETUP, ROUTE, SCRAP, ITEM_TYPE = range(8)
+INTERARRIVAL, CYCLE, FAILURE, REPAIR, SETUP, ROUTE, SCRAP, ITEM_TYPE, LOAD, UNLOAD, BATTERY, CHARGE = range(12)
 """What a draw is for: the last word of the counter."""
+REDRAW = 32
+"""Added to the purpose of a pending time that a fork draws anew."""
 
 _f = wp.float64
 ZERO = wp.constant(wp.float64(0.0))
@@ -228,12 +230,27 @@ def gamma_quantile(p: wp.float64, a: wp.float64) -> wp.float64:
 
 
 @wp.func
+def triangular_cdf(low: wp.float64, mode: wp.float64, high: wp.float64, x: wp.float64) -> wp.float64:
+    if x <= low:
+        return ZERO
+    if x >= high:
+        return ONE
+    if x < mode:
+        return (x - low) * (x - low) / ((high - low) * (mode - low))
+    return ONE - (high - x) * (high - x) / ((high - low) * (high - mode))
+
+
+@wp.func
 def cdf(t: DistributionArrays, row: int, x: wp.float64) -> wp.float64:
-    """Cumulative distribution of the untruncated kind at ``x``; only those that can be truncated."""
+    """Cumulative distribution of the untruncated kind at ``x`` (constant and empirical: see ``remaining``)."""
     kind = t.row[row].kind
     mean = t.row[row].mean
     if kind == 5:
         return normal_tail((x - mean) / wp.max(mean * t.row[row].cv, TINY))
+    if kind == 3:
+        return wp.clamp((x - t.row[row].low) / wp.max(t.row[row].high - t.row[row].low, TINY), ZERO, ONE)
+    if kind == 4:
+        return triangular_cdf(t.row[row].low, t.row[row].mode, t.row[row].high, x)
     if x <= ZERO:
         return ZERO
     if kind == 1:
@@ -307,22 +324,68 @@ def quantile(t: DistributionArrays, row: int, p: wp.float64) -> wp.float64:
 def variate(t: DistributionArrays, row: int, u: wp.float64) -> wp.float64:
     """The value of row ``row`` for the uniform ``u``: truncated to [max(low, 0), high], never negative."""
     kind = t.row[row].kind
-    if kind == 0 or kind == 3 or kind == 4 or kind == 9:
+    if kind == 0 or kind == 9:
         return wp.max(quantile(t, row, u), ZERO)
     p = u
     low = wp.max(t.row[row].low, ZERO)
     high = t.row[row].high
-    if kind == 5 or low > ZERO or high < INFINITE:
+    cuts = kind == 5 or low > ZERO or high < INFINITE
+    if kind == 3 or kind == 4:  # their ends are parameters; only what lies below 0 is cut off
+        cuts = t.row[row].low < ZERO
+    if cuts:
         if t.row[row].cv > ZERO or (kind != 5 and kind != 6 and kind != 7):
             from_p = ZERO
             to_p = ONE
-            if low > ZERO or kind == 5:
+            if low > ZERO or kind == 3 or kind == 4 or kind == 5:
                 from_p = cdf(t, row, low)
             if high < INFINITE:
                 to_p = cdf(t, row, high)
             p = from_p + u * (to_p - from_p)
             p = wp.min(wp.max(p, _f(1.0e-15)), ONE - _f(1.0e-15))
     return wp.min(wp.max(quantile(t, row, p), low), high)
+
+
+@wp.func
+def remaining(t: DistributionArrays, row: int, u: wp.float64, age: wp.float64) -> wp.float64:
+    """What is left [s] of a duration of row ``row`` that has lasted ``age`` [s] already, for the uniform ``u``: drawn from the
+    distribution under the condition that it is longer than that (as ``variate`` draws it, truncated). 0 where it cannot be."""
+    kind = t.row[row].kind
+    if kind == 0:
+        return wp.max(t.row[row].mean - age, ZERO)
+    if kind == 9:
+        begin = t.row[row].value_begin
+        end = t.row[row].value_end
+        longer = ZERO
+        before = ZERO
+        for i in range(begin, end):
+            if t.values[i] > age:
+                longer = longer + t.cumulative[i] - before
+            before = t.cumulative[i]
+        wanted = u * longer
+        before = ZERO
+        last = age
+        for i in range(begin, end):
+            if t.values[i] > age:
+                last = t.values[i]
+                wanted = wanted - (t.cumulative[i] - before)
+                if wanted < ZERO:
+                    return last - age
+            before = t.cumulative[i]
+        return last - age
+    low = wp.max(t.row[row].low, ZERO)
+    high = t.row[row].high
+    if kind == 1 and high >= INFINITE and age >= low:
+        return -t.row[row].mean * wp.log(ONE - u)  # without memory
+    if (kind == 5 or kind == 6 or kind == 7) and t.row[row].cv <= ZERO:
+        return wp.max(wp.min(wp.max(t.row[row].mean, low), high) - age, ZERO)
+    from_p = cdf(t, row, wp.max(low, age))
+    to_p = ONE
+    if high < INFINITE and kind != 3 and kind != 4:
+        to_p = cdf(t, row, high)
+    if to_p - from_p <= _f(1.0e-14):
+        return ZERO
+    p = wp.min(from_p + u * (to_p - from_p), ONE - _f(1.0e-15))
+    return wp.max(wp.min(quantile(t, row, p), high) - age, ZERO)
 
 
 @wp.func
@@ -371,6 +434,12 @@ def _variates(t: DistributionArrays, row: int, u: wp.array(dtype=wp.float64), ou
 
 
 @wp.kernel
+def _remaining(t: DistributionArrays, row: int, age: wp.float64, u: wp.array(dtype=wp.float64), out: wp.array(dtype=wp.float64)):
+    i = wp.tid()
+    out[i] = remaining(t, row, u[i], age)
+
+
+@wp.kernel
 def _philox(counter: vec4u, key0: wp.uint32, key1: wp.uint32, out: wp.array(dtype=wp.uint32)):
     r = philox(counter, key0, key1)
     for i in range(4):
@@ -401,6 +470,15 @@ def variates(table: DistributionTable, row: int, u: np.ndarray) -> np.ndarray:
     source: Any = wp.array(np.asarray(u, np.float64), dtype=wp.float64, device=device)
     out = wp.empty(len(source), dtype=wp.float64, device=device)
     wp.launch(_variates, len(source), [upload_distributions(table, device), row, source, out], device=device)
+    return out.numpy()
+
+
+def remainders(table: DistributionTable, row: int, age: float, u: np.ndarray) -> np.ndarray:
+    """What is left [s] of durations that have lasted ``age`` [s], for given uniforms: float64 [n]."""
+    device = resolve_device("cpu")
+    source: Any = wp.array(np.asarray(u, np.float64), dtype=wp.float64, device=device)
+    out = wp.empty(len(source), dtype=wp.float64, device=device)
+    wp.launch(_remaining, len(source), [upload_distributions(table, device), row, age, source, out], device=device)
     return out.numpy()
 
 

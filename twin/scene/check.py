@@ -137,6 +137,9 @@ def check_graph(model: FactoryModel, findings: Findings) -> None:
                 findings.error(node.path, "router-without-successor", "a router needs successors in twin:next")
             else:
                 findings.warning(node.path, "dead-end", "it has no successor in twin:next: items that come here never leave")
+        if len(node.next) > 1 and node.kind not in (NodeKind.ROUTER, NodeKind.SINK):
+            text = "several successors without a router: items take the first that has room"
+            findings.info(f"{node.path}.twin:next", "several-successors", text)
         if i not in reached and i in entered | {j for j, n in enumerate(nodes) if n.kind != NodeKind.SINK}:
             findings.warning(node.path, "unreachable", "no source leads here")
         if node.rule.name == "BY_QUALITY" and node.kind == NodeKind.ROUTER and len(node.next) < 2:

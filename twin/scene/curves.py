@@ -16,32 +16,45 @@ _BASIS = {
 
 
 def polyline(prim: Usd.Prim, to_world: np.ndarray, unit: float) -> np.ndarray | None:
-    """The first curve of a ``BasisCurves`` as points in the world.
+    """The first curve of a ``BasisCurves`` as points in the world: see ``polylines``; None where there is no such curve."""
+    return next(iter(polylines(prim, to_world, unit)), None)
+
+
+def polylines(prim: Usd.Prim, to_world: np.ndarray, unit: float) -> list[np.ndarray]:
+    """The curves of a ``BasisCurves`` as points in the world.
 
     Args:
         to_world: [4,4] row-vector matrix, stage units. unit: Metres per stage unit.
 
     Returns:
-        [P,3] m, at least two different points; None where there is no such curve.
+        Of each curve [P,3] m, at least two different points; curves without are left out.
     """
     curves = UsdGeom.BasisCurves(prim)
-    counts = curves.GetCurveVertexCountsAttr().Get() if curves else None
+    counts = list(curves.GetCurveVertexCountsAttr().Get() or []) if curves else []
     points = np.array(curves.GetPointsAttr().Get() or [], float).reshape(-1, 3) if curves else np.zeros((0, 3))
-    if not counts or counts[0] < 2 or counts[0] > len(points):
-        return None
-    points = points[: counts[0]]
+    found, begin = [], 0
+    for count in counts:
+        if count >= 2 and begin + count <= len(points):
+            line = _one(curves, points[begin : begin + count], to_world, unit)
+            found += [line] if line is not None else []
+        begin += count
+    return found
+
+
+def _one(curves: UsdGeom.BasisCurves, points: np.ndarray, to_world: np.ndarray, unit: float) -> np.ndarray | None:
     wrap = str(curves.GetWrapAttr().Get())
     if curves.GetTypeAttr().Get() == UsdGeom.Tokens.linear:
         line = np.vstack([points, points[:1]]) if wrap == "periodic" else points
     else:
-        line = _cubic(points, str(curves.GetBasisAttr().Get()), wrap)
+        line = cubic(points, str(curves.GetBasisAttr().Get()), wrap)
     world = (line @ to_world[:3, :3] + to_world[3, :3]) * unit
     steps = np.linalg.norm(np.diff(world, axis=0), axis=1)
     world = world[np.concatenate([[True], steps > 1e-9])]
     return world if len(world) > 1 else None
 
 
-def _cubic(points: np.ndarray, basis: str, wrap: str) -> np.ndarray:
+def cubic(points: np.ndarray, basis: str, wrap: str) -> np.ndarray:
+    """A cubic curve with control points [n,3] as a polyline [P,3]; ``basis`` and ``wrap`` are those of ``BasisCurves``."""
     step = 3 if basis == "bezier" else 1
     if wrap == "periodic":
         points = np.vstack([points, points[: 4 - step]])

@@ -94,11 +94,13 @@ def _wrong(kind: str, given: dict[str, object]) -> list[tuple[str, str]]:
     if high < 0.0:
         wrong.append(("max", f"max is {high:g}, durations end at 0"))
     if kind == "empirical":
-        wrong += _wrong_values(given)
+        wrong += _wrong_values(given, max(low, 0.0), high)
+    if kind == "constant" and not low <= number["mean"] <= high:
+        wrong.append(("mean", f"mean {number['mean']:g} lies outside min {low:g} and max {high:g}"))
     return wrong
 
 
-def _wrong_values(given: dict[str, object]) -> list[tuple[str, str]]:
+def _wrong_values(given: dict[str, object], low: float, high: float) -> list[tuple[str, str]]:
     values, weights = list(given["values"]), list(given.get("weights", []))  # type: ignore[call-overload]
     if not values or not all(math.isfinite(v) for v in values):
         return [("values", "empirical needs at least one value, all finite")]
@@ -106,4 +108,6 @@ def _wrong_values(given: dict[str, object]) -> list[tuple[str, str]]:
         return [("weights", f"{len(weights)} weights for {len(values)} values")]
     if weights and (min(weights) < 0.0 or not 0.0 < sum(weights) < math.inf):
         return [("weights", "weights must be >= 0 and not all 0")]
+    if not any(low <= v <= high and w > 0.0 for v, w in zip(values, weights or [1.0] * len(values), strict=True)):
+        return [("values", f"no value with a weight lies between {low:g} and {high:g}")]
     return []

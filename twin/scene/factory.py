@@ -12,10 +12,13 @@ from twin.model.distributions import NEVER, ZERO
 from twin.model.factory import Crew, FactoryModel, Node, NodeKind, RouterRule, Shift, Zone, stream_id
 from twin.model.shifts import working_hours
 from twin.scene.bounds import bound_in, with_room_above, zone_of
+from twin.scene.curves import polylines
 from twin.scene.distributions import read_distribution
+from twin.scene.fleets import distances
 from twin.scene.frames import array, rigid, split
 from twin.scene.prototypes import add_prototypes, item_type, prototype_paths
 from twin.scene.rigid import World, load_world
+from twin.scene.robots import read_robot
 from twin.scene.signals import read_sensor, signals_of
 
 NODE_APIS: dict[str, NodeKind] = {
@@ -59,12 +62,16 @@ class Compiler:
         for (prim, kind), node in zip(prims, self.model.nodes, strict=True):
             self._common(prim, node)
             getattr(self, f"_{kind.name.lower()}")(prim, node)
+        for index, (prim, kind) in enumerate(prims):
+            if kind == NodeKind.FLEET:
+                self._ways(prim, index)
         return self.model
 
     def _collect(self) -> list[tuple[Usd.Prim, NodeKind]]:
         """Nodes, crews, shifts, signals and sensors of the world, in stage order."""
         nodes: list[tuple[Usd.Prim, NodeKind]] = []
         sensors: list[Usd.Prim] = []
+        robots: list[Usd.Prim] = []
         skip = set(self.prototypes)
         walk = iter(Usd.PrimRange(self.stage.GetPseudoRoot(), Usd.TraverseInstanceProxies()))
         for prim in walk:
@@ -88,10 +95,15 @@ class Compiler:
                 self.shifts[path] = len(self.shifts)
             if "TwinSensorAPI" in applied:
                 sensors.append(prim)
+            if "TwinRobotAPI" in applied:
+                robots.append(prim)
             self.model.signals += signals_of(prim)
         self.model.sensors = [
             read_sensor(p, self.model.signals, self.world.cache, self.world.unit, self.findings) for p in sensors
         ]  # fmt: skip
+        world = self.world
+        found = [read_robot(p, self.index, world.rigid, world.cache, world.unit, self.findings) for p in robots]
+        self.model.robots = [robot for robot in found if robot is not None]
         return nodes
 
     def _calendars_and_crews(self) -> None:
@@ -111,7 +123,8 @@ class Compiler:
         for path in self.crews:
             prim = self.stage.GetPrimAtPath(path)
             shift = self._one(prim, "twin:node:shift", self.shifts, "TwinShiftAPI")
-            self.model.crews.append(Crew(path, self._count(prim, "twin:crew:size", 0), shift))
+            skills = [str(s) for s in prim.GetAttribute("twin:crew:skills").Get() or []]
+            self.model.crews.append(Crew(path, self._count(prim, "twin:crew:size", 0), shift, skills))
 
     # ---- what every node has
 
@@ -314,6 +327,32 @@ class Compiler:
     def _fleet(self, prim: Usd.Prim, node: Node) -> None:
         node.servers = self._count(prim, "twin:fleet:size", 1)
         node.speed = self._positive(prim, "twin:fleet:speed") * self.world.unit
+        node.load_time = self._row(prim, "twin:fleet:loadTime", ZERO)
+        node.unload_time = self._row(prim, "twin:fleet:unloadTime", ZERO)
+        node.battery_time = self._row(prim, "twin:fleet:batteryTime", NEVER)
+        node.charge_time = self._row(prim, "twin:fleet:chargeTime", ZERO)
+        if node.speed == 0.0:
+            self.findings.error(f"{node.path}.twin:fleet:speed", "no-speed", "a fleet without speed never arrives")
+
+    def _ways(self, prim: Usd.Prim, index: int) -> None:
+        """Distances between a fleet's stops, once every node has its place and successors."""
+        node = self.model.nodes[index]
+        where = f"{node.path}.twin:fleet:paths"
+        ways: list[np.ndarray] = []
+        for target in prim.GetRelationship("twin:fleet:paths").GetTargets():
+            curve = self.stage.GetPrimAtPath(target)
+            found = polylines(curve, array(self.world.cache.GetLocalToWorldTransform(curve)), self.world.unit) if curve else []
+            if not found:
+                self.findings.error(where, "unknown-target", f"{target} {'has no curve' if curve else 'does not exist'}")
+            ways += found
+        node.stops, node.ways, lost = distances(self.model, index, ways)
+        for i in lost:
+            self.findings.error(self.model.nodes[i].path, "no-zone", f"{node.path} serves it, but nothing gives it a place")
+        for i, stop in enumerate(node.stops):
+            if not all(np.isfinite(row[i]) for row in node.ways):
+                self.findings.error(where, "no-way", f"no way leads to {self.model.nodes[stop].path}")
+        if node.ways and not ways:
+            self.findings.info(where, "no-paths", "without twin:fleet:paths vehicles drive in straight lines")
 
 
 def compile_factory(stage: Usd.Stage) -> FactoryModel:

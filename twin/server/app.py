@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from twin.server.auth import Guard
 from twin.server.context import Context
 from twin.server.host import Host
 from twin.server.hub import Hub
+from twin.server.oidc import Provider, oidc_router
 from twin.server.replay import TrackRecorder, replay_router
-from twin.server.routes import access, comments, scene, versions
+from twin.server.routes import access, comments, plant, push, rules, scene, uploads, versions
 from twin.server.studies import studies_router
 from twin.server.ws import serve_client
 
@@ -31,8 +33,25 @@ _STATUS = {"stopping": 503, "busy": 503, "gone": 404, "role": 403}
 """HTTP status of a refusal by its code; 409 for the rest."""
 
 
-def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str = "") -> FastAPI:
-    """The application around a started host."""
+Tap = Callable[[Event, float], None]
+"""Takes events of the runtime on the owner thread, with their wall time [s UTC]."""
+
+
+def create_app(
+    host: Host,
+    *,
+    hosts: frozenset[str] = frozenset(),
+    public: str = "",
+    provider: Provider | None = None,
+    tap: Tap | None = None,
+) -> FastAPI:
+    """The application around a started host.
+
+    Args:
+        hosts: Host names that it answers to, beside loopback. public: Origin of ``--public-url``, if any.
+        provider: OpenID Connect provider that people may sign in with.
+        tap: Is given the events too, those that tell how things stand first.
+    """
     hub = Hub()
     track = TrackRecorder(host.settings.project / "track")
     cookie = "twin_" + hashlib.sha256(str(host.settings.project.resolve()).encode()).hexdigest()[:12]
@@ -42,11 +61,16 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         loop = asyncio.get_running_loop()
 
         def publish(event: Event) -> None:
-            loop.call_soon_threadsafe(hub.publish, event)
+            now = time.time()
+            if tap is not None:
+                tap(event, now)
+            loop.call_soon_threadsafe(hub.publish, event, now)
 
         def record() -> None:
             for event in host.runtime.current():
                 track.publish(event)
+                if tap is not None:
+                    tap(event, time.time())
             host.runtime.subscribe(track.publish)
 
         host.runtime.subscribe(publish)
@@ -54,6 +78,8 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         if host.runtime.state != "failed":
             await app.state.context.owner(record)
         yield
+        # before this loop ends: the owner thread tells it of every event
+        await asyncio.to_thread(host.runtime.stop)
         await asyncio.to_thread(track.close)
 
     app = FastAPI(title="Twin", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
@@ -71,10 +97,11 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
     async def health() -> JSONResponse:
         failed = host.runtime.state == "failed"
         status = "failed" if failed else "read-only" if host.document.read_only else "ok"
-        body = {"status": status, "protocol": PROTOCOL_VERSION, "version": __version__}
+        ways = ["token", "password", *([] if provider is None else ["oidc"])]
+        body = {"status": status, "protocol": PROTOCOL_VERSION, "version": __version__, "sign_in": ways}
         return JSONResponse(body, status_code=503 if failed else 200)
 
-    for part in (scene, versions, comments, access):
+    for part in (scene, versions, comments, access, rules, push, plant, uploads):
         app.include_router(part.router)
 
     @app.websocket("/api/ws")
@@ -88,6 +115,7 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
             return PlainTextResponse(NOT_BUILT, status_code=503)
         return FileResponse(index, headers={"Cache-Control": "no-cache"})
 
+    app.include_router(oidc_router(provider))
     app.include_router(replay_router(track))
     app.include_router(studies_router(host))
     if STATIC.exists():

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals
+from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Users
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
@@ -24,9 +24,9 @@ from twin.connectors.lint import lint
 from twin.core import log
 from twin.core.errors import MappingError, Rejected
 from twin.core.findings import Finding
-from twin.core.samples import SignalKey
+from twin.core.samples import Sample, SignalKey
 from twin.history import Historian
-from twin.live import Event, Runtime
+from twin.live import Event, Runtime, ShadowFeed
 from twin.model.factory import FactoryModel
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
@@ -41,13 +41,25 @@ from twin.protocol.messages import (
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory, list_signals
 from twin.scene.relevance import Relevance
-from twin.scene.render import AssetStore, SceneExtractor, library_parts, node_docs, prim_detail, signal_docs
+from twin.scene.render import (
+    AssetStore,
+    SceneExtractor,
+    library_parts,
+    node_docs,
+    part_doc,
+    prim_detail,
+    signal_docs,
+    stage_layers,
+    stage_variants,
+)
 from twin.server.commits import Commits
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
+Told = tuple[Outcome, list[Any]]
+"""What became of an edit, and what everybody is told of it."""
 MAX_PRIMS = 100_000
-"""No prims are added to a stage that has as many."""
+"""No edit may make a stage grow beyond as many prims."""
 
 
 @dataclass
@@ -59,6 +71,8 @@ class Settings:
     asset_root: Path | None = None
     mappings: Sequence[Path] = ()
     emulate: bool = False
+    allow_writes: bool = False
+    shadow: bool = False
     rate: float = 1.0
     paused: bool = False
     device: str = "cpu"
@@ -72,6 +86,20 @@ class Join:
 
     welcome: Welcome
     messages: list[Any] = field(default_factory=list)
+
+
+class Both:
+    """Hands every sample of the plant to history and to what it drives."""
+
+    def __init__(self, history: Historian, shadow: ShadowFeed) -> None:
+        self._history, self._shadow = history, shadow
+
+    def append(self, samples: list[Sample]) -> int:
+        self._shadow.append(samples)
+        return self._history.append(samples)
+
+    def declare(self, key: SignalKey, unit: str) -> None:
+        self._history.declare(key, unit)
 
 
 class Host:
@@ -90,9 +118,14 @@ class Host:
         self.history = Historian(settings.project / "history.db")
         self.token = _project_token(settings.project)
         self.access = Access(self.document.journal, self.token)
+        self.users = Users(self.document.journal, self.access)
         self.proposals = Proposals(self.document)
         self.comments = Comments(self.document.journal)
+        self.rules = Rules(self.document.journal)
+        self._acting: Identity | None = None
+        self._stopped = False
         self.document.guard = self._guard
+        self.document.room = lambda: MAX_PRIMS - self._extractor.count
         self._emulated: subprocess.Popen[bytes] | None = None
         self._extractor = SceneExtractor(
             self.document.stage, assets=self.assets, edit_layer=self.document.layer, asset_root=self.document.asset_root
@@ -100,6 +133,7 @@ class Host:
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
         self._model: FactoryModel | None = None
+        self.shadow = ShadowFeed() if settings.shadow else None
         self.plant = self._connect()
         self.runtime = Runtime(
             self._compile,
@@ -109,6 +143,7 @@ class Host:
             device=settings.device,
             live=self.plant,
             recorder=self.history,
+            shadow=self.shadow,
             progress=progress,
         )
         self.commits = Commits(self.document, self.runtime)
@@ -127,7 +162,10 @@ class Host:
             known = {SignalKey(s.prim, s.name) for s in signals}
             taken = {key for mapping in mappings for key in mapping.targets()}
             mappings.append(emulated_mapping(endpoint, known - taken))
-        return Plant(mappings, self.history) if mappings else None
+        if not mappings:
+            return None
+        recorder = Both(self.history, self.shadow) if self.shadow is not None else self.history
+        return Plant(mappings, recorder, allow_writes="armed" if self.settings.allow_writes else False)
 
     def start(self) -> None:
         """Start simulating and connecting; returns when the first step is done."""
@@ -140,7 +178,10 @@ class Host:
             raise
 
     def stop(self) -> None:
-        """Stop everything; what was committed stays."""
+        """Stop everything; what was committed stays. Again, it does nothing: a start that fails has stopped already."""
+        if self._stopped:
+            return
+        self._stopped = True
         self.runtime.stop()
         if self.plant is not None:
             self.plant.stop()
@@ -182,6 +223,7 @@ class Host:
         library = library_parts(self.document.asset_root, found)
         model = self.runtime.model
         findings: list[Finding] = [*self.document.findings, *self.runtime.simulation.findings, *found]
+        findings += self._extractor.all_findings()
         stage = self.document.stage
         return SceneDoc(
             seq=self.document.seq,
@@ -205,45 +247,69 @@ class Host:
             prop.driven = self._driven(path, prop.name)
         return detail
 
+    def uploaded(self, user: str, asset: str) -> None:
+        """Owner: the library has a new part."""
+        self._scene = None
+        self.access.audit(user, "upload", asset)
+
+    def mesh_frame(self, meters: float, up: str) -> tuple[float, str]:
+        """Owner: what brings a mesh whose unit is ``meters`` long to the stage: a factor, and how to turn it."""
+        own = "Y" if self.runtime.model.rigid.up_axis == 1 else "Z"
+        turn = "none" if up == own else f"{up.lower()}-to-{own.lower()}"
+        return meters / _meters_per_unit(self.document.stage), turn
+
+    def layers(self) -> dict[str, Any]:
+        """Owner: what the stage is composed of, and its variants."""
+        stage, root = self.document.stage, self.document.asset_root
+        return {"layers": stage_layers(stage, root, self.document.layer), "variants": stage_variants(stage)}
+
+    def part(self, asset: str) -> SceneDoc:
+        """Owner: how a part of the library looks."""
+        return part_doc(self.document.asset_root, asset, self.assets)
+
     def _driven(self, prim: str, name: str) -> bool:
         if not (name.startswith("twin:signal:") and name.endswith(":value")):
             return False
         return self.runtime.signals.driven(SignalKey(prim, name.split(":")[2]))
 
     def _guard(self, op: Op) -> None:
-        if op.kind == "add_prim" and self._extractor.count >= MAX_PRIMS:
-            raise Rejected("limit", f"a shared stage may have {MAX_PRIMS:,} prims", prim=op.path)
+        if self._acting is not None:
+            self.rules.check(op, self._acting.role, self._acting.user)
         if op.kind in ("set_field", "block", "clear", "restore_spec") and self._driven(op.path, op.field):
             raise Rejected("driven", f"{op.field} is written by a connection", prim=op.path)
 
-    def edit(self, session: str, opid: int, user: str, txn: list[Op], label: str) -> tuple[Outcome, list[Any]]:
+    def edit(self, who: Identity, session: str, opid: int, user: str, txn: list[Op], label: str) -> Told:
         """Owner: apply an edit; returns the outcome and what everybody is told."""
-        return self._told(lambda: self.document.submit(session, opid, user, txn, label))
+        return self._told(who, lambda: self.document.submit(session, opid, user, txn, label))
 
-    def restore(self, session: str, opid: int, user: str, version: int) -> tuple[Outcome, list[Any]]:
+    def restore(self, who: Identity, session: str, opid: int, user: str, version: int) -> Told:
         """Owner."""
-        return self._told(lambda: self.document.restore(session, opid, user, version))
+        return self._told(who, lambda: self.document.restore(session, opid, user, version))
 
-    def merge(self, id: int, session: str, opid: int, user: str, *, overwrite: bool) -> tuple[Outcome, list[Any]]:
+    def merge(self, who: Identity, id: int, session: str, opid: int, user: str, *, overwrite: bool) -> Told:
         """Owner."""
-        return self._told(lambda: self.proposals.merge(id, session, opid, user, overwrite=overwrite))
+        return self._told(who, lambda: self.proposals.merge(id, session, opid, user, overwrite=overwrite))
 
-    def take_back(self, id: int, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
+    def take_back(self, who: Identity, id: int, session: str, opid: int, user: str) -> Told:
         """Owner."""
-        return self._told(lambda: self.proposals.take_back(id, session, opid, user))
+        return self._told(who, lambda: self.proposals.take_back(id, session, opid, user))
 
-    def undo(self, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
+    def undo(self, who: Identity, session: str, opid: int, user: str) -> Told:
         """Owner."""
-        return self._told(lambda: self.document.undo(session, opid, user))
+        return self._told(who, lambda: self.document.undo(session, opid, user))
 
-    def redo(self, session: str, opid: int, user: str) -> tuple[Outcome, list[Any]]:
+    def redo(self, who: Identity, session: str, opid: int, user: str) -> Told:
         """Owner."""
-        return self._told(lambda: self.document.redo(session, opid, user))
+        return self._told(who, lambda: self.document.redo(session, opid, user))
 
-    def _told(self, work: Callable[[], Outcome]) -> tuple[Outcome, list[Any]]:
-        """Do an edit, and take over into the simulation what matters to it."""
+    def _told(self, who: Identity, work: Callable[[], Outcome]) -> Told:
+        """Do an edit in the name of ``who``, and take over into the simulation what matters to it."""
         self._relevance.prepare()
-        outcome = work()
+        self._acting = who
+        try:
+            outcome = work()
+        finally:
+            self._acting = None
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None
@@ -254,6 +320,9 @@ class Host:
             else:
                 self.runtime.value_changed(outcome.changed)
         patch = self._patch(outcome.entry.seq, outcome.changed, outcome.resync)
+        if outcome.resync:
+            # once the view has moved on; else the next edit would have to wait for it
+            self.on_owner(self._relevance.prepare)
         if self._model is not None and (now := node_docs(self._model)) != before:
             patch.nodes = now
         return outcome, [edited(outcome.entry), patch]

@@ -8,10 +8,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from twin.collab import Identity
+from twin.collab import Access, Identity
 from twin.live import Event, Failure
 from twin.model.frame import StateFrame
-from twin.protocol.messages import BodyTable, Clock, Notice, Presence, Preview, encode
+from twin.protocol.messages import BodyTable, Clock, LineFound, Notice, Presence, Preview, encode
+from twin.server.latest import LatestFrame
 from twin.server.stream import FrameEncoder
 
 CONTROL_LIMIT = 4096
@@ -25,15 +26,18 @@ CLOSE_REPLACED = 4410
 
 
 class Client:
-    """One connection: what waits to be sent."""
+    """One connection: what waits to be sent.
 
-    def __init__(self, who: Identity) -> None:
+    Args:
+        batches: It takes several control messages as one. frames_elsewhere: A gateway makes its frames.
+    """
+
+    def __init__(self, who: Identity, *, batches: bool = False, frames_elsewhere: bool = False) -> None:
         self.who = who
+        self.batches = batches
         self.session = ""
         self.tab = ""
         self.presence = Presence()
-        self.since = 0
-        self.frame_due = False
         self.close_code = 0
         self.close_reason = ""
         self.closing = asyncio.Event()
@@ -41,6 +45,8 @@ class Client:
         self._queue: deque[bytes] = deque()
         self._waiting = 0
         self._wake = asyncio.Event()
+        self.latest = LatestFrame(self._wake)
+        self.frames_elsewhere = frames_elsewhere
 
     def send(self, data: bytes, *, lossy: bool = False) -> None:
         if lossy and len(self._queue) > LOSSY_LIMIT:
@@ -52,10 +58,6 @@ class Client:
         self._waiting += len(data)
         self._wake.set()
 
-    def frame_ready(self) -> None:
-        self.frame_due = True
-        self._wake.set()
-
     def close(self, code: int, reason: str) -> None:
         """Ask for the end of the connection, whatever it is busy with."""
         if not self.close_code:
@@ -65,7 +67,7 @@ class Client:
 
     async def next(self) -> list[bytes]:
         """Waits until something is due; returns the control messages to send."""
-        while not (self._queue or self.frame_due or self.close_code):
+        while not (self._queue or self.close_code or (self.latest.sendable and not self.frames_elsewhere)):
             self._wake.clear()
             await self._wake.wait()
         out = list(self._queue)
@@ -82,14 +84,16 @@ class Hub:
         self.frames = FrameEncoder()
         self.failed = ""
 
-    def publish(self, event: Event | Any) -> None:
-        """An event of the running twin, or a message to everyone."""
+    def publish(self, event: Event | Any, wall_time: float | None = None) -> None:
+        """An event of the running twin, or a message to everyone; ``wall_time``: when it happened [s UTC], else now."""
         if isinstance(event, StateFrame):
-            self.frames.push(event)
+            self.frames.push(event, wall_time)
             for client in self.clients:
                 if client.active:
-                    client.frame_ready()
+                    client.latest.ready()
             return
+        if isinstance(event, LineFound):
+            return  # the pose track's alone
         if isinstance(event, Failure):
             if event.fatal:
                 self.failed = event.message
@@ -97,7 +101,7 @@ class Hub:
         if isinstance(event, BodyTable):
             self.frames.reset(event.version)
             for client in self.clients:
-                client.since = 0
+                client.latest.follower.restart()
         data = encode(event)
         lossy = isinstance(event, Clock)
         for client in self.clients:
@@ -137,13 +141,20 @@ class Hub:
             if client.who.key == key:
                 client.close(CLOSE_UNAUTHORISED, "access has been taken back")
 
+    def check(self, access: Access) -> None:
+        """End the connections whose token is no longer good."""
+        for client in list(self.clients):
+            if not access.valid(client.who.key):
+                client.close(CLOSE_UNAUTHORISED, "access has been taken back")
+
     def activate(self, client: Client, messages: list[Any]) -> None:
         """The client has been let in: its first messages, then everything that happens."""
         if client not in self.clients:
             return
         for message in messages:
             if isinstance(message, StateFrame):
-                self.frames.push(message)
+                if not self.frames.ready:  # else the newest is here already
+                    self.frames.push(message)
                 continue
             if isinstance(message, BodyTable) and message.version != self.frames.version:
                 self.frames.reset(message.version)
@@ -152,7 +163,7 @@ class Hub:
             if other.active:
                 client.send(encode(other.presence))
         client.active = True
-        client.frame_ready()
+        client.latest.ready()
         self.others(client, client.presence)
 
     def leave(self, client: Client) -> None:

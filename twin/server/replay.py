@@ -1,11 +1,7 @@
 """The pose track: what clients saw, ten times a second, kept on disk within a bound, so that anyone can look back.
 
-A track is a folder of chunks of about ten seconds. A chunk is a deflated run of records, each of which stands on its
-own with what came before it in the same chunk::
-
-    0  u64  wall time [ns UTC]
-    8  u32  bytes that follow
-    12      a state frame (twin/protocol/frames.py), or a control message (``bodies``, ``nodes``, ``clock``)
+A track is a folder of chunks of about ten seconds, each a deflated run of records (twin/protocol/track.py) that stands on its own
+with what came before it in the same chunk.
 
 The first records of a chunk are the id table and a whole frame; later frames hold what changed since the one before.
 """
@@ -15,11 +11,9 @@ from __future__ import annotations
 import json
 import os
 import queue
-import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -31,10 +25,10 @@ from twin.core import log
 from twin.core.clock import now_ns
 from twin.live import Event
 from twin.model.frame import StateFrame
-from twin.protocol.messages import BodyTable, Clock, NodeStates, encode
+from twin.protocol.messages import BodyTable, Clock, LineFound, NodeStates, encode
+from twin.protocol.track import FORMAT, RECORD
 from twin.server.stream import FrameEncoder
 
-RECORD = struct.Struct("<QI")
 TRACK_HZ = 10.0
 CHUNK_S = 10.0
 MAX_BYTES = 256 << 20
@@ -60,7 +54,7 @@ class Chunk:
 
     @property
     def file(self) -> str:
-        return f"{self.begin_ns}-{self.end_ns}.chunk"
+        return f"{self.begin_ns}-{self.end_ns}.{FORMAT}"
 
 
 class TrackRecorder:
@@ -81,7 +75,7 @@ class TrackRecorder:
         self._log = log.get("track")
         self.lost = 0
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in folder.glob("*.tmp"):
+        for stale in [*folder.glob("*.tmp"), *folder.glob("*.chunk")]:  # chunks of an earlier format cannot be shown any more
             stale.unlink()
         self._chunks = _kept_chunks(folder)
         self._runs = _kept_runs(folder / "runs.json")
@@ -104,7 +98,7 @@ class TrackRecorder:
 
     def publish(self, event: Event) -> None:
         """Take an event of the runtime; what the track does not hold is left alone."""
-        if not isinstance(event, (StateFrame, BodyTable, NodeStates, Clock)):
+        if not isinstance(event, (StateFrame, BodyTable, NodeStates, LineFound, Clock)):
             return
         try:
             self._events.put_nowait((now_ns(), event))
@@ -150,7 +144,11 @@ class TrackRecorder:
             if item is None:
                 break
             time_ns, event = item
-            self._take(time_ns, event)
+            try:
+                self._take(time_ns, event)
+            except Exception:  # noqa: BLE001  (one moment that cannot be recorded must not end the track)
+                self.lost += 1
+                self._log.exception("a moment was not recorded", kind=type(event).__name__)
             if self._open and time_ns - self._open_begin > CHUNK_S * 1e9:
                 self._seal()
         self._seal()
@@ -177,6 +175,9 @@ class TrackRecorder:
         elif isinstance(event, NodeStates):
             if event.sim_time != self._last_sim and self._open:
                 self._last_sim = event.sim_time
+                self._append(time_ns, encode(event))
+        elif isinstance(event, LineFound):
+            if self._open:
                 self._append(time_ns, encode(event))
         elif isinstance(event, Clock):
             if self._open and event.state == "running":
@@ -239,17 +240,6 @@ class TrackRecorder:
                 self._log.error("the pose track is not written", reason=str(error))
 
 
-def records(data: bytes) -> Iterable[tuple[int, bytes]]:
-    """Wall time [ns UTC] and payload of every record of a chunk (deflated, as it is stored)."""
-    plain = zlib.decompress(data)
-    at = 0
-    while at < len(plain):
-        time_ns, size = RECORD.unpack_from(plain, at)
-        at += RECORD.size
-        yield time_ns, plain[at : at + size]
-        at += size
-
-
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -259,7 +249,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def _kept_chunks(folder: Path) -> list[Chunk]:
     out = []
-    for path in folder.glob("*-*.chunk"):
+    for path in folder.glob(f"*-*.{FORMAT}"):
         begin, _, end = path.stem.partition("-")
         out.append(Chunk(int(begin), int(end), path.stat().st_size))
     return sorted(out, key=lambda c: c.begin_ns)

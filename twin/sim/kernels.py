@@ -1,15 +1,19 @@
 """Process logic at physics time: one thread a world, once a step, before the bodies move (docs/semantics.md).
 
+Between two steps the line goes from event to event as the flow engine does: clocks run to the microsecond, so that a line
+without belts gives the same figures in both engines. At the end of the step it is seen what the bodies did: which reached the
+end of their belt, which fell.
+
 An item is in one phase at a time:
 
-    MOVING      a rigid body on its own
-    WAITING     held where it stands because what comes next has no room
-    READY       in a server that works only when there is room downstream
-    IN_SERVICE  held by a station that works on it (or sets up for it)
-    DONE        finished, keeps its server until there is room downstream
-    STORED      in a buffer, off the world
-    GLIDING     carried in a straight line from one node's place to the next one's
-    COLLECTED   taken into a batch that is not complete, off the world
+    SOURCED   waits in its source; not on the line yet
+    MOVING    a rigid body on its own
+    WAITING   at the end of its belt, and what comes next has no room
+    SERVED    in a server
+    NEARING   in a server, still moving up to the place
+    STORED    in a buffer
+    PASSING   carried in a straight line to the belt or sink where it counts already
+    PACKED    inside another item
 """
 
 # ruff: noqa: SIM102  (Warp has no short-circuit evaluation: nested ifs keep array reads in range)
@@ -18,312 +22,172 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.process.rules import BY_QUALITY, choice_is_kept, pick_by_weight
-from twin.sim.moves import (
-    ahead_of,
-    begin_work,
-    forget,
-    glide,
-    leave,
-    may_leave,
-    merge_clear,
-    move_on,
-    put_on,
-    stack_up,
-    take_off,
-    transfer,
-)
+from twin.sim.arms import move_arm
+from twin.sim.bodies import drive_belts, look_at_bodies
+from twin.sim.clocks import advance, judge, next_clock
+from twin.sim.moves import ARRIVED, NO_SLOT, arrive, draw_in, move, wait_for_arrival
 from twin.sim.places import (
-    BUFFER,
-    COLLECTED,
-    CONVEYOR,
     DONE,
-    FALLEN_M,
-    FALLEN_US,
-    FREE,
-    GAP_M,
-    GLIDING,
-    IN_SERVICE,
-    MOVING,
+    FAILURE,
+    IDLE,
+    NEARING,
     READY,
-    ROUTER,
-    S_BLOCKED,
-    S_DOWN,
-    S_SETUP,
-    S_STARVED,
-    S_WORKING,
-    SINK,
+    SERVED,
+    SETUP,
     SOURCE,
     STATION,
     STORED,
     WAITING,
     Goods,
     Random,
-    draw_uniform,
-    draw_us,
-    first_in_line,
-    has_room,
-    place_free,
-    set_down,
-    successor,
+    reach,
+    want,
 )
-from twin.sim.tables import LineState, LineTables
+from twin.sim.routes import goal_of
+from twin.sim.state import LineState
+from twin.sim.stations import begin_service, fail_or_repair, finish, head_of, on_shift, staff_and_time, switch_all, work
+from twin.sim.tables import LineTables
 
-# ---- stations
+wp.set_module_options({"optimization_level": 1})
+"""Much branching and little arithmetic: more optimisation doubles the time to compile and gains nothing."""
 
+MOVES_A_STEP = wp.constant(20000)
+"""More moves than this in a step is a line that runs in circles without time passing; it goes on in the next step."""
+KEYS_A_NODE = wp.constant(wp.int64(1 << 20))
 
-@wp.func
-def finish(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: int):
-    """The cycle of item ``i`` (and of all that share its batch) is over."""
-    if t.scrap_rate[n] > wp.float64(0.0):
-        s.defective[w, i] = 0
-        if draw_uniform(t, s, r, w, n, 6) < t.scrap_rate[n]:
-            s.defective[w, i] = 1
-    if t.batch[n] > 1:
-        pieces = int(0)
-        born = wp.int64(0)
-        since = s.since_us[w, i]
-        for j in range(g.slots):
-            if s.node[w, j] == n and s.phase[w, j] == IN_SERVICE and s.since_us[w, j] == since:
-                s.busy[w, n] = s.busy[w, n] - 1
-                s.phase[w, j] = DONE
-                if t.output[n] >= 0:
-                    pieces += s.pieces[w, j]
-                    born += s.born_us[w, j]
-                    if j != i:
-                        s.level[w, n] = s.level[w, n] - 1
-                        forget(s, g, w, j)
-                else:
-                    s.done[w, n] = s.done[w, n] + 1
-                    s.defective[w, j] = s.defective[w, i]
-        if t.output[n] >= 0:
-            take_off(g, w, i)
-            s.pieces[w, i] = pieces
-            s.born_us[w, i] = born
-            s.done[w, n] = s.done[w, n] + 1
-            g.prototype[w, g.first + i] = t.output[n]
-            s.id[w, i] = s.next_id[w]
-            s.next_id[w] = s.next_id[w] + wp.int64(1)
-    else:
-        s.busy[w, n] = s.busy[w, n] - 1
-        s.done[w, n] = s.done[w, n] + 1
-        s.phase[w, i] = DONE
-    s.since_us[w, i] = s.time_us[w]
-    s.target[w, i] = -1
+# ---- moves: the one that has waited longest first, then authored order
 
 
 @wp.func
-def scrapped_here(t: LineTables, s: LineState, w: int, i: int, n: int) -> bool:
-    """A defective item that nothing takes away is scrapped at its station."""
-    if s.defective[w, i] == 0 or t.scrap_rate[n] <= wp.float64(0.0):
-        return False
-    if t.rework[n] >= 0:
-        return False
-    begin = t.next_begin[n]
-    if begin < t.next_begin[n + 1]:
-        c = t.next[begin]
-        if t.kind[c] == ROUTER:
-            if t.rule[c] == BY_QUALITY:
-                return False
-    return True
+def list_up(s: LineState, w: int, who: int, since_us: wp.int64, n: int, place: int):
+    count = s.candidates[w]
+    s.candidate[w, count] = who
+    s.candidate_us[w, count] = since_us
+    s.candidate_key[w, count] = wp.int64(n) * KEYS_A_NODE + wp.int64(place)
+    s.candidates[w] = count + 1
 
 
 @wp.func
-def release(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: int):
-    """A finished item leaves its server when there is room downstream."""
-    if scrapped_here(t, s, w, i, n):
-        s.scrapped[w] = s.scrapped[w] + wp.int64(s.pieces[w, i])
-        s.done[w, n] = s.done[w, n] - 1
-        leave(s, w, n)
-        forget(s, g, w, i)
-        return
-    p = g.prototype[w, g.first + i]
-    c = s.target[w, i]
-    if c < 0:
-        c = successor(t, s, g, r, w, i, n, p)
-    if c < 0:
-        return
-    room = may_leave(t, s, g, w, i, n, c, p)
-    if room and t.kind[c] == CONVEYOR and t.predecessors[c] > 1:
-        room = merge_clear(t, s, g, w, i, n, c)
-    if room and first_in_line(s, g, w, i, c):
-        s.done[w, n] = s.done[w, n] - 1
-        if t.rework[n] == c:
-            s.defective[w, i] = 0
-        transfer(t, s, g, r, w, i, n, c)
-    else:
-        router = t.next[t.next_begin[n]]
-        keep = t.kind[router] != ROUTER
-        if not keep:
-            keep = choice_is_kept(t.rule[router])
-        s.target[w, i] = wp.where(keep, c, -1)
+def find_candidates(t: LineTables, s: LineState, w: int):
+    """The first item of each place that has something to give away."""
+    s.candidates[w] = 0
+    for n in range(t.nodes):
+        s.head[w, n] = -1
+        s.closed[w, n] = 0
+    for k in range(t.all_servers):
+        s.server_head[w, k] = -1
+    for i in range(s.top[w]):
+        phase = s.phase[w, i]
+        if phase == STORED:
+            n = s.node[w, i]
+            j = s.head[w, n]
+            better = j < 0
+            if not better:
+                better = (s.sequence[w, i] < s.sequence[w, j]) == (t.lifo[n] == 0)
+            if better:
+                s.head[w, n] = i
+        elif phase == SERVED or phase == NEARING:
+            k = s.server[w, i]
+            j = s.server_head[w, k]
+            better = j < 0
+            if not better:
+                better = s.sequence[w, i] < s.sequence[w, j]
+            if better:
+                s.server_head[w, k] = i
+        elif phase == WAITING:
+            list_up(s, w, i, s.since_us[w, i], s.node[w, i], i)
+    for n in range(t.nodes):
+        if t.kind[n] == SOURCE:
+            if s.waiting[w, n] >= 0:
+                list_up(s, w, s.waiting[w, n], s.ready_us[w, n], n, 0)
+        elif s.head[w, n] >= 0:
+            list_up(s, w, s.head[w, n], s.ready_us[w, n], n, 0)
+    for k in range(t.all_servers):
+        state = s.server_state[w, k]
+        if state == READY:
+            list_up(s, w, -1 - k, s.server_ready_us[w, k], t.server_node[k], k)
+        elif state == DONE:
+            i = s.server_head[w, k]
+            if i >= 0:
+                if s.phase[w, i] == SERVED and (s.gliding[w, i] == 0 or t.in_line[t.server_node[k]] == 0):
+                    list_up(s, w, i, s.server_ready_us[w, k], t.server_node[k], k)
 
 
 @wp.func
-def give_back(t: LineTables, s: LineState, g: Goods, r: Random, w: int, n: int):
-    """A buffer hands out its next item when there is room downstream."""
-    best = int(-1)
-    for i in range(g.slots):
-        if s.node[w, i] == n and s.phase[w, i] == STORED:
-            if best < 0:
-                best = i
-            else:
-                earlier = s.since_us[w, i] < s.since_us[w, best]
-                if t.lifo[n] != 0:
-                    earlier = s.since_us[w, i] > s.since_us[w, best]
+def settle(t: LineTables, s: LineState, g: Goods, r: Random, w: int, most: int) -> int:
+    """Move goods until none can; returns how many moves that took."""
+    moves = int(0)
+    again = bool(True)
+    while again:
+        again = bool(False)
+        for n in range(t.nodes):
+            if s.waiting[w, n] == ARRIVED:
+                arrive(t, s, g, r, w, n)
+            if s.freed[w, n] > 0.0:
+                draw_in(t, s, g, w, n, s.freed[w, n])
+                s.freed[w, n] = 0.0
+        find_candidates(t, s, w)
+        count = s.candidates[w]
+        while count > 0:
+            best = int(0)
+            for j in range(1, count):
+                earlier = s.candidate_us[w, j] < s.candidate_us[w, best]
+                if s.candidate_us[w, j] == s.candidate_us[w, best]:
+                    earlier = s.candidate_key[w, j] < s.candidate_key[w, best]
                 if earlier:
-                    best = i
-    if best < 0:
-        return
-    p = g.prototype[w, g.first + best]
-    c = s.target[w, best]
-    if c < 0:
-        c = successor(t, s, g, r, w, best, n, p)
-    if c >= 0:
-        room = has_room(t, s, g, w, best, c, p)
-        if room and t.kind[c] == CONVEYOR and t.predecessors[c] > 1:
-            room = merge_clear(t, s, g, w, best, n, c)
-        if room and first_in_line(s, g, w, best, c):
-            transfer(t, s, g, r, w, best, n, c)
-
-
-# ---- sources
+                    best = j
+            who = s.candidate[w, best]
+            count -= 1
+            s.candidate[w, best] = s.candidate[w, count]
+            s.candidate_us[w, best] = s.candidate_us[w, count]
+            s.candidate_key[w, best] = s.candidate_key[w, count]
+            i = who
+            n = int(0)
+            if who < 0:
+                n = t.server_node[-1 - who]
+                i = s.server_head[w, -1 - who]
+            else:
+                n = s.node[w, i]
+            goal = goal_of(t, s, g, r, w, i, n)
+            if goal >= 0:
+                if who < 0:
+                    begin_service(t, s, g, w, -1 - who, n)
+                else:
+                    move(t, s, g, w, i, n, goal)
+                moves += 1
+                count = 0
+                again = moves < most
+    return moves
 
 
 @wp.func
-def spawn(t: LineTables, s: LineState, g: Goods, r: Random, w: int, n: int):
-    """A source that has an item sets it on the line when the place is free."""
-    if s.waiting[w, n] < 0:
+def happen(t: LineTables, s: LineState, g: Goods, r: Random, w: int, clock: int):
+    """Clock ``clock`` has run down."""
+    if clock < t.all_servers:
+        n = t.server_node[clock]
+        if s.server_state[w, clock] == SETUP:
+            work(s, w, clock)
+        else:
+            half = reach(t, g, w, head_of(s, w, clock))
+            finish(t, s, g, r, w, clock, n)
+            if t.in_line[n] != 0 and s.server_state[w, clock] == IDLE:
+                s.freed[w, n] = half
         return
-    p = s.waiting[w, n]
-    slot = int(-1)
-    for i in range(g.slots):
-        if slot < 0 and s.phase[w, i] == FREE:
-            slot = i
-    if slot < 0:
-        s.full[w] = s.full[w] + wp.int64(1)
-        return
-    s.defective[w, slot] = 0
-    c = successor(t, s, g, r, w, slot, n, p)
-    if c < 0:
-        return
-    own_place = t.zone_half[n][0] >= 0.0 and t.kind[c] == CONVEYOR
-    if own_place:
-        if not place_free(t, s, g, w, slot, set_down(t, n, p), t.prototype_half[p][0]):
-            return
-    elif not has_room(t, s, g, w, slot, c, p):
-        return
-    b = g.first + slot
-    g.prototype[w, b] = p
-    s.fallen_us[w, slot] = wp.int64(0)
-    s.id[w, slot] = s.next_id[w]
-    s.next_id[w] = s.next_id[w] + wp.int64(1)
-    s.pieces[w, slot] = 1
-    s.born_us[w, slot] = s.time_us[w]
-    s.target[w, slot] = -1
-    s.spawned[w] = s.spawned[w] + wp.int64(1)
-    s.made[w, n] = s.made[w, n] + wp.int64(1)
-    s.waiting[w, n] = -1
-    if t.saturated[n] == 0:
+    n = clock - t.all_servers
+    if n < t.nodes:
+        s.waiting[w, n] = ARRIVED
         s.arrival_us[w, n] = wp.int64(-1)
-        if t.interarrival[n] >= 0:
-            s.arrival_us[w, n] = draw_us(t, s, r, w, n, t.interarrival[n], 0)
-    s.node[w, slot] = n
-    s.entered[w, n] = s.entered[w, n] + wp.int64(1)
-    s.level[w, n] = s.level[w, n] + 1
-    s.phase[w, slot] = MOVING
-    if own_place:
-        put_on(t, g, w, slot, n)
-        g.linear_velocity[w, b] = t.direction[n] * t.speed[c]
-    else:
-        transfer(t, s, g, r, w, slot, n, c)
-
-
-@wp.func
-def arrive(t: LineTables, s: LineState, r: Random, w: int, n: int, dt: wp.int64):
-    """The source's clock: when an item turns up, its prototype is drawn."""
-    if s.waiting[w, n] >= 0:
         return
-    if t.limit[n] >= wp.int64(0) and s.made[w, n] >= t.limit[n]:
+    n -= t.nodes
+    if n < t.nodes:
+        fail_or_repair(t, s, w, n)
         return
-    due = t.saturated[n] != 0
-    if not due and s.arrival_us[w, n] >= wp.int64(0):
-        s.arrival_us[w, n] = s.arrival_us[w, n] - dt
-        if s.arrival_us[w, n] <= wp.int64(0):
-            due = True
-            s.arrival_us[w, n] = wp.int64(0)
-    if due:
-        begin = t.item_begin[n]
-        end = t.item_begin[n + 1]
-        if end > begin:
-            pick = end - 1
-            if end - begin > 1:
-                u = draw_uniform(t, s, r, w, n, 7)
-                pick = pick_by_weight(t.item_cumulative, begin, end, u)
-            s.waiting[w, n] = t.item_prototype[pick]
+    shift = n - t.nodes
+    s.shift_at[w, shift] = s.shift_at[w, shift] + 1
+    switch_all(t, s, w, shift)
 
 
-# ---- the step
-
-
-@wp.func
-def clocks(t: LineTables, s: LineState, r: Random, w: int, n: int, dt: wp.int64):
-    """Failure and repair of one station."""
-    if s.repair_us[w, n] > wp.int64(0):
-        s.repair_us[w, n] = s.repair_us[w, n] - dt
-        if s.repair_us[w, n] <= wp.int64(0):
-            s.repair_us[w, n] = wp.int64(0)
-            s.fail_us[w, n] = draw_us(t, s, r, w, n, t.time_to_failure[n], 2)
-    elif s.fail_us[w, n] >= wp.int64(0):
-        if t.failure_while_working[n] == 0 or s.working[w, n] > 0:
-            s.fail_us[w, n] = s.fail_us[w, n] - dt
-            if s.fail_us[w, n] < wp.int64(0):
-                s.fail_us[w, n] = wp.int64(0)
-                s.repair_us[w, n] = wp.max(draw_us(t, s, r, w, n, t.time_to_repair[n], 3), wp.int64(1))
-
-
-@wp.func
-def account(t: LineTables, s: LineState, w: int, n: int, dt: wp.int64):
-    """Add the elapsed time to the states the node was in."""
-    s.level_us[w, n] = s.level_us[w, n] + wp.int64(s.level[w, n]) * dt
-    if t.kind[n] == STATION and s.repair_us[w, n] == wp.int64(0) and t.servers[n] > 1:
-        servers = wp.int64(t.servers[n])
-        working = wp.int64(s.working[w, n]) * dt / servers
-        setup = wp.int64(s.setting[w, n]) * dt / servers
-        blocked = wp.int64(s.done[w, n]) * dt / servers
-        s.state_us[w, n, S_WORKING] = s.state_us[w, n, S_WORKING] + working
-        s.state_us[w, n, S_SETUP] = s.state_us[w, n, S_SETUP] + setup
-        s.state_us[w, n, S_BLOCKED] = s.state_us[w, n, S_BLOCKED] + blocked
-        s.state_us[w, n, S_STARVED] = s.state_us[w, n, S_STARVED] + dt - working - setup - blocked
-    else:
-        s.state_us[w, n, s.state[w, n]] = s.state_us[w, n, s.state[w, n]] + dt
-
-
-@wp.func
-def judge(t: LineTables, s: LineState, w: int, n: int):
-    """Which state the node is in from now on."""
-    kind = t.kind[n]
-    state = S_STARVED
-    if kind == STATION:
-        if s.repair_us[w, n] > wp.int64(0):
-            state = S_DOWN
-        elif s.setting[w, n] > 0:
-            state = S_SETUP
-        elif s.working[w, n] > 0:
-            state = S_WORKING
-        elif s.done[w, n] > 0:
-            state = S_BLOCKED
-    elif kind == SOURCE:
-        state = wp.where(s.waiting[w, n] >= 0, S_BLOCKED, S_WORKING)
-        if t.limit[n] >= wp.int64(0) and s.made[w, n] >= t.limit[n]:
-            state = S_STARVED
-    elif s.stuck[w, n] > 0:
-        state = S_BLOCKED
-    elif kind == BUFFER and t.capacity[n] >= 0 and s.level[w, n] >= t.capacity[n]:
-        state = S_BLOCKED
-    elif s.level[w, n] > 0 or kind == ROUTER or kind == SINK:
-        state = S_WORKING
-    s.state[w, n] = state
+# ---- kernels
 
 
 @wp.kernel
@@ -333,16 +197,25 @@ def start_line(
     r: Random,
     # state in/out
     s: LineState,
+    g: Goods,
 ):
-    """First draws of every world: time to the first arrival and the first failure."""
+    """An empty line at time 0: people and calendars, and the first arrivals and failures to be drawn."""
     w = wp.tid()
+    for crew in range(t.crews):
+        s.crew_free[w, crew] = t.crew_people[crew]
     for n in range(t.nodes):
         s.arrival_us[w, n] = wp.int64(-1)
         s.fail_us[w, n] = wp.int64(-1)
-        if t.kind[n] == SOURCE and t.interarrival[n] >= 0:
-            s.arrival_us[w, n] = draw_us(t, s, r, w, n, t.interarrival[n], 0)
+        if t.kind[n] == SOURCE:
+            wait_for_arrival(t, s, w, n)
         if t.kind[n] == STATION and t.time_to_failure[n] >= 0:
-            s.fail_us[w, n] = draw_us(t, s, r, w, n, t.time_to_failure[n], 2)
+            want(s, w, n, FAILURE)
+    for shift in range(t.shifts):
+        s.shift_at[w, shift] = t.shift_first[shift]
+        if not on_shift(t, s, w, shift):
+            switch_all(t, s, w, shift)
+    staff_and_time(t, s, g, r, w)
+    for n in range(t.nodes):
         judge(t, s, w, n)
 
 
@@ -361,102 +234,28 @@ def step_line(
     """Advance the line of every world to ``now_us``."""
     w = wp.tid()
     dt = now_us - s.time_us[w]
-    seconds = float(dt) * 1.0e-6
-    inside = s.spawned[w] - s.sunk[w] - s.scrapped[w] - s.lost[w]
-    s.pieces_us[w] = s.pieces_us[w] + inside * dt
     for n in range(t.nodes):
-        account(t, s, w, n, dt)
-    s.time_us[w] = now_us
-    for n in range(t.nodes):
-        if t.kind[n] == STATION:
-            clocks(t, s, r, w, n, dt)
-        elif t.kind[n] == SOURCE:
-            arrive(t, s, r, w, n, dt)
-
-    for i in range(g.slots):
-        phase = s.phase[w, i]
-        if phase != FREE:
-            n = s.node[w, i]
-            b = g.first + i
-            if g.alive[w, b] != 0 or phase == MOVING:
-                p = g.position[w, b]
-                height = wp.dot(p, t.up)
-                bottom = wp.dot(t.zone_center[n], t.up) - wp.abs(
-                    wp.dot(t.zone_half[n], wp.quat_rotate_inv(t.zone_rotation[n], t.up))
-                )
-                if phase == MOVING and t.zone_half[n][0] >= 0.0 and height < bottom - FALLEN_M:
-                    s.fallen_us[w, i] = s.fallen_us[w, i] + dt
-                else:
-                    s.fallen_us[w, i] = wp.int64(0)
-                gone = (
-                    g.alive[w, b] == 0
-                    or s.fallen_us[w, i] > FALLEN_US
-                    or height < t.floor
-                    or not wp.isfinite(height)
-                    or not wp.isfinite(wp.length(p))
-                )
-                if gone:
-                    s.lost[w] = s.lost[w] + wp.int64(s.pieces[w, i])
-                    if phase == IN_SERVICE:
-                        s.busy[w, n] = s.busy[w, n] - 1
-                    if phase == DONE:
-                        s.done[w, n] = s.done[w, n] - 1
-                    s.level[w, n] = s.level[w, n] - 1
-                    forget(s, g, w, i)
-                    phase = FREE
-            if (phase == IN_SERVICE or phase == COLLECTED) and g.alive[w, b] == 0:
-                stack_up(t, s, g, w, i, n)
-            if phase == IN_SERVICE:
-                if s.repair_us[w, n] == wp.int64(0):
-                    s.work_us[w, i] = s.work_us[w, i] - dt
-                    s.setup_us[w, i] = wp.max(s.setup_us[w, i] - dt, wp.int64(0))
-                    if s.work_us[w, i] <= wp.int64(0):
-                        finish(t, s, g, r, w, i, n)
-                        release(t, s, g, r, w, i, n)
-            elif phase == DONE:
-                release(t, s, g, r, w, i, n)
-            elif phase == READY:
-                prototype = g.prototype[w, b]
-                c = successor(t, s, g, r, w, i, n, prototype)
-                if c >= 0:
-                    if may_leave(t, s, g, w, i, n, c, prototype):
-                        begin_work(t, s, g, r, w, i, n)
-            elif phase == GLIDING:
-                glide(t, s, g, r, w, i, seconds)
-            elif phase == MOVING or phase == WAITING:
-                move_on(t, s, g, r, w, i)
-
-    for n in range(t.nodes):
-        s.working[w, n] = 0
-        s.setting[w, n] = 0
-        s.stuck[w, n] = 0
         if t.kind[n] == SOURCE:
-            spawn(t, s, g, r, w, n)
-        elif t.kind[n] == BUFFER:
-            give_back(t, s, g, r, w, n)
-    for i in range(g.slots):
-        phase = s.phase[w, i]
-        if phase == IN_SERVICE:
-            if s.setup_us[w, i] > wp.int64(0):
-                s.setting[w, s.node[w, i]] = s.setting[w, s.node[w, i]] + 1
+            if s.waiting[w, n] == NO_SLOT:
+                s.waiting[w, n] = ARRIVED
+    moves = int(0)
+    running = bool(True)
+    seen = bool(False)
+    while running:
+        moves += 1 + settle(t, s, g, r, w, MOVES_A_STEP)
+        staff_and_time(t, s, g, r, w)
+        due, clock = next_clock(t, s, w)
+        left = now_us - s.time_us[w]
+        if due <= left and moves < MOVES_A_STEP:
+            advance(t, s, w, due)
+            happen(t, s, g, r, w, clock)
+        else:
+            advance(t, s, w, left)
+            if seen or moves >= MOVES_A_STEP:
+                running = False
             else:
-                s.working[w, s.node[w, i]] = s.working[w, s.node[w, i]] + 1
-        elif phase == WAITING:
-            s.stuck[w, s.node[w, i]] = s.stuck[w, s.node[w, i]] + 1
-        elif phase == MOVING:
-            n = s.node[w, i]
-            if t.kind[n] == CONVEYOR and t.accumulating[n] == 0:
-                # a head that is up against what stands at the next node stops the whole belt
-                j = ahead_of(t, s, g, w, i, n, GAP_M)
-                if j >= 0:
-                    along = wp.dot(g.linear_velocity[w, g.first + j], t.exit_direction[n])
-                    if s.node[w, j] != n and along < 0.5 * t.speed[n]:
-                        s.stuck[w, n] = s.stuck[w, n] + 1
-    for n in range(t.nodes):
-        judge(t, s, w, n)
-        if t.kind[n] == CONVEYOR:
-            speed = t.speed[n]
-            if t.accumulating[n] == 0 and s.stuck[w, n] > 0:
-                speed = 0.0
-            for k in range(t.belt_begin[n], t.belt_begin[n + 1]):
-                surface_drive[w, t.belt_shape[k]] = speed
+                seen = True
+                look_at_bodies(t, s, g, w, dt)
+                for a in range(t.robots):
+                    move_arm(t, s, g, w, a, float(dt) * 1.0e-6)
+    drive_belts(t, s, g, w, surface_drive)

@@ -1,4 +1,8 @@
-"""Moving goods on the physical line: take off, set down, admit, transfer, merge (docs/semantics.md)."""
+"""Goods change hands at physics time: from a source, a server, a buffer or the end of a belt to what comes next.
+
+Where goods count as being is one thing, where their bodies are another: a station, a buffer or a sink takes an item in the
+moment it leaves the node ahead (docs/semantics.md), while its body may still be carried there.
+"""
 
 # ruff: noqa: SIM102  (Warp has no short-circuit evaluation: nested ifs keep array reads in range)
 
@@ -6,389 +10,313 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.process.rules import choice_is_kept
+from twin.process.rules import pick_by_weight
 from twin.sim.places import (
+    ARRIVAL,
     BIN_WIDTH,
     BINS,
     BUFFER,
-    COLLECTED,
+    COLLECTING,
     CONVEYOR,
-    FALLEN_M,
-    FREE,
-    GAP_M,
     GLIDE_MIN_SPEED,
-    GLIDING,
-    IN_SERVICE,
+    HALT_OFF,
+    IDLE,
+    ITEM_TYPE,
     LOG_MIN,
     LOOK_AHEAD_M,
     MOVING,
+    NEARING,
+    ONE,
+    PACKED,
+    PASSING,
     READY,
     ROUTER,
+    SERVED,
     SINK,
+    SOURCE,
+    SOURCED,
     STATION,
     STORED,
     WAITING,
+    ZERO,
     Goods,
     Random,
-    draw_us,
-    first_in_line,
-    has_room,
+    draw_uniform,
+    enter_order,
+    forget_all,
+    free_slot,
+    has_zone,
+    hold,
     inside_zone,
+    landing,
     middle,
-    place_free,
+    put_at,
     reach,
+    rides,
     set_down,
-    successor,
+    take_off,
+    want,
+    zone_reach,
 )
-from twin.sim.tables import LEAD_MIN_S, LineState, LineTables
+from twin.sim.routes import first_next, joined_bit, server_for, turn_round_robin
+from twin.sim.state import LEAD_MIN_S, LineState
+from twin.sim.stations import begin_service
+from twin.sim.tables import LineTables
 
-# ---- moving things
-
-
-@wp.func
-def take_off(g: Goods, w: int, i: int):
-    """Off the world, the slot kept."""
-    b = g.first + i
-    g.alive[w, b] = 0
-    g.held[w, b] = 0
-    g.generation[w, b] = g.generation[w, b] + 1
+QUEUED_M = wp.constant(0.12)
+"""Goods that stand no farther behind the place of the one ahead than their lengths and this are next in line [m]."""
 
 
-@wp.func
-def put_on(t: LineTables, g: Goods, w: int, i: int, m: int):
-    """Set the item down at node ``m``'s place, moving with its belt."""
-    b = g.first + i
-    g.position[w, b] = set_down(t, m, g.prototype[w, b])
-    g.rotation[w, b] = t.entry_rotation[m]
-    g.linear_velocity[w, b] = t.direction[m] * t.speed[m]
-    g.angular_velocity[w, b] = wp.vec3(0.0, 0.0, 0.0)
-    g.held[w, b] = 0
-    g.alive[w, b] = 1
-    g.generation[w, b] = g.generation[w, b] + 1
+ARRIVED = wp.constant(-2)
+NO_SLOT = wp.constant(-3)
+"""A source whose item turns up in this moment, or found no slot and tries again in the next step."""
+
+# ---- sources
 
 
 @wp.func
-def hold(g: Goods, w: int, i: int):
-    b = g.first + i
-    g.held[w, b] = 1
-    g.linear_velocity[w, b] = wp.vec3(0.0, 0.0, 0.0)
-    g.angular_velocity[w, b] = wp.vec3(0.0, 0.0, 0.0)
+def arrive(t: LineTables, s: LineState, g: Goods, r: Random, w: int, n: int):
+    """An item turns up in the source: its prototype is drawn and it waits to leave."""
+    s.arrival_us[w, n] = wp.int64(-1)
+    s.waiting[w, n] = -1
+    begin = t.item_begin[n]
+    end = t.item_begin[n + 1]
+    if end == begin:
+        return
+    i = free_slot(s, g, w)
+    if i < 0:
+        s.waiting[w, n] = NO_SLOT
+        return
+    pick = end - 1
+    if end - begin > 1:
+        pick = pick_by_weight(t.item_cumulative, begin, end, draw_uniform(t, s, r, w, n, ITEM_TYPE))
+    g.prototype[w, g.first + i] = t.item_prototype[pick]
+    s.phase[w, i] = SOURCED
+    s.node[w, i] = n
+    s.waiting[w, n] = i
+    s.ready_us[w, n] = s.time_us[w]
 
 
 @wp.func
-def forget(s: LineState, g: Goods, w: int, i: int):
-    take_off(g, w, i)
-    s.phase[w, i] = FREE
-    s.node[w, i] = -1
+def wait_for_arrival(t: LineTables, s: LineState, w: int, n: int):
+    """The source is empty: when does the next item turn up?"""
+    s.waiting[w, n] = -1
+    s.arrival_us[w, n] = wp.int64(-1)
+    if t.limit[n] < ZERO or s.made[w, n] < t.limit[n]:
+        if t.saturated[n] != 0:
+            s.waiting[w, n] = ARRIVED
+        elif t.interarrival[n] >= 0:
+            want(s, w, n, ARRIVAL)
+
+
+# ---- leaving
+
+
+@wp.func
+def draw_in(t: LineTables, s: LineState, g: Goods, w: int, m: int, left: float):
+    """The server of in-line station ``m`` is free: the item that stands queued behind the place of the one that left, half as
+    long as ``left``, is at the end of its belt and enters now. It reaches the place while it is being worked, so that a cycle
+    contains the time to move up, as cycles do."""
+    if s.server_state[w, t.server_begin[m]] != IDLE or (s.halts[w, m] & HALT_OFF) != 0:
+        return
+    best = int(-1)
+    nearest = float(1.0e9)
+    for i in range(s.top[w]):
+        phase = s.phase[w, i]
+        if phase == MOVING or phase == WAITING:
+            u = s.node[w, i]
+            if t.kind[u] == CONVEYOR and (s.halts[w, u] & HALT_OFF) == 0:
+                if first_next(t, u) == m:
+                    if phase == WAITING:
+                        return  # it is in the zone already: the queue's own order decides
+                    along = t.exit_direction[u]
+                    way = wp.dot(t.zone_center[m] - middle(t, g, w, i), along) - zone_reach(t, m, along)
+                    speed = wp.dot(g.linear_velocity[w, g.first + i], along)
+                    if way < reach(t, g, w, i) + left + QUEUED_M and speed < 0.5 * t.speed[u] and way < nearest:
+                        nearest = way
+                        best = i
+    if best >= 0:
+        k = t.server_begin[m]
+        u = s.node[w, best]
+        s.left[w, u] = s.left[w, u] + ONE
+        s.level[w, u] = s.level[w, u] - 1
+        s.entered[w, m] = s.entered[w, m] + ONE
+        s.level[w, m] = s.level[w, m] + 1
+        s.node[w, best] = m
+        s.target[w, best] = -1
+        s.phase[w, best] = NEARING
+        join_server(t, s, g, w, best, u, m, k)
+
+
+@wp.func
+def take_out(t: LineTables, s: LineState, w: int, i: int, n: int):
+    """Item ``i`` leaves node ``n``."""
+    kind = t.kind[n]
+    s.left[w, n] = s.left[w, n] + ONE
     s.target[w, i] = -1
-    s.pieces[w, i] = 0
-    s.defective[w, i] = 0
+    if kind == SOURCE:
+        s.spawned[w] = s.spawned[w] + ONE
+        s.made[w, n] = s.made[w, n] + ONE
+        s.entered[w, n] = s.entered[w, n] + ONE
+        s.born_us[w, i] = s.time_us[w]
+        wait_for_arrival(t, s, w, n)
+        return
+    s.level[w, n] = s.level[w, n] - 1
+    if kind == STATION:
+        k = s.server[w, i]
+        s.server[w, i] = -1
+        s.server_count[w, k] = s.server_count[w, k] - 1
+        if s.server_count[w, k] > 0:
+            s.server_ready_us[w, k] = s.time_us[w]
+        else:
+            s.server_state[w, k] = IDLE
+            s.server_ready_us[w, k] = wp.int64(-1)
+    elif kind == BUFFER:
+        s.ready_us[w, n] = s.time_us[w]
+
+
+# ---- arriving
 
 
 @wp.func
-def count_lead(s: LineState, w: int, i: int):
-    pieces = wp.int64(s.pieces[w, i])
-    total = s.time_us[w] * pieces - s.born_us[w, i]
+def count_lead(s: LineState, w: int, born_us: wp.int64, pieces: int):
+    """``pieces`` that left their sources at times which sum up to ``born_us`` have reached a sink."""
+    count = wp.int64(pieces)
+    total = s.time_us[w] * count - born_us
     s.lead_us[w] = s.lead_us[w] + total
-    mean = float(total) / float(pieces) * 1.0e-6
+    mean = float(total) / float(count) * 1.0e-6
     bin = int((wp.log(wp.max(mean, LEAD_MIN_S)) - LOG_MIN) / BIN_WIDTH)
     bin = wp.clamp(bin, 0, BINS - 1)
-    s.lead_hist[w, bin] = s.lead_hist[w, bin] + pieces
+    s.lead_hist[w, bin] = s.lead_hist[w, bin] + count
 
 
 @wp.func
-def leave(s: LineState, w: int, n: int):
-    s.left[w, n] = s.left[w, n] + wp.int64(1)
-    s.level[w, n] = s.level[w, n] - 1
-
-
-@wp.func
-def begin_work(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: int):
-    """Draw set-up and cycle for item ``i`` in a server of station ``n``."""
-    type = t.prototype_type[g.prototype[w, g.first + i]]
-    setup = wp.int64(0)
-    if s.last_type[w, n] >= 0 and s.last_type[w, n] != type:
-        setup = draw_us(t, s, r, w, n, t.setup[n], 4)
-    s.last_type[w, n] = type
-    s.setup_us[w, i] = setup
-    s.work_us[w, i] = setup + draw_us(t, s, r, w, n, t.cycle[n * t.types + type], 1)
-    s.since_us[w, i] = s.time_us[w]
-    s.phase[w, i] = IN_SERVICE
-    s.busy[w, n] = s.busy[w, n] + 1
-
-
-@wp.func
-def collect(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: int):
-    """Into a batch; the last one starts the cycle of all."""
-    take_off(g, w, i)
-    s.phase[w, i] = COLLECTED
-    count = int(0)
-    for j in range(g.slots):
-        if s.node[w, j] == n and s.phase[w, j] == COLLECTED:
-            count += 1
-    if count >= t.batch[n]:
-        begin_work(t, s, g, r, w, i, n)
-        for j in range(g.slots):
-            if s.node[w, j] == n and s.phase[w, j] == COLLECTED:
-                s.phase[w, j] = IN_SERVICE
-                s.work_us[w, j] = s.work_us[w, i]
-                s.setup_us[w, j] = s.setup_us[w, i]
-                s.since_us[w, j] = s.since_us[w, i]
-                s.busy[w, n] = s.busy[w, n] + 1
-
-
-@wp.func
-def stack_up(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int):
-    """Show a collected item where it will stand on what leaves the station, once that place is clear: the pallet is seen to
-    grow. Layers fill from the deck up, the stack is level with the output's top."""
-    if t.output[n] < 0 or t.next_begin[n] == t.next_begin[n + 1]:
-        return
-    c = t.next[t.next_begin[n]]
-    if t.kind[c] == ROUTER:
-        if t.next_begin[c] == t.next_begin[c + 1]:
-            return
-        c = t.next[t.next_begin[c]]
-    whole = t.prototype_half[t.output[n]]
-    place = set_down(t, c, t.output[n])
-    rank = int(0)
-    for j in range(g.slots):
-        if j != i and s.phase[w, j] != FREE:
-            if s.node[w, j] == n:
-                if s.id[w, j] < s.id[w, i]:
-                    rank += 1
-            elif g.alive[w, g.first + j] != 0:
-                if wp.length(g.position[w, g.first + j] - place) < whole[0] + reach(t, g, w, j) + GAP_M:
-                    return
-    b = g.first + i
-    half = t.prototype_half[g.prototype[w, b]]
-    up = int(2)
-    side = int(1)
-    if t.up[1] > 0.5:
-        up = 1
-        side = 2
-    along = wp.max(int(whole[0] / half[0] + 0.05), 1)
-    across = wp.max(int(whole[side] / half[side] + 0.05), 1)
-    layers = (t.batch[n] + along * across - 1) / (along * across)
-    layer = rank / (along * across)
-    x = (float(rank % along) + 0.5) * 2.0 * half[0] - float(along) * half[0]
-    y = (float((rank / along) % across) + 0.5) * 2.0 * half[side] - float(across) * half[side]
-    z = whole[up] - float(2 * (layers - layer) - 1) * half[up]
-    local = wp.vec3(x, y, z)
-    if up == 1:
-        local = wp.vec3(x, z, y)
-    center = place - wp.quat_rotate(t.entry_rotation[c], t.prototype_com[t.output[n]] - t.prototype_center[t.output[n]])
-    p = g.prototype[w, b]
-    local = local + t.prototype_com[p] - t.prototype_center[p]
-    g.position[w, b] = center + wp.quat_rotate(t.entry_rotation[c], local)
-    g.rotation[w, b] = t.entry_rotation[c]
-    g.alive[w, b] = 1
-    g.generation[w, b] = g.generation[w, b] + 1
-    hold(g, w, i)
-
-
-@wp.func
-def admit(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, m: int):
-    """The item has reached node ``m``, to which it already belongs."""
-    kind = t.kind[m]
-    s.target[w, i] = -1
-    if kind == SINK:
-        pieces = wp.int64(s.pieces[w, i])
-        if t.reject[m] != 0:
-            s.scrapped[w] = s.scrapped[w] + pieces
-        else:
-            s.sunk[w] = s.sunk[w] + pieces
-            count_lead(s, w, i)
-        leave(s, w, m)
-        forget(s, g, w, i)
-    elif kind == BUFFER:
-        take_off(g, w, i)
-        s.phase[w, i] = STORED
-        s.since_us[w, i] = s.time_us[w]
-    elif kind == STATION:
-        if t.batch[m] > 1:
-            collect(t, s, g, r, w, i, m)
-        else:
-            hold(g, w, i)
-            if t.blocking_before[m] != 0:
-                s.phase[w, i] = READY
-            else:
-                begin_work(t, s, g, r, w, i, m)
+def sink(t: LineTables, s: LineState, g: Goods, w: int, i: int, m: int):
+    pieces = wp.int64(s.pieces[w, i])
+    if t.reject[m] != 0:
+        s.scrapped[w] = s.scrapped[w] + pieces
     else:
-        s.phase[w, i] = MOVING
-        g.held[w, g.first + i] = 0
+        s.sunk[w] = s.sunk[w] + pieces
+        if s.loose[w, i] > 0:
+            count_lead(s, w, s.born_us[w, i], s.loose[w, i])
+        if s.pieces[w, i] > s.loose[w, i]:
+            for j in range(s.top[w]):
+                if s.phase[w, j] == PACKED and s.parent[w, j] == i:
+                    count_lead(s, w, s.born_us[w, j], s.loose[w, j])
+    s.left[w, m] = s.left[w, m] + ONE
+    s.level[w, m] = s.level[w, m] - 1
+    forget_all(s, g, w, i)
 
 
 @wp.func
-def rides(t: LineTables, g: Goods, w: int, i: int, n: int, c: int) -> bool:
-    """Whether the belt under the item at ``n`` itself takes it straight on to conveyor ``c``."""
-    if t.carried[n] == 0 or t.kind[c] != CONVEYOR:
-        return False
-    if wp.dot(t.exit_direction[n], t.direction[c]) < 0.5:
-        return False  # round a corner goods are transferred, turning with the line
-    way = t.entry[c] - middle(t, g, w, i)
-    way = way - t.up * wp.dot(way, t.up)
-    ahead = wp.dot(way, t.exit_direction[n])
-    aside = wp.length(way - t.exit_direction[n] * ahead)
-    return ahead > -1.5 and ahead < 2.0 and aside < wp.max(0.2, 0.6 * ahead)
+def join_server(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, m: int, k: int):
+    """Item ``i``, which came from node ``n``, is in server ``k`` of station ``m``; the last of a batch starts its cycle."""
+    s.server[w, i] = k
+    enter_order(s, w, i)
+    s.server_state[w, k] = COLLECTING
+    s.server_count[w, k] = s.server_count[w, k] + 1
+    s.server_joined[w, k] = s.server_joined[w, k] | joined_bit(t, m, n)
+    if s.server_count[w, k] >= t.batch[m]:
+        if t.blocking_before[m] != 0:
+            s.server_state[w, k] = READY
+            s.server_ready_us[w, k] = s.time_us[w]
+        else:
+            begin_service(t, s, g, w, k, m)
 
 
 @wp.func
-def ahead_of(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, room: float) -> int:
-    """The item that stands within ``room`` ahead of item ``i`` in the direction that node ``n`` sends it, -1 for none."""
-    for j in range(g.slots):
-        if j != i:
-            if s.phase[w, j] != FREE and g.alive[w, g.first + j] != 0:
-                rest = middle(t, g, w, j) - middle(t, g, w, i)
-                ahead = wp.dot(rest, t.exit_direction[n])
-                aside = wp.length(rest - t.exit_direction[n] * ahead)
-                if ahead > 0.0 and ahead < reach(t, g, w, i) + reach(t, g, w, j) + room and aside < FALLEN_M:
-                    return j
-    return -1
+def carry(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int, place: wp.vec3):
+    """The item's body sets out for ``place`` in a straight line."""
+    s.gliding[w, i] = 1
+    s.glide_to[w, i] = place
+    s.glide_speed[w, i] = wp.max(wp.max(t.speed[c], t.speed[n]), GLIDE_MIN_SPEED)
+    g.held[w, g.first + i] = 1
 
 
 @wp.func
-def may_leave(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int, p: int) -> bool:
-    """Whether a finished item can leave station ``n`` for ``c``: on to a belt straight ahead it needs clearance only."""
-    if t.kind[c] == CONVEYOR:
-        if g.alive[w, g.first + i] != 0:
-            if rides(t, g, w, i, n, c):
-                return ahead_of(t, s, g, w, i, n, GAP_M + 0.05) < 0
-    return has_room(t, s, g, w, i, c, p)
-
-
-@wp.func
-def landing(t: LineTables, g: Goods, w: int, i: int, c: int) -> wp.vec3:
-    """Where a transferred item is set down at node ``c``: on a straight belt beside where it is now, else at the entry."""
-    p = g.prototype[w, g.first + i]
-    place = set_down(t, c, p)
-    if t.kind[c] == CONVEYOR and wp.dot(t.direction[c], t.exit_direction[c]) > 0.999:
-        along = wp.dot(middle(t, g, w, i) - t.entry[c], t.direction[c]) - t.prototype_half[p][0] - 0.01
-        if along > 0.0:
-            along = wp.min(along, 2.0 * wp.abs(wp.dot(t.zone_half[c], wp.vec3(1.0, 0.0, 0.0))) - 2.0 * t.prototype_half[p][0])
-            place = place + t.direction[c] * wp.max(along, 0.0)
-    return place
-
-
-@wp.func
-def transfer(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: int, c: int):
-    """Item ``i`` goes from node ``n`` to node ``c``, which has room: on its belt, set down, or carried over."""
+def put_in(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int):
+    """Item ``i``, which has left node ``n``, enters node ``c``, which has room: on its belt, set down, or carried over."""
     b = g.first + i
-    leave(s, w, n)
+    kind = t.kind[c]
+    bodily = g.alive[w, b] != 0
+    p = g.prototype[w, b]
     s.node[w, i] = c
-    s.entered[w, c] = s.entered[w, c] + wp.int64(1)
+    s.entered[w, c] = s.entered[w, c] + ONE
     s.level[w, c] = s.level[w, c] + 1
-    s.target[w, i] = -1
-    if t.kind[c] == SINK and g.alive[w, b] == 0:
-        admit(t, s, g, r, w, i, c)
-    elif g.alive[w, b] == 0:
-        put_on(t, g, w, i, c)
-        admit(t, s, g, r, w, i, c)
+    enter_order(s, w, i)
+    s.gliding[w, i] = 0
+    here = inside_zone(t, c, middle(t, g, w, i), LOOK_AHEAD_M)
+    if kind == SINK:
+        if bodily and has_zone(t, c) and not here:
+            s.phase[w, i] = PASSING
+            carry(t, s, g, w, i, n, c, set_down(t, c, p))
+        else:
+            sink(t, s, g, w, i, c)
+    elif kind == STATION:
+        s.phase[w, i] = SERVED
+        if bodily and here:
+            if t.in_line[c] != 0:
+                hold(g, w, i)
+            elif t.robot_of[c] >= 0:
+                carry(t, s, g, w, i, n, c, set_down(t, c, p))
+            else:
+                take_off(s, g, w, i)
+        elif bodily and has_zone(t, c):
+            carry(t, s, g, w, i, n, c, set_down(t, c, p))
+        elif bodily:
+            take_off(s, g, w, i)
+        join_server(t, s, g, w, i, n, c, server_for(t, s, w, c, n))
+    elif kind == BUFFER:
+        s.phase[w, i] = STORED
+        if s.level[w, c] == 1:
+            s.ready_us[w, c] = s.time_us[w]
+        if bodily and has_zone(t, c) and not here:
+            carry(t, s, g, w, i, n, c, set_down(t, c, p))
+        else:
+            take_off(s, g, w, i)
+    elif not bodily:
+        s.phase[w, i] = MOVING
+        if t.kind[n] == SOURCE and has_zone(t, n):
+            put_at(t, g, w, i, n, set_down(t, n, p))
+            g.linear_velocity[w, b] = t.direction[n] * t.speed[c]
+        else:
+            put_at(t, g, w, i, c, set_down(t, c, p))
     elif rides(t, g, w, i, n, c):
         s.phase[w, i] = MOVING
         g.held[w, b] = 0
-    elif t.zone_half[c][0] < 0.0 and t.kind[c] != CONVEYOR:
-        admit(t, s, g, r, w, i, c)
     else:
-        s.phase[w, i] = GLIDING
-        g.held[w, b] = 1
-        s.glide_to[w, i] = landing(t, g, w, i, c)
-        s.glide_speed[w, i] = wp.max(wp.max(t.speed[c], t.speed[n]), GLIDE_MIN_SPEED)
+        s.phase[w, i] = PASSING
+        carry(t, s, g, w, i, n, c, landing(t, g, w, i, c))
 
 
 @wp.func
-def glide(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, dt: float):
-    b = g.first + i
-    m = s.node[w, i]
-    way = s.glide_to[w, i] - g.position[w, b]
-    distance = wp.length(way)
-    step = s.glide_speed[w, i] * dt
-    if distance <= step:
-        g.position[w, b] = s.glide_to[w, i]
-        g.rotation[w, b] = t.entry_rotation[m]
-        g.linear_velocity[w, b] = t.direction[m] * t.speed[m]
-        admit(t, s, g, r, w, i, m)
-    else:
-        g.position[w, b] = g.position[w, b] + way * (step / distance)
-        g.rotation[w, b] = wp.normalize(wp.quat_slerp(g.rotation[w, b], t.entry_rotation[m], step / distance))
-        g.linear_velocity[w, b] = way * (s.glide_speed[w, i] / distance)
-
-
-@wp.func
-def merge_clear(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int) -> bool:
-    """Whether an item at the end of ``n`` can slip onto the running belt ``c`` without touching what is on it."""
-    along = t.direction[c]
+def move(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int):
+    """Item ``i`` goes from node ``n`` to ``c``."""
     half = reach(t, g, w, i)
-    where = middle(t, g, w, i) + t.exit_direction[n] * half
-    straight = wp.dot(t.exit_direction[n], along) > 0.85
-    for j in range(g.slots):
-        if j != i:
-            if s.phase[w, j] != FREE and s.node[w, j] == c and g.alive[w, g.first + j] != 0:
-                rest = middle(t, g, w, j) - where
-                ahead = wp.dot(rest, along)
-                gap = reach(t, g, w, j) + GAP_M
-                upstream = -(gap + 2.0 * half)
-                if not straight:
-                    upstream = upstream - half
-                    gap = gap + half
-                if ahead < gap and ahead > upstream and wp.abs(wp.dot(rest, t.up)) < FALLEN_M:
-                    return False
-    return True
+    if t.kind[n] == STATION and t.rework[n] == c:
+        s.defective[w, i] = 0
+    take_out(t, s, w, i, n)
+    turn_round_robin(t, s, w, n, c)
+    put_in(t, s, g, w, i, n, c)
+    if t.in_line[n] != 0:
+        s.freed[w, n] = half
 
 
 @wp.func
-def wait(s: LineState, g: Goods, w: int, i: int, c: int):
-    if s.phase[w, i] != WAITING:
-        s.since_us[w, i] = s.time_us[w]
-        s.phase[w, i] = WAITING
-        hold(g, w, i)
-    s.target[w, i] = c
-
-
-@wp.func
-def move_on(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int):
-    """An item that moves by itself, or waits at the end of node ``n``: has it reached what comes next?"""
+def move_on(t: LineTables, s: LineState, g: Goods, w: int, i: int):
+    """Has an item that moves by itself reached what comes next? Then it waits to be let in, for no time where it just rides."""
     n = s.node[w, i]
-    b = g.first + i
-    p = g.prototype[w, b]
+    c = first_next(t, n)
+    if c < 0:
+        return
     here = middle(t, g, w, i)
-    lead = here + t.exit_direction[n] * reach(t, g, w, i)
-    for e in range(t.next_begin[n], t.next_begin[n + 1]):
-        c = t.next[e]
-        if s.node[w, i] == n and s.phase[w, i] != FREE:
-            if t.kind[c] == CONVEYOR:
-                if t.predecessors[c] > 1:
-                    if s.phase[w, i] == WAITING or inside_zone(t, c, lead, LOOK_AHEAD_M):
-                        free = merge_clear(t, s, g, w, i, n, c)
-                        if free and not rides(t, g, w, i, n, c):
-                            free = place_free(t, s, g, w, i, landing(t, g, w, i, c), t.prototype_half[p][0])
-                        if free and first_in_line(s, g, w, i, c):
-                            transfer(t, s, g, r, w, i, n, c)
-                        else:
-                            wait(s, g, w, i, c)
-                elif inside_zone(t, c, here, 0.0):
-                    transfer(t, s, g, r, w, i, n, c)
-            elif t.kind[c] == ROUTER:
-                arrived = inside_zone(t, c, here, 0.0)
-                if t.zone_half[c][0] < 0.0:
-                    arrived = not inside_zone(t, n, lead, 0.0)
-                if arrived or s.phase[w, i] == WAITING:
-                    goal = s.target[w, i]
-                    if goal < 0:
-                        goal = successor(t, s, g, r, w, i, n, p)
-                    if goal >= 0:
-                        if has_room(t, s, g, w, i, goal, p) and first_in_line(s, g, w, i, goal):
-                            transfer(t, s, g, r, w, i, n, goal)
-                        else:
-                            kept = choice_is_kept(t.rule[c])
-                            wait(s, g, w, i, wp.where(kept, goal, -1))
-                    else:
-                        wait(s, g, w, i, -1)
-            elif s.phase[w, i] == WAITING or inside_zone(t, c, here, 0.0):
-                if has_room(t, s, g, w, i, c, p) and first_in_line(s, g, w, i, c):
-                    leave(s, w, n)
-                    s.node[w, i] = c
-                    s.entered[w, c] = s.entered[w, c] + wp.int64(1)
-                    s.level[w, c] = s.level[w, c] + 1
-                    admit(t, s, g, r, w, i, c)
-                else:
-                    wait(s, g, w, i, c)
+    arrived = bool(False)
+    if t.kind[c] == CONVEYOR and t.predecessors[c] > 1:
+        arrived = inside_zone(t, c, here + t.exit_direction[n] * reach(t, g, w, i), LOOK_AHEAD_M)
+    elif t.kind[c] == ROUTER and not has_zone(t, c):
+        arrived = not inside_zone(t, n, here + t.exit_direction[n] * reach(t, g, w, i), 0.0)
+    else:
+        arrived = inside_zone(t, c, here, 0.0)
+    if arrived:
+        s.phase[w, i] = WAITING
+        s.since_us[w, i] = s.time_us[w]

@@ -1,4 +1,4 @@
-"""Goods of the physical line: their phases, where they are, and who may go where (docs/semantics.md)."""
+"""Goods of the physical line: their phases, where they are in the world, and the pool of their slots (docs/semantics.md)."""
 
 # ruff: noqa: SIM102  (Warp has no short-circuit evaluation: nested ifs keep array reads in range)
 
@@ -8,29 +8,22 @@ import math
 
 import warp as wp
 
+from twin.process import draws
 from twin.process.draws import sample_us, uniform
-from twin.process.rules import (
-    BY_QUALITY,
-    BY_TYPE,
-    PROBABILITY,
-    ROUND_ROBIN,
-    SHORTEST_QUEUE,
-    pick_by_quality,
-    pick_by_type,
-    pick_by_weight,
-)
 from twin.process.tables import DistributionArrays
-from twin.sim.tables import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, LineState, LineTables
+from twin.sim.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, LineState
+from twin.sim.tables import LineTables
 
 FREE = wp.constant(0)
 MOVING = wp.constant(1)
 WAITING = wp.constant(2)
-READY = wp.constant(3)
-IN_SERVICE = wp.constant(4)
-DONE = wp.constant(5)
-STORED = wp.constant(6)
-GLIDING = wp.constant(7)
-COLLECTED = wp.constant(8)
+SOURCED = wp.constant(3)
+SERVED = wp.constant(4)
+STORED = wp.constant(5)
+PASSING = wp.constant(6)
+PACKED = wp.constant(7)
+NEARING = wp.constant(8)
+"""Phases of an item; ``kernels.py`` says what they are."""
 
 SOURCE = wp.constant(0)
 STATION = wp.constant(1)
@@ -39,11 +32,40 @@ CONVEYOR = wp.constant(3)
 ROUTER = wp.constant(4)
 SINK = wp.constant(5)
 
+IDLE = wp.constant(0)
+COLLECTING = wp.constant(1)
+READY = wp.constant(2)
+SETUP = wp.constant(3)
+WORKING = wp.constant(4)
+DONE = wp.constant(5)
+ASKING = wp.constant(6)
+"""States of a server. READY works only when there is room downstream; ASKING waits for people."""
+
 S_WORKING = wp.constant(0)
 S_SETUP = wp.constant(1)
 S_BLOCKED = wp.constant(2)
 S_STARVED = wp.constant(3)
+S_WAITING_CREW = wp.constant(4)
 S_DOWN = wp.constant(5)
+S_OFF = wp.constant(6)
+
+HALT_DOWN = wp.constant(1)
+HALT_OFF = wp.constant(2)
+HALT_CREW = wp.constant(4)
+"""Why a node stands still, as bits: broken down, off shift, its crew off shift."""
+
+ARRIVAL = wp.constant(draws.INTERARRIVAL)
+CYCLE = wp.constant(draws.CYCLE)
+FAILURE = wp.constant(draws.FAILURE)
+REPAIR = wp.constant(draws.REPAIR)
+SET_UP = wp.constant(draws.SETUP)
+ROUTE = wp.constant(draws.ROUTE)
+SCRAP = wp.constant(draws.SCRAP)
+ITEM_TYPE = wp.constant(draws.ITEM_TYPE)
+
+ZERO = wp.constant(wp.int64(0))
+ONE = wp.constant(wp.int64(1))
+NEVER_US = wp.constant(wp.int64(1 << 62))
 
 GAP_M = wp.constant(0.03)
 """Least clearance between goods that are set down one behind the other [m]."""
@@ -53,7 +75,6 @@ FALLEN_M = wp.constant(0.4)
 """Goods this far below the place they should be at have fallen off the line [m] ..."""
 FALLEN_US = wp.constant(wp.int64(5000000))
 """... and are taken away, and counted lost, after this time [us]."""
-ROUTER_DEPTH = wp.constant(8)
 
 LOG_MIN = wp.constant(math.log(LEAD_MIN_S))
 BIN_WIDTH = wp.constant((math.log(LEAD_MAX_S) - math.log(LEAD_MIN_S)) / LEAD_BINS)
@@ -91,7 +112,7 @@ class Random:
 @wp.func
 def next_ordinal(s: LineState, w: int, n: int, purpose: int) -> wp.int64:
     ordinal = s.ordinal[w, n, purpose]
-    s.ordinal[w, n, purpose] = ordinal + wp.int64(1)
+    s.ordinal[w, n, purpose] = ordinal + ONE
     return ordinal
 
 
@@ -107,6 +128,87 @@ def draw_uniform(t: LineTables, s: LineState, r: Random, w: int, n: int, purpose
     return uniform(r.seed, r.first_replication + wp.uint32(w), t.stream[n], next_ordinal(s, w, n, purpose), purpose)
 
 
+@wp.func
+def want(s: LineState, w: int, index: int, purpose: int):
+    """A duration is to be drawn for server ``index`` (CYCLE, SET_UP) or node ``index`` (ARRIVAL, FAILURE, REPAIR)."""
+    count = s.wants[w]
+    s.wanted[w, count] = (index << 3) | purpose
+    s.wants[w] = count + 1
+
+
+# ---- slots
+
+
+@wp.func
+def free_slot(s: LineState, g: Goods, w: int) -> int:
+    """The lowest free slot, now taken off the free ones; -1 (and counted) when there is none."""
+    for i in range(g.slots):
+        if s.phase[w, i] == FREE:
+            s.top[w] = wp.max(s.top[w], i + 1)
+            s.node[w, i] = -1
+            s.server[w, i] = -1
+            s.target[w, i] = -1
+            s.parent[w, i] = -1
+            s.defective[w, i] = 0
+            s.gliding[w, i] = 0
+            s.stacked[w, i] = 0
+            s.fallen_us[w, i] = ZERO
+            s.pieces[w, i] = 1
+            s.loose[w, i] = 1
+            s.born_us[w, i] = s.time_us[w]
+            s.id[w, i] = s.next_id[w]
+            s.next_id[w] = s.next_id[w] + ONE
+            return i
+    s.full[w] = s.full[w] + ONE
+    return -1
+
+
+@wp.func
+def take_off(s: LineState, g: Goods, w: int, i: int):
+    """Off the world, the slot kept."""
+    b = g.first + i
+    g.alive[w, b] = 0
+    g.held[w, b] = 0
+    g.generation[w, b] = g.generation[w, b] + 1
+    s.gliding[w, i] = 0
+
+
+@wp.func
+def hold(g: Goods, w: int, i: int):
+    b = g.first + i
+    g.held[w, b] = 1
+    g.linear_velocity[w, b] = wp.vec3(0.0, 0.0, 0.0)
+    g.angular_velocity[w, b] = wp.vec3(0.0, 0.0, 0.0)
+
+
+@wp.func
+def forget(s: LineState, g: Goods, w: int, i: int):
+    """The slot is free again."""
+    take_off(s, g, w, i)
+    s.phase[w, i] = FREE
+    s.node[w, i] = -1
+    s.server[w, i] = -1
+    s.target[w, i] = -1
+    s.parent[w, i] = -1
+    s.pieces[w, i] = 0
+
+
+@wp.func
+def forget_all(s: LineState, g: Goods, w: int, i: int):
+    """The item and what it contains."""
+    if s.pieces[w, i] > s.loose[w, i]:
+        for j in range(s.top[w]):
+            if s.phase[w, j] == PACKED and s.parent[w, j] == i:
+                forget(s, g, w, j)
+    forget(s, g, w, i)
+
+
+@wp.func
+def enter_order(s: LineState, w: int, i: int):
+    s.sequence[w, i] = s.next_sequence[w]
+    s.next_sequence[w] = s.next_sequence[w] + ONE
+
+
 # ---- geometry
 
 
@@ -117,6 +219,18 @@ def inside_zone(t: LineTables, n: int, p: wp.vec3, margin: float) -> bool:
         return False
     q = wp.quat_rotate_inv(t.zone_rotation[n], p - t.zone_center[n])
     return wp.abs(q[0]) <= half[0] + margin and wp.abs(q[1]) <= half[1] + margin and wp.abs(q[2]) <= half[2] + margin
+
+
+@wp.func
+def has_zone(t: LineTables, n: int) -> bool:
+    return t.zone_half[n][0] >= 0.0
+
+
+@wp.func
+def zone_reach(t: LineTables, n: int, along: wp.vec3) -> float:
+    """Half the zone's extent along a direction [m]."""
+    d = wp.quat_rotate_inv(t.zone_rotation[n], along)
+    return wp.abs(d[0]) * t.zone_half[n][0] + wp.abs(d[1]) * t.zone_half[n][1] + wp.abs(d[2]) * t.zone_half[n][2]
 
 
 @wp.func
@@ -144,115 +258,113 @@ def set_down(t: LineTables, m: int, p: int) -> wp.vec3:
 
 
 @wp.func
+def put_at(t: LineTables, g: Goods, w: int, i: int, m: int, place: wp.vec3):
+    """On the world at ``place``, turned as node ``m`` has it and moving with its belt."""
+    b = g.first + i
+    g.position[w, b] = place
+    g.rotation[w, b] = t.entry_rotation[m]
+    g.linear_velocity[w, b] = t.direction[m] * t.speed[m]
+    g.angular_velocity[w, b] = wp.vec3(0.0, 0.0, 0.0)
+    g.held[w, b] = 0
+    g.alive[w, b] = 1
+    g.generation[w, b] = g.generation[w, b] + 1
+
+
+@wp.func
 def place_free(t: LineTables, s: LineState, g: Goods, w: int, i: int, place: wp.vec3, half: float) -> bool:
     """No other item on the world, or on its way, stands within the two half lengths of ``place``."""
-    for j in range(g.slots):
+    for j in range(s.top[w]):
         if j != i:
-            phase = s.phase[w, j]
-            if phase != FREE and g.alive[w, g.first + j] != 0:
+            if g.alive[w, g.first + j] != 0:
                 least = half + reach(t, g, w, j) + GAP_M
                 if wp.length(g.position[w, g.first + j] - place) < least:
                     return False
-                if phase == GLIDING:
+                if s.gliding[w, j] != 0:
                     if wp.length(s.glide_to[w, j] - place) < least:
                         return False
     return True
 
 
-# ---- who may go where
+@wp.func
+def ahead_of(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, room: float) -> int:
+    """The item that stands within ``room`` ahead of item ``i`` in the direction that node ``n`` sends it, -1 for none."""
+    for j in range(s.top[w]):
+        if j != i:
+            if g.alive[w, g.first + j] != 0:
+                rest = middle(t, g, w, j) - middle(t, g, w, i)
+                ahead = wp.dot(rest, t.exit_direction[n])
+                aside = wp.length(rest - t.exit_direction[n] * ahead)
+                if ahead > 0.0 and ahead < reach(t, g, w, i) + reach(t, g, w, j) + room and aside < FALLEN_M:
+                    return j
+    return -1
 
 
 @wp.func
-def first_in_line(s: LineState, g: Goods, w: int, i: int, c: int) -> bool:
-    """Of those that wait for ``c``, the one that has waited longest goes first."""
-    since = s.since_us[w, i]
-    waits = s.phase[w, i] == WAITING or s.phase[w, i] == DONE
-    for j in range(g.slots):
+def rides(t: LineTables, g: Goods, w: int, i: int, n: int, c: int) -> bool:
+    """Whether the belt under the item at ``n`` itself takes it straight on to conveyor ``c``."""
+    if t.carried[n] == 0 or t.kind[c] != CONVEYOR:
+        return False
+    if wp.dot(t.exit_direction[n], t.direction[c]) < 0.5:
+        return False  # round a corner goods are transferred, turning with the line
+    way = t.entry[c] - middle(t, g, w, i)
+    way = way - t.up * wp.dot(way, t.up)
+    ahead = wp.dot(way, t.exit_direction[n])
+    aside = wp.length(way - t.exit_direction[n] * ahead)
+    return ahead > -1.5 and ahead < 2.0 and aside < wp.max(0.2, 0.6 * ahead)
+
+
+@wp.func
+def landing(t: LineTables, g: Goods, w: int, i: int, c: int) -> wp.vec3:
+    """Where a transferred item is set down at node ``c``: on a straight belt beside where it is now, else at the entry."""
+    p = g.prototype[w, g.first + i]
+    place = set_down(t, c, p)
+    if t.kind[c] == CONVEYOR and wp.dot(t.direction[c], t.exit_direction[c]) > 0.999:
+        along = wp.dot(middle(t, g, w, i) - t.entry[c], t.direction[c]) - t.prototype_half[p][0] - 0.01
+        longest = 2.0 * zone_reach(t, c, t.direction[c]) - 2.0 * t.prototype_half[p][0]
+        place = place + t.direction[c] * wp.max(wp.min(along, longest), 0.0)
+    return place
+
+
+@wp.func
+def merge_clear(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int) -> bool:
+    """Whether an item at the end of ``n`` can slip onto the running belt ``c`` without touching what is on it."""
+    along = t.direction[c]
+    half = reach(t, g, w, i)
+    where = middle(t, g, w, i) + t.exit_direction[n] * half
+    straight = wp.dot(t.exit_direction[n], along) > 0.85
+    for j in range(s.top[w]):
         if j != i:
-            if (s.phase[w, j] == WAITING or s.phase[w, j] == DONE) and s.target[w, j] == c:
-                if not waits:
-                    return False
-                if s.since_us[w, j] < since or (s.since_us[w, j] == since and j < i):
+            if s.node[w, j] == c and g.alive[w, g.first + j] != 0:
+                rest = middle(t, g, w, j) - where
+                ahead = wp.dot(rest, along)
+                gap = reach(t, g, w, j) + GAP_M
+                upstream = -(gap + 2.0 * half)
+                if not straight:
+                    upstream = upstream - half
+                    gap = gap + half
+                if ahead < gap and ahead > upstream and wp.abs(wp.dot(rest, t.up)) < FALLEN_M:
                     return False
     return True
 
 
 @wp.func
-def has_room(t: LineTables, s: LineState, g: Goods, w: int, i: int, c: int, p: int) -> bool:
-    """Whether node ``c`` takes an item of prototype ``p`` now; places of conveyors are judged by geometry elsewhere."""
-    kind = t.kind[c]
-    if kind == SINK:
+def last_on(t: LineTables, s: LineState, g: Goods, w: int, c: int) -> int:
+    """The item that entered node ``c`` last and is there still, -1 for none."""
+    last = int(-1)
+    for j in range(s.top[w]):
+        if s.node[w, j] == c and g.alive[w, g.first + j] != 0:
+            if last < 0 or s.sequence[w, j] > s.sequence[w, wp.max(last, 0)]:
+                last = j
+    return last
+
+
+@wp.func
+def pitch_clear(t: LineTables, s: LineState, g: Goods, w: int, c: int) -> bool:
+    """Whether the last item on conveyor ``c`` is at least its pitch along, where one is authored."""
+    if t.pitch[c] <= 0.0:
         return True
-    if kind == BUFFER:
-        return t.capacity[c] < 0 or s.level[w, c] < t.capacity[c]
-    if kind == STATION:
-        if t.batch[c] > 1:
-            if s.busy[w, c] + s.done[w, c] > 0:
-                return False
-            return s.level[w, c] < t.batch[c]
-        return s.level[w, c] < t.servers[c]
-    if kind == CONVEYOR:
-        return place_free(t, s, g, w, i, set_down(t, c, p), t.prototype_half[p][0])
-    return False
-
-
-@wp.func
-def free_space(t: LineTables, s: LineState, w: int, c: int) -> int:
-    """Free places of a node, for the shortest-queue rule."""
-    if t.kind[c] == BUFFER and t.capacity[c] >= 0:
-        return t.capacity[c] - s.level[w, c]
-    if t.kind[c] == STATION:
-        return t.servers[c] * t.batch[c] - s.level[w, c]
-    return 1000000 - s.level[w, c]
-
-
-@wp.func
-def route(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: int, p: int) -> int:
-    """The successor that the item takes after router ``n``, -1 while none has room.
-
-    A choice by probability, type or quality is kept: it is returned whether it has room or not.
-    """
-    begin = t.next_begin[n]
-    end = t.next_begin[n + 1]
-    rule = t.rule[n]
-    if rule == PROBABILITY:
-        return t.next[pick_by_weight(t.route_weight, begin, end, draw_uniform(t, s, r, w, n, 5))]
-    if rule == BY_TYPE:
-        return t.next[pick_by_type(t.route_type, begin, end, t.prototype_type[p])]
-    if rule == BY_QUALITY:
-        return t.next[pick_by_quality(begin, end, s.defective[w, i])]
-    best = int(-1)
-    if rule == ROUND_ROBIN:
-        count = end - begin
-        for k in range(count):
-            e = begin + (s.round_robin[w, n] + k) % count
-            if best < 0:
-                if has_room(t, s, g, w, i, t.next[e], p):
-                    best = t.next[e]
-                    s.round_robin[w, n] = (e - begin + 1) % count
-        return best
-    space = int(-1)
-    for e in range(begin, end):
-        c = t.next[e]
-        if best < 0 or rule == SHORTEST_QUEUE:
-            if has_room(t, s, g, w, i, c, p):
-                if best < 0 or free_space(t, s, w, c) > space:
-                    best = c
-                    space = free_space(t, s, w, c)
-    return best
-
-
-@wp.func
-def successor(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: int, p: int) -> int:
-    """Where an item that leaves ``n`` goes, routers seen through; -1 while no router's successor has room."""
-    begin = t.next_begin[n]
-    if begin == t.next_begin[n + 1]:
-        return -1
-    if t.kind[n] == STATION and s.defective[w, i] != 0 and t.rework[n] >= 0:
-        return t.rework[n]
-    c = t.next[begin]
-    for _ in range(ROUTER_DEPTH):
-        if c >= 0:
-            if t.kind[c] == ROUTER:
-                c = route(t, s, g, r, w, i, c, p)
-    return c
+    last = last_on(t, s, g, w, c)
+    if last < 0:
+        return True
+    way = middle(t, g, w, last) - t.entry[c]
+    return wp.length(way - t.up * wp.dot(way, t.up)) >= t.pitch[c]

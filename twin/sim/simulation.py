@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import warp as wp
 
 from twin.core.findings import Finding
-from twin.model.factory import FactoryModel, NodeKind
+from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.frame import Counts, StateFrame
 from twin.physics import World
 from twin.process.device import resolve_device
 from twin.process.tables import upload_distributions
 from twin.sim import kernels
-from twin.sim.places import Goods, Random
+from twin.sim.arms import GRIPPED, LOOSE
+from twin.sim.moves import NO_SLOT
+from twin.sim.places import FREE, PACKED, SOURCED, Goods, Random
+from twin.sim.robots import put_robots
 from twin.sim.sensors import simulated_signals
-from twin.sim.tables import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, allocate_state, state_arrays, upload_tables
+from twin.sim.state import (
+    ITEM_ARRAYS,
+    LEAD_BINS,
+    LEAD_MAX_S,
+    LEAD_MIN_S,
+    NODE_ARRAYS,
+    SERVER_ARRAYS,
+    WORLD_ARRAYS,
+    allocate_state,
+    state_arrays,
+)
+from twin.sim.tables import batch_size, server_slots, upload_tables
 
 DEFAULT_ITEM_CAPACITY = 192
 """Item slots of one world where nothing else is said; buffers add theirs."""
@@ -37,6 +53,7 @@ class Simulation:
         device: Warp device. seed: Key of all random draws. worlds: Independent replications, numbered from
             ``first_replication``.
         capacity: Item slots of one world; default from the model.
+        begin_s: Time 0, counted from a Monday's midnight, for the working hours [s].
 
     Raises:
         InputError: No such device.
@@ -53,17 +70,17 @@ class Simulation:
         worlds: int = 1,
         first_replication: int = 0,
         capacity: int | None = None,
+        begin_s: float = 0.0,
     ) -> None:
         self.device = resolve_device(device)
         self.hz, self.substeps, self.seed, self.worlds = hz, substeps, seed, worlds
         self.first_replication = first_replication
         self.capacity = item_capacity(model) if capacity is None else capacity
+        self._begin_us = round(begin_s * 1e6)
         self.tick = 0
-        self._build(model)
-        if self.model.nodes:
-            wp.launch(kernels.start_line, worlds, [self._tables, self._random, self._state], device=self.device)
+        self._build(model, server_slots(model))
 
-    def _build(self, model: FactoryModel) -> None:
+    def _build(self, model: FactoryModel, slots: list[int]) -> None:
         self.model = model
         self.world = World(
             model.rigid,
@@ -73,13 +90,22 @@ class Simulation:
             hz=self.hz,
             substeps=self.substeps,
         )
-        self._state = allocate_state(self.worlds, len(model.nodes), self.capacity, self.device)
+        self._slots = slots
         self._bind(model)
+        self._state = allocate_state(self._tables, self.worlds, self.capacity, self.device)
+        for name in ("robot_at", "robot_from"):
+            rest = np.concatenate([p.angles[0, 0, 0] for p in self._plans] or [np.zeros(6)])
+            getattr(self._state, name).assign(np.tile(rest.astype(np.float32), (self.worlds, 1)))
+        if model.nodes:
+            args = [self._tables, self._random, self._state, self._goods]
+            wp.launch(kernels.start_line, self.worlds, args, device=self.device)
+        self._record()
 
     def _bind(self, model: FactoryModel) -> None:
         """Tables and random streams of ``model`` on the device; the state stays."""
         self.model = model
-        self._tables = upload_tables(model, self.device)
+        self._tables = upload_tables(model, self.device, begin_us=self._begin_us, slots=self._slots)
+        self._plans, self._robot_findings = put_robots(self._tables, model, self.device)
         self._random = Random()
         self._random.table = upload_distributions(model.distributions, self.device)
         self._random.seed = self.seed
@@ -90,6 +116,11 @@ class Simulation:
         for name in ("position", "rotation", "linear_velocity", "angular_velocity", "alive", "held", "prototype", "generation"):
             setattr(self._goods, name, getattr(self.world, name))
 
+    def _record(self) -> None:
+        """The launch of a step, its arguments packed once."""
+        args = [self._tables, self._random, 0, self._state, self._goods, self.world.surface_drive]
+        self._step_line: Any = wp.launch(kernels.step_line, self.worlds, args, device=self.device, record_cmd=True)
+
     @property
     def time(self) -> float:
         """Simulated time [s]."""
@@ -98,13 +129,8 @@ class Simulation:
     @property
     def findings(self) -> list[Finding]:
         """What of the model is not simulated, from the compiler, the bodies and the line."""
-        out = [*self.model.findings, *self.world.findings]
+        out = [*self.model.findings, *self.world.findings, *self._robot_findings]
         for node in self.model.nodes:
-            for attribute, index in (("twin:station:crew", node.crew), ("twin:node:shift", node.shift)):
-                if index >= 0:
-                    out.append(Finding("warning", node.path, "not-simulated", f"{attribute} is not simulated in physics yet"))
-            if node.joins:
-                out.append(Finding("warning", node.path, "not-simulated", "twin:station:joins is not simulated in physics yet"))
             if node.diverters:
                 text = "twin:router:diverter belts do not divert yet; goods are carried over to the successor"
                 out.append(Finding("info", node.path, "not-simulated", text))
@@ -118,12 +144,8 @@ class Simulation:
             self.tick += 1
             if self.model.nodes:
                 now_us = round(self.tick * 1_000_000 / self.hz)
-                wp.launch(
-                    kernels.step_line,
-                    self.worlds,
-                    [self._tables, self._random, now_us, self._state, self._goods, self.world.surface_drive],
-                    device=self.device,
-                )
+                self._step_line.set_param_by_name("now_us", now_us)
+                self._step_line.launch()
             self.world.step(1)
 
     def update(self, model: FactoryModel) -> bool:
@@ -137,35 +159,65 @@ class Simulation:
         """
         if _same_layout(self.model, model):
             self._bind(model)
+            self._record()
             return False
-        old_model, old_world, old = self.model, self.world, state_arrays(self._state)
-        before = {name: array.numpy() for name, array in old.items()}
-        bodies = [b.path for b in old_model.rigid.bodies]
+        old_model, old_world, old_slots = self.model, self.world, self._slots
+        before = {name: array.numpy() for name, array in state_arrays(self._state).items()}
         kept = {n.path: i for i, n in enumerate(old_model.nodes)}
+        came_from = [kept.get(n.path, -1) for n in model.nodes]
+        came_from = [
+            j if j >= 0 and old_model.nodes[j].kind == n.kind else -1 for n, j in zip(model.nodes, came_from, strict=True)
+        ]
+        # a server that is there no more still finishes what it has
+        slots = [max(s, old_slots[j] if j >= 0 else 0) for s, j in zip(server_slots(model), came_from, strict=True)]
+        bodies = [b.path for b in old_model.rigid.bodies]
         prototypes = {p.path: i for i, p in enumerate(model.rigid.prototypes)}
         goods = {name: getattr(old_world, name).numpy()[:, len(bodies) :] for name in _GOODS_ARRAYS}
-        self._build(model)
-        wp.launch(kernels.start_line, self.worlds, [self._tables, self._random, self._state], device=self.device)
+        self._build(model, slots)
         after = {name: array.numpy().copy() for name, array in state_arrays(self._state).items()}
-        new_index = np.full(len(old_model.nodes) + 1, -1, np.int32)
-        for i, node in enumerate(model.nodes):
-            j = kept.get(node.path)
-            if j is not None and old_model.nodes[j].kind == node.kind:
-                new_index[j] = i
-                for name in _NODE_ARRAYS:
-                    after[name][:, i] = before[name][:, j]
-        new_prototype = np.array([prototypes.get(p.path, -1) for p in old_model.rigid.prototypes] + [-1], np.int32)
-        for name in _ITEM_ARRAYS + _WORLD_ARRAYS:
+        new_node = np.full(len(old_model.nodes) + 1, -1, np.int32)
+        new_server = np.full(sum(old_slots) + 1, -1, np.int32)
+        begin, old_begin = np.cumsum([0, *slots]), np.cumsum([0, *old_slots])
+        for i, j in enumerate(came_from):
+            if j < 0:
+                continue
+            new_node[j] = i
+            for name in NODE_ARRAYS:
+                after[name][:, i] = before[name][:, j]
+            here, there = int(begin[i]), int(old_begin[j])
+            new_server[there : there + old_slots[j]] = np.arange(here, here + old_slots[j])
+            for name in SERVER_ARRAYS:
+                after[name][:, here : here + old_slots[j]] = before[name][:, there : there + old_slots[j]]
+        for name in (*ITEM_ARRAYS, *WORLD_ARRAYS):
             after[name][...] = before[name]
-        after["node"][...] = new_index[before["node"]]
-        after["target"][...] = new_index[before["target"]]
-        after["waiting"][...] = new_prototype[after["waiting"]]
+        for name, things, old_things in (
+            ("crew_free", model.crews, old_model.crews),
+            ("shift_at", model.shifts, old_model.shifts),
+        ):
+            if [x.path for x in things] == [x.path for x in old_things]:
+                after[name][...] = before[name]
+        new_prototype = np.array([prototypes.get(p.path, -1) for p in old_model.rigid.prototypes] + [-1], np.int32)
+        after["node"][...] = new_node[before["node"]]
+        after["target"][...] = new_node[before["target"]]
+        after["server"][...] = new_server[before["server"]]
         goods["prototype"][...] = new_prototype[goods["prototype"]]
-        homeless = (before["phase"] != 0) & ((after["node"] < 0) | (goods["prototype"] < 0))
-        after["lost"] += np.where(homeless, before["pieces"], 0).sum(axis=1)
+        present = before["phase"] != FREE
+        packed = before["phase"] == PACKED
+        sourced = before["phase"] == SOURCED
+        homeless = present & (((after["node"] < 0) & ~packed) | (goods["prototype"] < 0))
+        # what is in a pack shares its fate, and is counted with it
+        homeless = np.where(packed, np.take_along_axis(homeless, np.maximum(before["parent"], 0), axis=1), homeless)
+        after["lost"] += np.where(homeless & ~packed & ~sourced, before["pieces"], 0).sum(axis=1)
         for name in ("phase", "pieces"):
             after[name][homeless] = 0
+        for name in ("node", "server", "target", "parent"):
+            after[name][homeless] = -1
+        after["stacked"][after["stacked"] == GRIPPED] = LOOSE
         goods["alive"][homeless] = 0
+        for i, node in enumerate(model.nodes):
+            if node.kind == NodeKind.SOURCE and came_from[i] >= 0:
+                lost_its_item = np.take_along_axis(homeless, np.maximum(after["waiting"][:, i : i + 1], 0), axis=1)[:, 0]
+                after["waiting"][:, i][lost_its_item & (after["waiting"][:, i] >= 0)] = NO_SLOT
         for name, array in state_arrays(self._state).items():
             array.assign(after[name])
         first = len(model.rigid.bodies)
@@ -188,7 +240,7 @@ class Simulation:
         first = len(self.model.rigid.bodies)
         s = {name: getattr(self._state, name).numpy()[world] for name in ("id", "pieces", "state", "level", "entered", "left")}
         n = len(self.model.nodes)
-        alive = self.world.alive.numpy()[world, first:] != 0
+        alive = self.world.alive.numpy()[world, first : len(position)] != 0
         frame = StateFrame(
             sim_time=self.time,
             tick=self.tick,
@@ -196,7 +248,7 @@ class Simulation:
             body_rotation=rotation[:first],
             item_alive=alive,
             item_id=s["id"][: len(alive)],
-            item_prototype=self.world.prototype.numpy()[world, first:].copy(),
+            item_prototype=self.world.prototype.numpy()[world, first : len(position)].copy(),
             item_position=position[first:],
             item_rotation=rotation[first:],
             item_pieces=s["pieces"][: len(alive)],
@@ -221,12 +273,16 @@ class Simulation:
     def statistics(self, world: int = 0) -> dict[str, np.ndarray]:
         """Integrals since the run's begin, to be subtracted from one another for any window.
 
-        ``time_us`` [], ``state_us`` [N,7], ``level_us`` [N], ``entered``, ``left`` [N], ``pieces_us``, ``lead_us``, ``sunk``,
+        ``time_us`` [], ``state_us`` [N,7] averaged over servers, ``level_us`` [N], ``entered``, ``left``, ``defects`` [N] items,
+        ``pieces_us``, ``lead_us``, ``sunk``,
         ``spawned``, ``scrapped`` [], ``lead_hist`` [bins] pieces by logarithmic lead time (edges: ``lead_edges_s``).
         """
         n = len(self.model.nodes)
         out = {name: getattr(self._state, name).numpy()[world].copy() for name in _STATISTICS}
-        return {k: v[:n] if k in ("state_us", "level_us", "entered", "left") else v for k, v in out.items()}
+        out = {k: v[:n] if k in ("state_us", "level_us", "entered", "left", "defects") else v for k, v in out.items()}
+        servers = np.array([max(m.servers, 1) if m.kind == NodeKind.STATION else 1 for m in self.model.nodes], np.int64)
+        out["state_us"] = out["state_us"] // servers.reshape(-1, 1)
+        return out
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Everything needed to continue bit for bit."""
@@ -248,32 +304,24 @@ def lead_edges_s() -> np.ndarray:
 
 
 _GOODS_ARRAYS = ("position", "rotation", "linear_velocity", "angular_velocity", "alive", "held", "prototype", "generation")
-_NODE_ARRAYS = (
-    "fail_us", "repair_us", "arrival_us", "waiting", "made", "last_type", "round_robin", "level", "state", "busy", "done",
-    "working", "setting", "stuck", "entered", "left", "state_us", "level_us", "ordinal",
-)  # fmt: skip
-_ITEM_ARRAYS = (
-    "phase",
-    "work_us",
-    "setup_us",
-    "since_us",
-    "fallen_us",
-    "born_us",
-    "pieces",
-    "defective",
-    "id",
-    "glide_to",
-    "glide_speed",
-)
-_WORLD_ARRAYS = ("time_us", "next_id", "spawned", "sunk", "scrapped", "lost", "full", "pieces_us", "lead_us", "lead_hist")
 _STATISTICS = (
-    "time_us", "state_us", "level_us", "entered", "left", "pieces_us", "lead_us", "lead_hist", "sunk", "spawned", "scrapped",
+    "time_us", "state_us", "level_us", "entered", "left", "defects",
+    "pieces_us", "lead_us", "lead_hist", "sunk", "spawned", "scrapped",
 )  # fmt: skip
+
+
+def _structure(node: Node) -> tuple[object, ...]:
+    """What of a node the state depends on."""
+    return (node.path, node.kind, node.next, node.servers, batch_size(node), node.joins, node.rework)
 
 
 def _same_layout(a: FactoryModel, b: FactoryModel) -> bool:
     """Whether ``b`` differs from ``a`` only in values that tables hold."""
-    if [(n.path, n.kind, n.next) for n in a.nodes] != [(n.path, n.kind, n.next) for n in b.nodes]:
+    if [_structure(n) for n in a.nodes] != [_structure(n) for n in b.nodes]:
+        return False
+    if [(r.path, r.station, r.joints) for r in a.robots] != [(r.path, r.station, r.joints) for r in b.robots]:
+        return False
+    if [c.path for c in a.crews] != [c.path for c in b.crews] or a.crews != b.crews or a.shifts != b.shifts:
         return False
     ra, rb = a.rigid, b.rigid
     if len(ra.bodies) != len(rb.bodies) or len(ra.shapes) != len(rb.shapes) or len(ra.prototypes) != len(rb.prototypes):

@@ -1,7 +1,4 @@
-"""The line as tables on the device, and the state of the line in W worlds.
-
-One row of a table is one node, one row of ``ItemState`` is one item slot (the same slot as in ``twin.physics.World``).
-"""
+"""The line as tables on the device; one row is one node."""
 
 from __future__ import annotations
 
@@ -13,16 +10,11 @@ import warp as wp
 from twin.model.distributions import NEVER
 from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.rigid import RigidModel, Shape, ShapeKind
+from twin.model.shifts import switch_times
 from twin.process import device as _device  # noqa: F401  (sets Warp up)
 
-NODE_STATES = 7
-LEAD_BINS = 256
-LEAD_MIN_S = 0.1
-LEAD_MAX_S = 1.0e7
-"""Lead times go into a histogram of logarithmic bins between these."""
-
-PURPOSES = 8
-"""Random purposes per node; each has its own ordinal."""
+ENGINE_VERSION = 2
+"""Raised whenever the same model and seed would give other numbers; part of the identity of a study's results."""
 
 
 @wp.struct
@@ -35,7 +27,7 @@ class LineTables:
     stream: wp.array(dtype=wp.uint64)  # type: ignore[valid-type]  # random stream [N]
     next_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
     next: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # successor [E]
-    predecessors: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # how many nodes lead here [N]
+    predecessors: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # how many nodes' goods come here [N]
     zone_center: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [N]
     zone_rotation: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [N]
     zone_half: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [N]; negative: no zone
@@ -52,6 +44,25 @@ class LineTables:
     item_cumulative: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
     servers: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     cycle: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # distribution row [N*T]
+    server_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]; a station's servers are rows of [K]
+    server_node: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [K]
+    all_servers: int  # K
+    in_line: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # works goods one by one where they stand [N]
+    join_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
+    join: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # nodes of which an assembly takes one item each
+    crew: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    crew_size: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    repair_crew: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    shift: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    crews: int  # C
+    crew_people: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [C]
+    crew_shift: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [C]
+    shifts: int  # H
+    shift_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [H+1]
+    shift_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # times in the week at which work stops or starts in turn
+    shift_first: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [H] index of the first one after time 0
+    shift_on: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [H] on at time 0
+    begin_us: wp.int64  # time 0, counted from a Monday's midnight
     setup: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     time_to_failure: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     time_to_repair: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
@@ -64,6 +75,7 @@ class LineTables:
     capacity: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     lifo: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     speed: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m/s]
+    pitch: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m], 0: the goods' own length
     accumulating: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     belt_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
     belt_shape: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
@@ -76,95 +88,28 @@ class LineTables:
     prototype_half: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
     prototype_center: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # bound centre in the frame [m] [P]
     prototype_com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
+    # robots: A arms of six hinges, 6A rows of hinges
+    robots: int
+    hinges: int  # of a robot: a number the compiler does not know, so that it does not unroll
+    robot_of: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # robot that stacks for a node, -1 none [N]
+    robot_station: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [A]
+    robot_speed: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [rad/s] [A]
+    robot_batch: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # places of its stack [A]
+    robot_points: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # points that it passes for an item [A]
+    robot_grip: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # which of them it takes at [A]
+    robot_release: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # and places at [A]
+    robot_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first of its angles [A]
+    robot_angle: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [rad] by prototype, place, point, hinge
+    tool_position: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # in the last link's frame [m] [A]
+    tool_rotation: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [A]
+    hinge_body: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [6A]
+    hinge_com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # that body's centre of mass in its frame [m] [6A]
+    hinge_position0: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [6A]
+    hinge_rotation0: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [6A]
+    hinge_position1: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [6A]
+    hinge_rotation1: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [6A]
     up: wp.vec3
     floor: float  # goods below this height along up are lost [m]
-
-
-@wp.struct
-class LineState:
-    """State of every world's line; W worlds, N nodes, S item slots. Times are int64 microseconds."""
-
-    # nodes [W,N]
-    fail_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # until the next failure; -1 never
-    repair_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left of the repair; 0 up
-    arrival_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # until the source's next item; -1 never
-    waiting: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # prototype waiting in the source, -1 none
-    made: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
-    last_type: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
-    round_robin: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
-    level: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
-    state: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # NodeState
-    busy: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # items in service
-    done: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # items finished, still in their server
-    working: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # of those in service: being worked
-    setting: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # of those in service: being set up for
-    stuck: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # items waiting at the end
-    entered: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
-    left: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
-    state_us: wp.array3d(dtype=wp.int64)  # type: ignore[valid-type]  # [W,N,7]
-    level_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # integral of level
-    ordinal: wp.array3d(dtype=wp.int64)  # type: ignore[valid-type]  # draws made [W,N,PURPOSES]
-    # items [W,S]
-    phase: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
-    node: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # where it counts as being
-    target: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # granted or gliding to; -1 none
-    work_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left of set-up and cycle
-    setup_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # of which set-up
-    since_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # when it began to wait or was stored
-    fallen_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # how long it has lain below the line
-    born_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # sum over its pieces of when each left its source
-    pieces: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
-    defective: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
-    id: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
-    glide_to: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]
-    glide_speed: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
-    # worlds [W]
-    time_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
-    next_id: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
-    spawned: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
-    sunk: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
-    scrapped: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
-    lost: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
-    full: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # spawns refused because no slot was free
-    pieces_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # integral of pieces inside
-    lead_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # sum of lead times of pieces sunk
-    lead_hist: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # [W,LEAD_BINS] pieces
-
-
-_STATE_DTYPES: dict[str, tuple[str, Any]] = {
-    **dict.fromkeys(("fail_us", "repair_us", "arrival_us", "made", "entered", "left", "level_us"), ("WN", wp.int64)),
-    **dict.fromkeys(
-        ("waiting", "last_type", "round_robin", "level", "state", "busy", "done", "working", "setting", "stuck"), ("WN", wp.int32)
-    ),
-    "state_us": ("WN7", wp.int64),
-    "ordinal": ("WNP", wp.int64),
-    **dict.fromkeys(("phase", "node", "target", "pieces", "defective"), ("WS", wp.int32)),
-    **dict.fromkeys(("work_us", "setup_us", "since_us", "fallen_us", "born_us", "id"), ("WS", wp.int64)),
-    "glide_to": ("WS", wp.vec3),
-    "glide_speed": ("WS", wp.float32),
-    **dict.fromkeys(
-        ("time_us", "next_id", "spawned", "sunk", "scrapped", "lost", "full", "pieces_us", "lead_us"), ("W", wp.int64)
-    ),
-    "lead_hist": ("WL", wp.int64),
-}
-
-
-def allocate_state(worlds: int, nodes: int, slots: int, device: wp.Device) -> LineState:
-    """A line in which nothing has happened yet; ``start`` in kernels.py makes the first draws."""
-    sizes = {"W": worlds, "N": max(nodes, 1), "S": max(slots, 1), "7": NODE_STATES, "P": PURPOSES, "L": LEAD_BINS}
-    state = LineState()
-    for name, (shape, dtype) in _STATE_DTYPES.items():
-        setattr(state, name, wp.zeros(tuple(sizes[c] for c in shape), dtype=dtype, device=device))
-    state.waiting.fill_(-1)
-    state.last_type.fill_(-1)
-    state.node.fill_(-1)
-    state.target.fill_(-1)
-    return state
-
-
-def state_arrays(state: LineState) -> dict[str, wp.array]:
-    """Every array of a state by name."""
-    return {name: getattr(state, name) for name in _STATE_DTYPES}
 
 
 def rotate(q: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -258,8 +203,49 @@ def _csr(rows: list[list[Any]]) -> tuple[list[int], list[Any]]:
     return begin, flat
 
 
-def upload_tables(model: FactoryModel, device: wp.Device) -> LineTables:
-    """The model's nodes as device tables."""
+def _upstream(model: FactoryModel, index: int) -> set[int]:
+    """Nodes whose goods may go to node ``index`` next, routers seen through."""
+    found: set[int] = set()
+    seen, frontier = {index}, [index]
+    while frontier:
+        at = frontier.pop()
+        for i, node in enumerate(model.nodes):
+            if at not in node.next and node.rework != at:
+                continue
+            if node.kind != NodeKind.ROUTER:
+                found.add(i)
+            elif i not in seen:
+                seen.add(i)
+                frontier.append(i)
+    return found
+
+
+def server_slots(model: FactoryModel) -> list[int]:
+    """Servers of each node, [N]."""
+    return [max(n.servers, 1) if n.kind == NodeKind.STATION else 0 for n in model.nodes]
+
+
+def batch_size(node: Node) -> int:
+    """Items that one cycle of a station works."""
+    return len(node.joins) or max(node.batch_size, 1)
+
+
+def put_column(t: LineTables, name: str, values: Any, dtype: Any, device: wp.Device) -> None:
+    """One array of the tables; an unused value where there are none."""
+    array = np.asarray(values)
+    if dtype is wp.vec3 or dtype is wp.quat:
+        array = array.reshape(-1, 3 if dtype is wp.vec3 else 4).astype(np.float32)
+    column = wp.zeros(1, dtype=dtype, device=device) if len(array) == 0 else wp.array(array, dtype=dtype, device=device)
+    setattr(t, name, column)
+
+
+def upload_tables(model: FactoryModel, device: wp.Device, *, begin_us: int = 0, slots: list[int] | None = None) -> LineTables:
+    """The model's nodes as device tables.
+
+    Args:
+        begin_us: Time 0 as microseconds since a Monday's midnight.
+        slots: Rows of servers of each node where there are to be more than it has now: what is in those is still finished.
+    """
     nodes, rigid = model.nodes, model.rigid
     t = LineTables()
     t.nodes, t.types = len(nodes), max(len(model.item_types), 1)
@@ -269,13 +255,7 @@ def upload_tables(model: FactoryModel, device: wp.Device) -> LineTables:
     t.floor = (min(lowest) if lowest else 0.0) - 5.0
 
     def put(name: str, values: Any, dtype: Any) -> None:
-        array = np.asarray(values)
-        if dtype is wp.vec3 or dtype is wp.quat:
-            array = array.reshape(-1, 3 if dtype is wp.vec3 else 4).astype(np.float32)
-        if len(array) == 0:
-            setattr(t, name, wp.zeros(1, dtype=dtype, device=device))
-        else:
-            setattr(t, name, wp.array(array, dtype=dtype, device=device))
+        put_column(t, name, values, dtype, device)
 
     def column(name: str, attribute: str, dtype: Any) -> None:
         put(name, [getattr(n, attribute) for n in nodes], dtype)
@@ -283,20 +263,32 @@ def upload_tables(model: FactoryModel, device: wp.Device) -> LineTables:
     for name in (
         "kind", "interarrival", "saturated", "servers", "setup", "time_to_failure", "time_to_repair", "failure_while_working",
         "rework", "output", "blocking_before", "capacity", "lifo", "accumulating", "rule", "reject",
+        "crew", "crew_size", "repair_crew", "shift",
     ):  # fmt: skip
         put(name, [int(getattr(n, name)) for n in nodes], wp.int32)
-    put("batch", [max(n.batch_size, 1) for n in nodes], wp.int32)
+    put("batch", [batch_size(n) for n in nodes], wp.int32)
+    put("in_line", [int(n.kind == NodeKind.STATION and n.servers == 1 and batch_size(n) == 1 and n.zone is not None)
+                    for n in nodes], wp.int32)  # fmt: skip
+    slots = slots or server_slots(model)
+    begin, flat = _csr([[i] * count for i, count in enumerate(slots)])
+    put("server_begin", begin, wp.int32)
+    put("server_node", flat, wp.int32)
+    t.all_servers = len(flat)
+    begin, flat = _csr([n.joins for n in nodes])
+    put("join_begin", begin, wp.int32)
+    put("join", flat, wp.int32)
+    _put_calendars(t, model, begin_us, put)
     put("stream", np.array([n.stream for n in nodes], np.uint64), wp.uint64)
     column("limit", "limit", wp.int64)
     column("scrap_rate", "scrap_rate", wp.float64)
     column("speed", "speed", wp.float32)
+    column("pitch", "pitch", wp.float32)
     put("cycle", [r for n in nodes for r in (n.cycle or [0] * t.types)], wp.int32)
 
     begin, flat = _csr([n.next for n in nodes])
     put("next_begin", begin, wp.int32)
     put("next", flat, wp.int32)
-    counts = np.bincount(np.asarray(flat, int), minlength=len(nodes)) if flat else np.zeros(len(nodes), int)
-    put("predecessors", counts, wp.int32)
+    put("predecessors", [len(_upstream(model, i)) for i in range(len(nodes))], wp.int32)
     begin, flat = _csr([n.belt_shapes for n in nodes])
     put("belt_begin", begin, wp.int32)
     put("belt_shape", flat, wp.int32)
@@ -326,6 +318,19 @@ def upload_tables(model: FactoryModel, device: wp.Device) -> LineTables:
     put("prototype_center", [p.bound_center for p in rigid.prototypes], wp.vec3)
     put("prototype_com", [p.body.com for p in rigid.prototypes], wp.vec3)
     return t
+
+
+def _put_calendars(t: LineTables, model: FactoryModel, begin_us: int, put: Any) -> None:
+    t.crews, t.shifts, t.begin_us = len(model.crews), len(model.shifts), begin_us
+    put("crew_people", [c.size for c in model.crews], wp.int32)
+    put("crew_shift", [c.shift for c in model.crews], wp.int32)
+    weeks = [switch_times(s.patterns) for s in model.shifts]
+    begin, flat = _csr([times for times, _ in weeks])
+    put("shift_begin", begin, wp.int32)
+    put("shift_us", flat, wp.int64)
+    first = [int(np.searchsorted(times, begin_us, side="right")) for times, _ in weeks]
+    put("shift_first", first, wp.int32)
+    put("shift_on", [int(on) ^ (f & 1) for (_, on), f in zip(weeks, first, strict=True)], wp.int32)
 
 
 def _cumulative(weights: list[float], n: int) -> list[float]:

@@ -1,6 +1,6 @@
 """What-if studies: a study file in, replications on the engines, figures with intervals and a report out."""
 
-from twin.studies.plan import Plan, Point, compile_stage, plan_study
+from twin.studies.plan import Plan, Point, StageCompiler, plan_study
 from twin.studies.report import write_report
 from twin.studies.results import PointResult, Results, WarmUp
 from twin.studies.run import Options, read_study, run_study
@@ -13,9 +13,9 @@ __all__ = [
     "Point",
     "PointResult",
     "Results",
+    "StageCompiler",
     "Study",
     "WarmUp",
-    "compile_stage",
     "load_study",
     "parse_study",
     "plan_study",

@@ -82,7 +82,8 @@ def dots(items: Sequence[Interval], *, unit: str, title: str, zero: bool = False
     """One row an estimate, with its interval; ``zero`` draws and includes the line of no difference."""
     if not items:
         return ""
-    row, top, left, right = 26.0, 8.0, 300.0, 150.0
+    row, top = 26.0, 8.0
+    left, right = (300.0, 150.0) if width > 700.0 else (120.0, 136.0)
     ends = [v for i in items for v in (i.mean - i.half_width, i.mean + i.half_width)] + ([0.0] if zero else [])
     margin = 0.06 * (max(ends) - min(ends))
     axis = Axis(min(ends) - margin, max(ends) + margin, left, width - right)
@@ -97,7 +98,7 @@ def dots(items: Sequence[Interval], *, unit: str, title: str, zero: bool = False
         y = top + row * (k + 0.5)
         css = f"s{item.series % SERIES_COLOURS}"
         low, high = axis(item.mean - item.half_width), axis(item.mean + item.half_width)
-        body.append(text(left - 12, y + 4, shorten(item.label, 40), anchor="end", css="label"))
+        body.append(text(left - 12, y + 4, shorten(item.label, 40 if width > 700.0 else 18), anchor="end", css="label"))
         body.append(
             f"<g><title>{escape(f'{item.label}: {number(item.mean)} ± {number(item.half_width)} {unit}')}</title>"
             f"{line(low, y, high, y, f'{css} whisker')}{line(low, y - 4, low, y + 4, f'{css} whisker')}"
@@ -199,6 +200,42 @@ def stacks(
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         body.append(text(axis(tick), bottom + 14, f"{tick * 100:.0f} %", anchor="middle", css="tick"))
     return svg(width, bottom + 22, "".join(body), title)
+
+
+def bars(
+    rows: Sequence[tuple[str, Sequence[float], str]],
+    names: Sequence[str],
+    css: Sequence[str],
+    *,
+    unit: str,
+    title: str,
+    width: float = HALF,
+) -> str:
+    """Amounts from zero, stacked, a bar a row: label, amounts, and what stands at its end."""
+    if not rows:
+        return ""
+    row, left, right = 28.0, 130.0, 96.0
+    most = max(sum(amounts) for _, amounts, _ in rows)
+    axis = Axis(0.0, most or 1.0, left, width - right)
+    bottom = 4.0 + row * len(rows)
+    body = []
+    for tick in axis.ticks(4):
+        body.append(line(axis(tick), 2.0, axis(tick), bottom, "grid"))
+        body.append(text(axis(tick), bottom + 15.0, number(tick), anchor="middle", css="tick"))
+    for k, (label, amounts, note) in enumerate(rows):
+        y = 4.0 + row * k
+        body.append(text(left - 10, y + 17, shorten(label, 18), anchor="end", css="label"))
+        at = 0.0
+        for name, style, amount in zip(names, css, amounts, strict=True):
+            if amount > 0.0:
+                x, w = axis(at), axis(at + amount) - axis(at)
+                body.append(f'<rect x="{x:.2f}" y="{y + 4:g}" width="{w:.2f}" height="18" class="{style}">')
+                tip = f"{label}, {name}: {number(amount)} {unit}" if name else f"{label}: {number(amount)} {unit}"
+                body.append(f"<title>{escape(tip)}</title></rect>")
+                at += amount
+        body.append(text(axis(at) + 8, y + 17, note, css="value"))
+    body.append(text((left + width - right) / 2, bottom + 32, unit, anchor="middle", css="unit"))
+    return svg(width, bottom + 40, "".join(body), title)
 
 
 def dot(x: float, y: float, css: str) -> str:

@@ -27,6 +27,8 @@ class Bottleneck:
     Attributes:
         active: Share of its time on shift in which it is neither blocked nor starved (Roser, Nakano and Tanaka, "A practical
             bottleneck detection method", 2001).
+        active_s: Mean length of the periods in which it is neither blocked nor starved [s]; None where not counted, infinite
+            where it never waits. The method names the station where it is longest.
         blocked, starved: Shares of the horizon.
         points_to_it: The arrows drawn from blocked towards starved neighbours all end here (Kuo, Lim and Meerkov,
             "Bottlenecks in serial production lines", 1996).
@@ -35,6 +37,7 @@ class Bottleneck:
 
     path: str
     active: float
+    active_s: float | None
     blocked: float
     starved: float
     points_to_it: bool
@@ -82,7 +85,7 @@ def rank_bottlenecks(result: PointResult) -> list[Bottleneck]:
     model = result.point.runnable
     share = result.state_share
     stations = [i for i, node in enumerate(model.nodes) if node.kind == NodeKind.STATION]
-    links = [(i, j) for i in stations for j in _next_stations(model, i)]
+    links = station_links(model)
     points_away = {i: False for i in stations}
     before = {i: 0.0 for i in stations}
     after = {i: 0.0 for i in stations}
@@ -98,6 +101,7 @@ def rank_bottlenecks(result: PointResult) -> list[Bottleneck]:
             Bottleneck(
                 path=model.nodes[i].path,
                 active=(on_shift - waiting) / on_shift if on_shift > 0.0 else 0.0,
+                active_s=None if np.isnan(result.active_s[i]) else float(result.active_s[i]),
                 blocked=float(share[i, NodeState.BLOCKED]),
                 starved=float(share[i, NodeState.STARVED]),
                 points_to_it=not points_away[i],
@@ -105,6 +109,11 @@ def rank_bottlenecks(result: PointResult) -> list[Bottleneck]:
             )
         )
     return sorted(out, key=lambda b: (-b.points_to_it, -b.active, -b.severity))
+
+
+def station_links(model: FactoryModel) -> list[tuple[int, int]]:
+    """Pairs of stations between which an item may go with no other station in between."""
+    return [(i, j) for i, n in enumerate(model.nodes) if n.kind == NodeKind.STATION for j in _next_stations(model, i)]
 
 
 def _next_stations(model: FactoryModel, index: int) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from threading import Event
 from typing import Any
 
@@ -27,6 +27,9 @@ class Outcome:
         wip_mean: float64 [R]. energy_j: float64 [R] within the horizon [J]. deadlocked: bool [R].
         state_time_s: float64 [R,N,7] within the horizon. node_in, node_out: int64 [R,N] items within the horizon.
         node_defective: float64 [R,N] of the items finished within the horizon, those that were defective; NaN: not counted.
+        node_waits: float64 [R,N] how often a place in the node was blocked or starved within the horizon; NaN: not counted.
+        paths: int64 [P,2] from and to of the pairs of nodes between which items move; moved: float64 [R,P] items that did
+            within the horizon; NaN: not counted.
         level_mean: float64 [R,N] items. lead_hist: int32 [R,L] pieces.
         sunk_per_interval: int32 [R,T] pieces, wip_per_interval: float32 [R,T], from time 0 on, warm-up included.
     """
@@ -57,6 +60,15 @@ class Outcome:
     lead_hist: np.ndarray
     sunk_per_interval: np.ndarray
     wip_per_interval: np.ndarray
+    paths: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    node_waits: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    moved: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        if self.node_waits.size == 0:
+            self.node_waits = np.full(self.node_in.shape, np.nan)
+        if self.moved.size == 0:
+            self.moved = np.full((len(self.replication), len(self.paths)), np.nan)
 
     def __len__(self) -> int:
         return len(self.replication)
@@ -67,7 +79,7 @@ class Outcome:
         return replace(self, **changed)
 
 
-SHARED = ("nodes", "notes", "horizon_s", "warmup_s", "interval_s", "lead_edges_s")
+SHARED = ("nodes", "notes", "horizon_s", "warmup_s", "interval_s", "lead_edges_s", "paths")
 """Fields that are the same for all replications."""
 ROWS = tuple(f.name for f in fields(Outcome) if f.name not in SHARED)
 """Fields with a row per replication."""
@@ -87,6 +99,7 @@ def run_flow(
     horizon_s: float,
     warmup_s: float,
     begin_s: float = 0.0,
+    start: flow.LineState | None = None,
     seed: int,
     first: int,
     count: int,
@@ -97,12 +110,13 @@ def run_flow(
     cancel: Event | None = None,
 ) -> Outcome:
     """Replications ``first`` to ``first + count`` in the line engine; ``cancel`` ends it with a WorkError. ``begin_s``: time 0,
-    counted from a Monday's midnight [s]."""
+    counted from a Monday's midnight [s]. ``start``: the line at time 0; None: empty."""
     r = flow.simulate(
         model,
         horizon_s=horizon_s,
         warmup_s=warmup_s,
         begin_s=begin_s,
+        start=start,
         seed=seed,
         first_replication=first,
         replications=count,
@@ -124,6 +138,9 @@ def run_flow(
         replication=np.arange(first, first + count, dtype=np.int64),
         lost=np.zeros(count, np.int64),
         node_defective=r.node_defective.astype(np.float64),
+        node_waits=r.node_waits.astype(np.float64),
+        paths=np.array(r.paths, np.int64).reshape(-1, 2),
+        moved=r.moved.astype(np.float64),
         sunk_per_interval=r.sunk_per_interval.astype(np.int32),
         wip_per_interval=r.wip_per_interval.astype(np.float32),
         **{name: getattr(r, name) for name in same},

@@ -9,33 +9,50 @@ import json
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from threading import Event
+from typing import Any
 
 import numpy as np
 
 from twin import __version__, flow
-from twin.core.errors import InputError, StudyError
+from twin.core.errors import InputError, StudyError, WorkError
+from twin.flow import LineState
 from twin.model.factory import FactoryModel
 from twin.model.kpis import LINE_KPIS, kpi_names
 from twin.studies.design import design_points
 from twin.studies.spec import Scenario, Study
+from twin.studies.start import Found
 
 INTERVALS = 60
 """Bins of the time series that every replication keeps."""
+
+COLUMNS_VERSION = 2
+"""Raised whenever a replication keeps other columns: what was stored before is computed anew."""
 
 Compile = Callable[[Study, Scenario, Mapping[str, object]], FactoryModel]
 """Compiles one point: study, scenario, swept values."""
 
 
-def compile_stage(study: Study, scenario: Scenario, parameters: Mapping[str, object]) -> FactoryModel:
-    """The study's stage under a scenario's layers, variants and values, with the swept values on top."""
-    from twin.scene import compile_scenario  # loads USD
+class StageCompiler:
+    """Compiles the points of one study from its stage; a scenario stays open while its swept values change."""
 
-    return compile_scenario(
-        study.stage,
-        layers=list(scenario.layers),
-        variants={prim: dict(selection) for prim, selection in scenario.variants.items()},
-        values={**scenario.values, **parameters},
-    )
+    def __init__(self) -> None:
+        self._open: tuple[str, Any] | None = None
+
+    def __call__(self, study: Study, scenario: Scenario, parameters: Mapping[str, object]) -> FactoryModel:
+        from twin.scene import OpenScenario  # loads USD
+
+        if self._open is None or self._open[0] != scenario.name:
+            self._open = None
+            opened = OpenScenario(
+                study.stage,
+                layers=list(scenario.layers),
+                variants={prim: dict(selection) for prim, selection in scenario.variants.items()},
+                values=scenario.values,
+            )
+            self._open = (scenario.name, opened)
+        compiled: FactoryModel = self._open[1].compile(parameters)
+        return compiled
 
 
 @dataclass
@@ -44,6 +61,7 @@ class Point:
 
     Attributes:
         model: None where it cannot be compiled; ``error`` says why. content: hash of all that its engine reads.
+        start: The line as it stands at time 0; None: empty.
     """
 
     index: int
@@ -53,6 +71,7 @@ class Point:
     model: FactoryModel | None = None
     error: str | None = None
     content: str = ""
+    start: LineState | None = None
 
     @property
     def label(self) -> str:
@@ -75,6 +94,7 @@ class Plan:
 
     study: Study
     points: list[Point]
+    found: Found | None = None
 
     @property
     def baseline(self) -> Point:
@@ -117,39 +137,61 @@ class Plan:
             "begin": run.begin,
             "seed": point.seed,
             "intervals": INTERVALS,
+            "columns": COLUMNS_VERSION,
         }
+        if self.found is not None:
+            identity["start"] = self.found.digest
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def warmup_key(self) -> str:
         """Identity of an automatic warm-up: what the baseline's pilot runs depend on."""
         run = self.study.run
         identity = [self.baseline.content, self.study.fidelity, _engine(self.study.fidelity), run.horizon_s, run.begin, run.seed]
+        if self.found is not None:
+            identity.append(self.found.digest)
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
-def plan_study(study: Study, compile: Compile = compile_stage) -> Plan:
+def plan_study(study: Study, compile: Compile | None = None, stop: Event | None = None, found: Found | None = None) -> Plan:
     """Compile every point; what cannot be compiled is noted at its point.
+
+    Args:
+        compile: What makes a point's factory; by default its stage. found: the line that all points begin with.
 
     Raises:
         StudyError: A design that cannot be laid out, or a figure that this line does not have.
+        WorkError: ``stop`` was set.
     """
+    compile = compile or StageCompiler()
     combinations = design_points(study.sweep, study.design, seed=study.run.seed, file=study.file)
     points: list[Point] = []
     for scenario in study.scenarios.values():
         for parameters in combinations:
-            point = Point(len(points), scenario.name, dict(parameters), _seed(study, scenario.name, parameters))
-            try:
-                point.model = compile(study, scenario, parameters)
-                _require_simulable(study, point.model)
-                point.content = content_hash(point.model, study.fidelity)
-            except InputError as error:
-                point.model, point.error = None, str(error)
-            points.append(point)
-    plan = Plan(study, points)
+            if stop is not None and stop.is_set():
+                raise WorkError("interrupted while planning; nothing was run", file=study.file)
+            points.append(compile_point(study, scenario, parameters, len(points), compile))
+    plan = Plan(study, points, found)
+    if found is not None:
+        base = plan.baseline.runnable
+        for point in points:
+            if point.model is not None:
+                point.start = found.line_state(point.model, base)
     models = [p.model for p in points if p.model is not None]
     if models:
-        _require_kpis(study, models)
+        require_kpis(study, models)
     return plan
+
+
+def compile_point(study: Study, scenario: Scenario, parameters: Mapping[str, object], index: int, compile: Compile) -> Point:
+    """One point; what keeps it from being run is its ``error``."""
+    point = Point(index, scenario.name, dict(parameters), _seed(study, scenario.name, parameters))
+    try:
+        point.model = compile(study, scenario, parameters)
+        _require_simulable(study, point.model)
+        point.content = content_hash(point.model, study.fidelity)
+    except InputError as error:
+        point.model, point.error = None, str(error)
+    return point
 
 
 def content_hash(model: FactoryModel, fidelity: str) -> str:
@@ -176,7 +218,11 @@ def show_value(value: object) -> str:
 
 
 def _engine(fidelity: str) -> str:
-    return f"flow {flow.ENGINE_VERSION}" if fidelity == "flow" else f"physics {__version__}"
+    if fidelity == "flow":
+        return f"flow {flow.ENGINE_VERSION}"
+    from twin.sim import ENGINE_VERSION  # loads the rigid-body engine
+
+    return f"physics {ENGINE_VERSION} {__version__}"
 
 
 def _seed(study: Study, scenario: str, parameters: Mapping[str, object]) -> int:
@@ -197,9 +243,12 @@ def _require_simulable(study: Study, model: FactoryModel) -> None:
         raise StudyError("the stage has no line: nothing in it is a source, station or sink", file=study.stage)
 
 
-def _require_kpis(study: Study, models: Iterable[FactoryModel]) -> None:
+def require_kpis(study: Study, models: Iterable[FactoryModel]) -> None:
+    """Raise StudyError where the study names a figure that none of the lines has."""
     known = dict.fromkeys(name for model in models for name in kpi_names(model))
-    for key, names in (("kpis", study.kpis), ("replications.until", tuple(study.replications.until))):
+    goal = () if study.optimise is None else (study.optimise.kpi, *study.optimise.limits)
+    named = {"optimise": goal, "kpis": study.kpis, "replications.until": tuple(study.replications.until)}
+    for key, names in named.items():
         for name in names:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=3)

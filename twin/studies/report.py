@@ -8,10 +8,12 @@ from importlib import resources
 from pathlib import Path
 
 from twin import __version__
-from twin.studies import charts, sections
+from twin.studies import charts, flow_sections, sections, verdict
 from twin.studies.charts import Interval
-from twin.studies.compare import Comparison, compare_points, rank_bottlenecks
+from twin.studies.compare import Comparison, compare_points
+from twin.studies.effects import main_effects
 from twin.studies.plan import short_name
+from twin.studies.ranking import rank_points
 from twin.studies.results import PointResult, Results
 from twin.studies.spec import Scenario
 from twin.studies.statistics import Estimate
@@ -38,116 +40,57 @@ def render(results: Results) -> str:
     done = [p for p in results.points if len(p.replication)]
     detailed = _detailed(results, done)
     css = resources.files("twin.studies").joinpath("report.css").read_text(encoding="utf-8")
-    parts = [_verdict(results, done, comparisons)]
+    base = next((p for p in done if p.point is results.plan.baseline), None)
+    parts = [verdict.verdict(results, done, base)]
     if done:
+        best = [r.point for r in rank_points(done, study.kpis[0])[:1]]
+        closest = [p for p in detailed if p is base or p in best]
         parts += [
             _figures(results, done),
             _differences(results, comparisons),
             _overview(results, done),
+            _levers(results, done),
+            flow_sections.bottlenecks(closest, results.insight, base),
             sections.stations(detailed),
-            sections.bottlenecks(detailed),
+            flow_sections.goods(closest),
             sections.over_time(results, detailed),
             sections.lead_times(detailed),
+            flow_sections.one_replication(detailed, results.insight),
+            flow_sections.energy(detailed),
         ]
     parts.append(_assumptions(results, done))
+    title = study.name.removesuffix(".study").replace("_", " ").replace("-", " ").capitalize()
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{escape(study.name)} · study</title><style>{css}</style></head><body><main>"
-        f"<header><h1>{escape(study.name)}</h1><p>What-if study of {escape(study.stage.name)} · "
+        f"<title>{escape(title)} · study</title><style>{css}</style></head><body><main>"
+        f"<header><h1>{escape(title)}</h1><p>What-if study of {escape(study.stage.name)} · "
         f"{_count(len(results.points), 'point')}, {duration(study.run.horizon_s)} each</p></header>"
         f"{''.join(parts)}<footer>Twin {escape(__version__)} · {now} · every figure with its interval is in summary.json</footer>"
         "</main></body></html>\n"
     )
 
 
-def _verdict(results: Results, done: list[PointResult], comparisons: list[Comparison]) -> str:
-    """The answer first: the headline figure of the baseline, and what changes it."""
-    study = results.plan.study
-    headline = study.kpis[0]
-    out = []
-    base = next((p for p in done if p.point is results.plan.baseline), None)
-    if base is not None:
-        e = estimate_of(base, headline)
-        text = f"<b>{escape(base.point.label)}</b> reaches a {name_of(headline)} of {_quantity(e, headline)}."
-        ranked = rank_bottlenecks(base)
-        if len(ranked) > 1:
-            text += f" {sections.bottleneck_sentence(ranked)}"
-        out.append(f'<p class="verdict">{text}</p>')
-    found = [(c, c.differences[headline]) for c in comparisons if headline in c.differences]
-    shown = sorted(found, key=lambda f: -goodness(headline) * (f[1].mean or 0.0))[:4]
-    for c, d in shown:
-        reference = estimate_of(c.reference, headline).mean
-        if d.mean is None:
-            continue
-        name = f"<b>{escape(c.point.point.label)}</b>"
-        against = escape(c.reference.point.label)
-        if not d.significant:
-            out.append(f'<p class="verdict">{name}: no difference to {against} that these runs can prove.</p>')
-            continue
-        css = "good" if d.mean * goodness(headline) > 0 else "bad"
-        share = f"{d.mean / reference * 100:+.1f} %" if reference else f"{d.mean:+.4g}"
-        spread = f" ± {(d.half_width_family or 0.0) / abs(reference) * 100:.1f} %" if reference else ""
-        change = f'<b class="{css}">{share}</b><span class="soft">{spread}</span>'
-        out.append(f'<p class="verdict">{name}: {name_of(headline)} {change} against {against}.</p>')
-    if len(found) > len(shown):
-        out.append(f"<p>{_count(len(found) - len(shown), 'more point')} below.</p>")
-    if base is not None:
-        tiles = "".join(_tile(base, kpi) for kpi in study.kpis)
-        out.append(
-            f'<div class="tiles">{tiles}</div><p class="soft">Figures of {escape(base.point.label)}, with 95 % intervals.</p>'
-        )
-    if not done:
-        out.append('<p class="verdict">Nothing is finished yet.</p>')
-    return f"<section>{''.join(out)}{_alarms(results)}</section>"
-
-
-def _alarms(results: Results) -> str:
-    out = []
-    for p in results.points:
-        label = escape(p.point.label)
-        if p.error is not None:
-            out.append(f"<b>{label}</b> failed: {escape(p.error)}")
-        elif not len(p.replication):
-            out.append(f"<b>{label}</b> has not been run yet.")
-        elif p.deadlocked:
-            numbers = ", ".join(map(str, p.deadlocked[:8])) + (", …" if len(p.deadlocked) > 8 else "")
-            share = f"{len(p.deadlocked)} of {len(p.replication)} replications"
-            out.append(f"<b>{label}</b>: {share} came to a standstill ({numbers}); they count.")
-        elif not p.precise:
-            out.append(f"<b>{label}</b> has not reached the wanted precision after {len(p.replication)} replications.")
-    if results.warmup is not None and results.warmup.too_short:
-        out.append(
-            "The run is too short to say where its start-up ends: the warm-up below is a guess, the horizon should be longer."
-        )
-    return "".join(f'<p class="warning">{text}</p>' for text in out)
-
-
-def _tile(result: PointResult, kpi: str) -> str:
-    e = estimate_of(result, kpi)
-    value = "–" if e.mean is None else interval(e.mean, e.half_width).split(" ± ")[0]
-    spread = "" if e.half_width is None else f"± {interval(e.mean, e.half_width).split(' ± ')[-1]} "
-    return (
-        f"<div class='tile'><span>{escape(name_of(kpi))}</span><b>{value}</b> <small>{spread}{escape(unit_of(kpi))}</small></div>"
-    )
-
-
 def _figures(results: Results, done: list[PointResult]) -> str:
     kpis = results.plan.study.kpis
     head = "".join(f"<th>{escape(name_of(k))}<br>{escape(unit_of(k))}</th>" for k in kpis)
-    means = [(estimate_of(p, kpis[0]).mean, p) for p in done]
-    defined = [(m, p) for m, p in means if m is not None]
-    best = max(defined, key=lambda mp: mp[0] * goodness(kpis[0]))[1] if len(defined) > 1 else None
+    leaders = {k: {r.point.point.index for r in rank_points(done, k) if r.may_be_best} for k in kpis} if len(done) > 1 else {}
     rows = []
     for p in done:
-        cells = "".join(f"<td>{_cell(estimate_of(p, k))}</td>" for k in kpis)
-        css = ' class="best"' if p is best else ""
-        rows.append(f"<tr{css}><td>{escape(p.point.label)}</td><td>{len(p.replication):,}</td>{cells}</tr>")
+        cells = "".join(
+            f"<td{' class=lead' if p.point.index in leaders.get(k, ()) else ''}>{_cell(estimate_of(p, k))}</td>" for k in kpis
+        )
+        rows.append(f"<tr><td>{escape(p.point.label)}</td><td>{len(p.replication):,}</td>{cells}</tr>")
+    marked = (
+        " Marked: points that may be the best in that figure; the runs exclude all others, with 95 % for all of them together."
+        if leaders
+        else ""
+    )
     return (
         "<section><h2>Key figures</h2><p>Mean over independent replications and its 95 % interval: the true mean lies inside "
-        "in 19 of 20 such studies. The best point is in bold.</p>"
+        f"in 19 of 20 such studies.{marked}</p>"
         f'<div class="scroll"><table><thead><tr><th>Point</th><th>Replications</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div></section>"
     )
@@ -190,11 +133,12 @@ def _overview(results: Results, done: list[PointResult]) -> str:
     kpi = study.kpis[0]
     scenarios = list(study.scenarios)
     known = [(p, e) for p in done if (e := estimate_of(p, kpi)).mean is not None]
-    numeric = [n for n in study.sweep if all(_is_number(p.point.parameters[n]) for p, _ in known)]
+    swept = [(p, e) for p, e in known if p.point.parameters]
+    numeric = [n for n in study.sweep if swept and all(_is_number(p.point.parameters[n]) for p, _ in swept)]
     drawings = []
     for name in numeric[:6]:
         groups: dict[str, list[Interval]] = {}
-        for p, e in known:
+        for p, e in swept:
             x = float(p.point.parameters[name])  # type: ignore[arg-type]
             series = scenarios.index(p.point.scenario)
             groups.setdefault(p.point.scenario, []).append(Interval(p.point.label, e.mean or 0.0, e.half_width or 0.0, series, x))
@@ -220,6 +164,24 @@ def _overview(results: Results, done: list[PointResult]) -> str:
     )
 
 
+def _levers(results: Results, done: list[PointResult]) -> str:
+    """What each swept number does on average, by linear regression over all points of a design with several."""
+    kpi = results.plan.study.kpis[0]
+    effects = main_effects(results.plan.study, done, kpi)
+    if not effects:
+        return ""
+    items = [
+        Interval(short_name(e.attribute), e.change, e.half_width or 0.0, 0, note=signed(e.change, e.half_width))
+        for e in sorted(effects, key=lambda e: -abs(e.change))
+    ]
+    drawing = charts.dots(items, unit=unit_of(kpi), title=f"effect on {name_of(kpi)}", zero=True)
+    return (
+        f"<section><h2>What each swept value does</h2><p>Change of the mean {escape(name_of(kpi))} when the value goes from its "
+        "lowest to its highest, by linear regression over all points of all scenarios, with 95 % intervals. Straight lines only: "
+        f"where values act together or saturate, look at the curves above.</p><figure>{drawing}</figure></section>"
+    )
+
+
 def _assumptions(results: Results, done: list[PointResult]) -> str:
     study, warmup = results.plan.study, results.warmup
     if warmup is None:
@@ -240,7 +202,7 @@ def _assumptions(results: Results, done: list[PointResult]) -> str:
         count += ", until " + ", ".join(f"{name_of(k)} is known to ± {t}" for k, t in study.replications.until.items())
     entries = [
         ("Engine", engine),
-        ("Begin", f"{study.run.begin.replace('T', ' ')[:16]} plant time, with an empty line"),
+        ("Begin", f"{study.run.begin.replace('T', ' ')[:16]} plant time, {_start_text(results)}"),
         ("Warm-up", warm),
         ("Measured time", duration(study.run.horizon_s)),
         ("Replications", count),
@@ -250,8 +212,11 @@ def _assumptions(results: Results, done: list[PointResult]) -> str:
     if study.sweep:
         entries.append(("Swept", f"{', '.join(study.sweep)} ({study.design})"))
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in entries)
+    problems = [] if results.insight is None else results.insight.problems
     notes = list(
-        dict.fromkeys([*results.plan.warnings, *(n for p in done for n in p.notes), *_model_notes(done, study.fidelity)])
+        dict.fromkeys(
+            [*problems, *results.plan.warnings, *(n for p in done for n in p.notes), *_model_notes(done, study.fidelity)]
+        )
     )
     listed = (
         f"<h3>Not simulated, or to be known</h3><ul class='notes'>{''.join(f'<li>{escape(n)}</li>' for n in notes)}</ul>"
@@ -270,6 +235,17 @@ def _model_notes(done: list[PointResult], fidelity: str) -> list[str]:
     return found
 
 
+def _start_text(results: Results) -> str:
+    found = results.plan.found
+    if found is None:
+        return "with an empty line"
+    moment = datetime.datetime.fromtimestamp(found.wall_ns / 1e9, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (
+        f"with the {sum(found.level):,} items that stood on the line at {moment} ({found.source}); how old they are and how far "
+        "cycles had come is not known: cycles begin anew"
+    )
+
+
 def _scenario_text(scenario: Scenario) -> str:
     parts = [layer.name for layer in scenario.layers]
     parts += [f"{prim} {s}={v}" for prim, sets in scenario.variants.items() for s, v in sets.items()]
@@ -279,10 +255,8 @@ def _scenario_text(scenario: Scenario) -> str:
 
 def _detailed(results: Results, done: list[PointResult]) -> list[PointResult]:
     """The baseline, the best point, and the first one of each scenario."""
-    kpi = results.plan.study.kpis[0]
     chosen = [p for p in done if p.point is results.plan.baseline]
-    best = [p for p in done if estimate_of(p, kpi).mean is not None]
-    chosen += sorted(best, key=lambda p: -goodness(kpi) * (estimate_of(p, kpi).mean or 0.0))[:1]
+    chosen += [r.point for r in rank_points(done, results.plan.study.kpis[0])[:1]]
     for name in results.plan.study.scenarios:
         chosen += [p for p in done if p.point.scenario == name][:1]
     unique = {p.point.index: p for p in chosen}
@@ -294,10 +268,6 @@ def _cell(e: Estimate) -> str:
         return "–"
     mean, _, spread = interval(e.mean, e.half_width).partition(" ± ")
     return f"{mean} <small>± {spread}</small>" if spread else mean
-
-
-def _quantity(e: Estimate, kpi: str) -> str:
-    return f"<b>{interval(e.mean, e.half_width)}</b> {escape(unit_of(kpi))}".strip()
 
 
 def _count(n: int, noun: str) -> str:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twin.model.kpis import Observation, line_kpis
+from twin.model.factory import NodeState
+from twin.model.kpis import Observation, line_kpis, power_by_state
 from twin.studies.outcome import Outcome
 from twin.studies.plan import Plan, Point
+
+if TYPE_CHECKING:
+    from twin.studies.insight import Insight
 
 
 @dataclass(frozen=True)
@@ -25,15 +30,22 @@ class PointResult:
     """What is known of one point.
 
     Attributes:
-        kpis: Figure to float64 [R]. state_share: [N,7] mean share of the horizon. wip, sunk: [T] mean over replications of
-            the pieces inside and of the pieces sunk per interval. lead_hist: int64 [L], edges ``lead_edges_s`` [L+1].
+        kpis: Figure to float64 [R]. horizon_s: measured time [s].
+        state_share: [N,7] mean share of the horizon. wip, sunk: [T] mean over replications of the pieces inside and of the pieces
+            sunk per interval. lead_hist: int64 [L], edges ``lead_edges_s`` [L+1].
+        energy_j: [N,7] mean energy by node and state within the horizon [J]. active_s: [N] mean time between two waits of a place
+            [s], NaN where not counted, inf where none ever waited.
+        paths: [P,2] pairs (from, to) of nodes; moved: [P] mean items that moved between them, NaN where not counted.
+        node_out: [N] mean items that left each node.
         deadlocked: Numbers of the replications that came to a standstill.
-        precise: Every figure of ``until`` has its precision (always true without). error: why the point is unfinished.
+        precise: Every figure of ``until`` has its precision (always true without). feasible: it keeps the limits of a
+            search (always true without). error: why the point is unfinished.
     """
 
     point: Point
     replication: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     kpis: dict[str, np.ndarray] = field(default_factory=dict)
+    horizon_s: float = 0.0
     nodes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     state_share: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))
@@ -42,15 +54,22 @@ class PointResult:
     interval_s: float = 0.0
     lead_hist: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     lead_edges_s: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    energy_j: np.ndarray = field(default_factory=lambda: np.zeros((0, 7)))
+    active_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    paths: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    moved: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    node_out: np.ndarray = field(default_factory=lambda: np.zeros(0))
     deadlocked: list[int] = field(default_factory=list)
     pieces: dict[str, int] = field(default_factory=dict)
     precise: bool = True
+    feasible: bool = True
     error: str | None = None
 
 
 @dataclass
 class Results:
-    """A study with all that is known of it. ``computed`` and ``cached`` count replications of this call."""
+    """A study with all that is known of it. ``computed`` and ``cached`` count replications of this call; ``insight`` is None
+    where it was not looked for."""
 
     plan: Plan
     warmup: WarmUp | None
@@ -58,6 +77,7 @@ class Results:
     computed: int = 0
     cached: int = 0
     interrupted: bool = False
+    insight: Insight | None = None
 
     @property
     def failed(self) -> list[PointResult]:
@@ -81,12 +101,15 @@ def digest(point: Point, outcome: Outcome | None, error: str | None) -> PointRes
             node_out=outcome.node_out,
             level_mean=outcome.level_mean,
             node_defective=outcome.node_defective,
+            lead_hist=outcome.lead_hist,
+            lead_edges_s=outcome.lead_edges_s,
         ),
     )
     return PointResult(
         point=point,
         replication=outcome.replication,
         kpis=kpis,
+        horizon_s=outcome.horizon_s,
         nodes=outcome.nodes,
         notes=outcome.notes,
         state_share=outcome.state_time_s.mean(axis=0) / outcome.horizon_s,
@@ -95,7 +118,22 @@ def digest(point: Point, outcome: Outcome | None, error: str | None) -> PointRes
         interval_s=outcome.interval_s,
         lead_hist=outcome.lead_hist.sum(axis=0, dtype=np.int64),
         lead_edges_s=outcome.lead_edges_s,
+        energy_j=outcome.state_time_s.mean(axis=0) * power_by_state(point.runnable),
+        active_s=_active_periods(point, outcome),
+        paths=outcome.paths,
+        moved=outcome.moved.mean(axis=0),
+        node_out=outcome.node_out.mean(axis=0),
         deadlocked=outcome.replication[outcome.deadlocked].tolist(),
         pieces={name: int(getattr(outcome, name).sum()) for name in ("spawned", "inside", "sunk", "scrapped", "lost")},
         error=error,
     )
+
+
+def _active_periods(point: Point, outcome: Outcome) -> np.ndarray:
+    """Mean time for which a place is neither blocked nor starved at a stretch [s], [N]."""
+    servers = np.array([max(n.servers, 1) for n in point.runnable.nodes], float)
+    waiting = outcome.state_time_s[:, :, [NodeState.BLOCKED, NodeState.STARVED, NodeState.OFF]].sum(axis=(0, 2))
+    active = (outcome.horizon_s * len(outcome) - waiting) * servers
+    waits = outcome.node_waits.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.isnan(waits), np.nan, np.where(waits > 0, active / waits, np.inf))

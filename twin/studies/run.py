@@ -15,11 +15,14 @@ import numpy as np
 from twin.core.errors import InputError, StudyError, WorkError
 from twin.process.device import resolve_device
 from twin.studies.backends import FAILURES, Backend, Task, open_backend, perform
-from twin.studies.plan import INTERVALS, Compile, Plan, Point, compile_stage, plan_study
+from twin.studies.insight import Insight, add_traces, faster_point, lever_of, load_traces, stations_to_try
+from twin.studies.plan import INTERVALS, Compile, Plan, Point, plan_study
+from twin.studies.ranking import rank_points
 from twin.studies.results import PointResult, Results, WarmUp, digest
 from twin.studies.spec import BLOCK, Study
+from twin.studies.start import keep_start, resolve_start
 from twin.studies.statistics import estimate, mser, replications_needed
-from twin.studies.store import Store, write_atomically
+from twin.studies.store import StorageError, Store, write_atomically
 
 PILOT_INTERVALS = 500
 """Bins of the pilot runs' series: a hundred batches of five for MSER-5."""
@@ -71,17 +74,20 @@ def run_study(
     folder: Path,
     *,
     options: Options | None = None,
-    compile: Compile = compile_stage,
+    compile: Compile | None = None,
     progress: Progress | None = None,
+    source: str | None = None,
 ) -> Results:
     """Run what is missing of a study and read all of it back.
 
     Args:
         folder: The results folder; parts go to ``folder/parts``.
+        source: Where the line is found that the study starts with: a running twin's address, or a project's folder.
 
     Raises:
         StudyError: The study cannot be planned; nothing was run.
         WorkError: No warm-up could be found, or stored results are damaged.
+        StorageError: The disk is full or refuses; what is finished is kept.
     """
     options = options or Options()
     if options.shard is not None and not study.replications.plain:
@@ -89,18 +95,22 @@ def run_study(
             "shards need a plain number of replications", file=study.file, attribute="replications", allowed=["replications: 256"]
         )
     resolve_device(options.device)  # a mistyped device is not each point's failure
-    plan = plan_study(study, compile)
+    study, found = resolve_start(study, folder, source)
+    plan = plan_study(study, compile, options.stop, found)
     plan.require_runnable()
+    if found is not None and source is not None:
+        keep_start(folder, found)
     backend = open_backend(options.backend, options.stop)
     store = Store(folder / "parts")
-    return _Run(plan, store, folder, options, backend, progress or Quiet()).all()
+    return StudyRun(plan, store, folder, options, backend, progress or Quiet()).all()
 
 
-def read_study(study: Study, folder: Path, *, compile: Compile = compile_stage) -> Results:
+def read_study(study: Study, folder: Path, *, compile: Compile | None = None) -> Results:
     """All that is stored of a study, from whichever shards wrote it. Nothing is run."""
-    plan = plan_study(study, compile)
+    study, found = resolve_start(study, folder, None)
+    plan = plan_study(study, compile, found=found)
     plan.require_runnable()
-    return _Run(plan, Store(folder / "parts"), folder, Options(), None, Quiet()).all()
+    return StudyRun(plan, Store(folder / "parts"), folder, Options(), None, Quiet()).all()
 
 
 def stored_warmup(plan: Plan, folder: Path) -> WarmUp | None:
@@ -126,8 +136,8 @@ def shard_spans(points: int, replications: int, shard: tuple[int, int] | None) -
     return out
 
 
-class _Run:
-    """One call of ``run_study``; without a backend nothing is simulated."""
+class StudyRun:
+    """The points of a plan, run as far as they are missing; without a backend nothing is simulated."""
 
     def __init__(
         self, plan: Plan, store: Store, folder: Path, options: Options, backend: Backend | None, progress: Progress
@@ -138,7 +148,8 @@ class _Run:
         self.interrupted = False
         self.task_size = BLOCK * max(options.jobs or 1, 1) if plan.study.fidelity == "flow" else BLOCK
 
-    def all(self) -> Results:
+    def all(self, *, insight: bool = True) -> Results:
+        """Finish every point, and look further where ``insight`` is wanted."""
         warmup = stored_warmup(self.plan, self.folder)
         if warmup is None and self.backend is not None:
             warmup = self._find_warmup()
@@ -148,8 +159,46 @@ class _Run:
         spans = shard_spans(len(self.plan.points), low, self.options.shard)
         self.progress.expect(sum(end - first for first, end in spans))
         points = [self._point(point, span, warmup.seconds) for point, span in zip(self.plan.points, spans, strict=True)]
-        cached = sum(len(p.replication) for p in points) - self.computed
-        return Results(self.plan, warmup, points, self.computed, cached, self.interrupted)
+        computed = self.computed
+        cached = sum(len(p.replication) for p in points) - computed
+        results = Results(self.plan, warmup, points, computed, cached, self.interrupted)
+        if insight and self.study.fidelity == "flow" and not results.interrupted and self.options.shard is None:
+            results.insight = self._insight(points, warmup.seconds)
+            results.interrupted = self.interrupted
+        return results
+
+    def _insight(self, points: list[PointResult], warmup_s: float) -> Insight:
+        """Sensitivity of the baseline and traces of the baseline and the best point, as far as they are there or can be run."""
+        insight = Insight()
+        base = next(p for p in points if p.point is self.plan.baseline)
+        best = rank_points(points, self.study.kpis[0])[:1]
+        wanted = {p.point.index: p.point for p in [base, *(r.point for r in best)] if len(p.replication)}
+        if self.backend is not None:
+            add_traces(insight, self.plan, list(wanted.values()), warmup_s, self.folder)
+        else:
+            insight.traces = load_traces(self.folder, {i: self.plan.key(p, warmup_s) for i, p in wanted.items()})
+        step = self.study.sensitivity
+        stations = stations_to_try(base) if step > 0.0 else []
+        span = (0, min(BLOCK, len(base.replication)))
+        store = Store(self.folder / "sensitivity")
+        self.progress.expect(len(stations) * span[1])
+        for node in stations:
+            path = base.point.runnable.nodes[node].path
+            point = faster_point(self.plan.baseline, node, step, self.study.fidelity)
+            key = self.plan.key(point, warmup_s)
+            if self.backend is not None and not self._stopped():
+                try:
+                    self._simulate(point, key, span, warmup_s, store)
+                except StorageError:
+                    raise
+                except FAILURES as failure:
+                    self.backend.clear()
+                    if not self._stopped():
+                        insight.problems.append(f"no sensitivity to {path}: {failure}")
+            outcome = store.read(key, span[1])
+            if outcome is not None and len(outcome) == span[1]:
+                insight.levers.append(lever_of(base, digest(point, outcome, None), path, step))
+        return insight
 
     def _point(self, point: Point, span: tuple[int, int], warmup_s: float) -> PointResult:
         """Finish one point, to its number of replications or to its precision."""
@@ -160,7 +209,10 @@ class _Run:
         while True:
             if self.backend is not None and error is None:
                 try:
-                    self._simulate(point, key, span, warmup_s)
+                    self._simulate(point, key, span, warmup_s, self.store)
+                except StorageError:
+                    self.backend.clear()
+                    raise
                 except FAILURES as failure:
                     self.backend.clear()
                     if self._stopped():
@@ -178,10 +230,10 @@ class _Run:
             self.progress.expect(wanted - n)
             span, n = (n, wanted), wanted
 
-    def _simulate(self, point: Point, key: str, span: tuple[int, int], warmup_s: float) -> None:
+    def _simulate(self, point: Point, key: str, span: tuple[int, int], warmup_s: float, store: Store) -> None:
         """Run the replications of [first, end) that are not stored yet."""
         assert self.backend is not None
-        finished = self.store.finished(key)
+        finished = store.finished(key)
         missing = np.setdiff1d(np.arange(*span), finished)
         self.progress.advance(span[1] - span[0] - len(missing), point.label)
         tasks = self._tasks(point, missing, warmup_s)
@@ -199,7 +251,7 @@ class _Run:
             done = self.backend.collect(lambda n: self.progress.advance(n, point.label))
             running -= 1
             count = len(done.outcome)
-            self.store.append(key, done.outcome, labels)
+            store.append(key, done.outcome, labels)
             self.computed += count
             if self.study.fidelity == "flow":
                 blocks = round(count / BLOCK * TASK_S / max(done.seconds, 1e-3))
@@ -228,6 +280,7 @@ class _Run:
             count=count,
             intervals=INTERVALS,
             begin_s=self.study.run.begin_s,
+            start=point.start,
             device=self.options.device,
             jobs=self.options.jobs,
         )

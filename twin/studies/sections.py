@@ -8,7 +8,7 @@ import numpy as np
 
 from twin.model.factory import NodeKind, NodeState
 from twin.studies import charts
-from twin.studies.compare import Bottleneck, rank_bottlenecks
+from twin.studies.compare import Bottleneck
 from twin.studies.results import PointResult, Results
 from twin.studies.statistics import Estimate
 from twin.studies.words import estimate_of
@@ -29,10 +29,10 @@ def stations(detailed: list[PointResult]) -> str:
     drawings = []
     for p in detailed:
         stations = [(i, n) for i, n in enumerate(p.point.runnable.nodes) if n.kind == NodeKind.STATION]
-        rows = [(_last(n.path), [float(v) for v in p.state_share[i]]) for i, n in stations]
+        rows = [(last_name(n.path), [float(v) for v in p.state_share[i]]) for i, n in stations]
         if not rows:
             continue
-        body = [[_last(n.path), *(_percent(estimate_of(p, f"{n.path}:{k}")) for k in STATION_COLUMNS)] for _, n in stations]
+        body = [[last_name(n.path), *(_percent(estimate_of(p, f"{n.path}:{k}")) for k in STATION_COLUMNS)] for _, n in stations]
         drawing = charts.stacks(rows, STATE_NAMES, STATE_CSS, title=f"state times of {p.point.label}", width=charts.HALF)
         drawings.append(
             f"<div><h3>{escape(p.point.label)}</h3><figure>{drawing}</figure>"
@@ -51,41 +51,17 @@ def stations(detailed: list[PointResult]) -> str:
     )
 
 
-def bottlenecks(detailed: list[PointResult]) -> str:
-    """Stations ranked by how much they hold the line back."""
-    blocks = []
-    for p in detailed:
-        ranked = rank_bottlenecks(p)
-        if len(ranked) < 2:
-            continue
-        rows = [
-            [_last(b.path), *(f"{v * 100:.1f} %" for v in (b.active, b.blocked, b.starved)), "yes" if b.points_to_it else "–"]
-            for b in ranked[:8]
-        ]
-        head = ["Station", "Active", "Blocked", "Starved", "Neighbours wait for it"]
-        blocks.append(
-            f'<div><h3>{escape(p.point.label)}</h3><p class="soft">{bottleneck_sentence(ranked)}</p>'
-            f"{table(head, rows, best=0)}</div>"
-        )
-    if not blocks:
-        return ""
-    return (
-        "<section><h2>What holds the line back</h2><p>A bottleneck is hardly ever kept waiting itself, while the stations before "
-        f'it are blocked and those after it are starved.</p><div class="columns">{"".join(blocks)}</div></section>'
-    )
-
-
 def bottleneck_sentence(ranked: list[Bottleneck]) -> str:
     """The ranking in a sentence."""
     first = ranked[0]
-    name = f"<b>{escape(_last(first.path))}</b>"
+    name = f"<b>{escape(last_name(first.path))}</b>"
     busiest = max(ranked, key=lambda b: b.active)
     if not first.points_to_it:
-        return f"No station clearly holds the line back; {name} is the busiest, active {first.active * 100:.0f} % of the time."
-    text = f"{name} holds the line back: it is active {first.active * 100:.0f} % of the time, and its neighbours wait for it."
+        return f"no station clearly holds the line back; {name} is the busiest, active {first.active * 100:.0f} % of the time."
+    text = f"{name} is what its neighbours wait for; it is active {first.active * 100:.0f} % of the time."
     if busiest is not first and busiest.active > first.active + 0.02:
-        other = escape(_last(busiest.path))
-        text += f" {other} is busier still ({busiest.active * 100:.0f} %); the two views differ, so try both."
+        other = escape(last_name(busiest.path))
+        text += f" {other} is busier still ({busiest.active * 100:.0f} %)."
     return text
 
 
@@ -155,7 +131,8 @@ def table(head: list[str], rows: list[list[str]], *, best: int | None = None) ->
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _last(path: str) -> str:
+def last_name(path: str) -> str:
+    """A prim's own name."""
     return path.rsplit("/", 1)[-1]
 
 

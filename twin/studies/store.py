@@ -6,10 +6,13 @@ carries the key of the point and the replications it holds, so that a look into 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,12 @@ KEY_DIGITS = 24
 _NAME = re.compile(rf"([0-9a-f]{{{KEY_DIGITS}}})-(\d{{7,}})-(\d+)\.parquet")
 _STALE_S = 3600.0
 
-_NODE_ROWS = {"state_time_s": 7, "node_in": 1, "node_out": 1, "node_defective": 1, "level_mean": 1}
+_NODE_ROWS = {"state_time_s": 7, "node_in": 1, "node_out": 1, "node_defective": 1, "node_waits": 1, "level_mean": 1}
 """Arrays with an axis over nodes, and the numbers they hold for each."""
+
+
+class StorageError(WorkError):
+    """Results cannot be written: no later point could be kept either."""
 
 
 class Store:
@@ -37,6 +44,7 @@ class Store:
 
     Raises:
         WorkError: A part cannot be read.
+        StorageError: A part cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,20 +65,21 @@ class Store:
 
     def append(self, key: str, outcome: Outcome, labels: dict[str, str]) -> Path:
         """Write one part; ``outcome`` holds consecutive replications, ``labels`` become columns for people who query."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(self.folder)
         first, count = int(outcome.replication[0]), len(outcome)
         path = self.folder / f"{key[:KEY_DIGITS]}-{first:07d}-{count}.parquet"
         temporary = self.folder / f".{path.name}.{os.getpid()}.tmp"
         table = pa.table({**{name: pa.array([text] * count) for name, text in labels.items()}, **_columns(outcome)})
         shared = {name: getattr(outcome, name) for name in SHARED}
-        shared["lead_edges_s"] = outcome.lead_edges_s.tolist()
+        shared |= {name: getattr(outcome, name).tolist() for name in ("lead_edges_s", "paths")}
         table = table.replace_schema_metadata({"twin.key": key, "twin.shared": json.dumps(shared)})
-        with temporary.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(self.folder)
+        with _safe_writing(path, temporary):
+            with temporary.open("wb") as file:
+                pq.write_table(table, file, compression="zstd")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            sync_folder(self.folder)
         self._parts.setdefault(key[:KEY_DIGITS], {})[path] = (first, count)
         return path
 
@@ -110,14 +119,43 @@ class Store:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that a reader sees either the old or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+    with _safe_writing(path, temporary):
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _safe_writing(path: Path, temporary: Path) -> Iterator[None]:
+    """What goes wrong while ``temporary`` becomes ``path`` leaves nothing half-written and names the file."""
+    try:
+        yield
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise _storage_error(path, error) from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _storage_error(folder, error) from error
+
+
+def _storage_error(path: Path, error: OSError) -> StorageError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    text = "the disk is full" if full else f"cannot be written: {error.strerror or error}"
+    return StorageError(
+        f"{text}. Finished replications are kept: {'free some space' if full else 'mend that'}, and the same command goes on "
+        "from there",
+        file=path,
+    )
 
 
 def sync_folder(folder: Path) -> None:
@@ -135,6 +173,8 @@ def _columns(outcome: Outcome) -> dict[str, pa.Array]:
         values = getattr(outcome, name)
         if values.ndim == 1:
             out[name] = pa.array(values)
+        elif values.shape[1] == 0:
+            out[name] = pa.array([[]] * len(values), pa.list_(pa.float64()))
         else:
             flat = np.ascontiguousarray(values.reshape(len(values), -1))
             out[name] = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
@@ -148,6 +188,7 @@ def _read(path: Path) -> Outcome:
         raise WorkError(f"this part of the results is damaged: remove it and run the study again ({error})", file=path) from error
     shared: dict[str, Any] = json.loads(table.schema.metadata[b"twin.shared"])
     shared["lead_edges_s"] = np.array(shared["lead_edges_s"])
+    shared["paths"] = np.array(shared["paths"], np.int64).reshape(-1, 2)
     nodes, rows = len(shared["nodes"]), table.num_rows
     values: dict[str, Any] = {}
     for name in ROWS:
@@ -155,8 +196,10 @@ def _read(path: Path) -> Outcome:
         if pa.types.is_fixed_size_list(column.type):
             flat = column.flatten().to_numpy(zero_copy_only=False)
             width = _NODE_ROWS.get(name)
-            shape = (rows, -1) if width is None else (rows, nodes) if width == 1 else (rows, nodes, width)
+            shape = (rows, column.type.list_size) if width is None else (rows, nodes) if width == 1 else (rows, nodes, width)
             values[name] = flat.reshape(shape)
+        elif pa.types.is_list(column.type):
+            values[name] = np.zeros((rows, 0))
         else:
             values[name] = column.to_numpy(zero_copy_only=False)
     return Outcome(**shared, **values)

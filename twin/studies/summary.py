@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from twin import __version__
 from twin.model.kpis import kpi_unit
 from twin.studies.compare import Comparison, compare_points, rank_bottlenecks
+from twin.studies.insight import Lever
+from twin.studies.ranking import Rank, rank_points
 from twin.studies.results import PointResult, Results
 from twin.studies.statistics import estimate
 from twin.studies.store import write_atomically
@@ -24,6 +28,7 @@ def summarise(results: Results) -> dict[str, Any]:
         "baseline": study.baseline,
         "design": str(study.design),
         "begin": study.run.begin,
+        "start": _start(results),
         "horizon_s": study.run.horizon_s,
         "warmup_s": None if warmup is None else warmup.seconds,
         "warmup": None if warmup is None else {"how": warmup.how, "too_short": warmup.too_short},
@@ -36,6 +41,8 @@ def summarise(results: Results) -> dict[str, Any]:
         "twin": __version__,
         "points": [_point(p) for p in results.points],
         "comparisons": [_comparison(c) for c in compare_points(results)],
+        "ranking": {kpi: [_rank(r) for r in rank_points(results.points, kpi)] for kpi in study.kpis},
+        "sensitivity": [_lever(lever) for lever in results.insight.levers] if results.insight is not None else [],
         "warnings": results.plan.warnings,
     }
 
@@ -58,14 +65,50 @@ def _point(result: PointResult) -> dict[str, Any]:
         "replications": len(result.replication),
         "kpis": kpis,
         "precise": result.precise,
+        "feasible": result.feasible,
         "deadlocked": result.deadlocked,
         "pieces": result.pieces,
         "bottlenecks": [
-            {"path": b.path, "active": b.active, "blocked": b.blocked, "starved": b.starved, "arrows_end_here": b.points_to_it}
+            {
+                "path": b.path,
+                "active": b.active,
+                "active_period_s": b.active_s if b.active_s is None or math.isfinite(b.active_s) else None,
+                "blocked": b.blocked,
+                "starved": b.starved,
+                "arrows_end_here": b.points_to_it,
+            }
             for b in rank_bottlenecks(result)
         ],
         "notes": result.notes,
         "error": result.error,
+    }
+
+
+def _start(results: Results) -> dict[str, Any] | str:
+    found = results.plan.found
+    if found is None:
+        return "empty"
+    moment = datetime.datetime.fromtimestamp(found.wall_ns / 1e9, datetime.UTC)
+    return {"start": found.asked, "time": moment.isoformat(timespec="seconds"), "source": found.source, "items": sum(found.level)}
+
+
+def _rank(rank: Rank) -> dict[str, Any]:
+    return {
+        "scenario": rank.point.point.scenario,
+        "parameters": rank.point.point.parameters,
+        "mean": rank.estimate.mean,
+        "may_be_best": rank.may_be_best,
+    }
+
+
+def _lever(lever: Lever) -> dict[str, Any]:
+    return {
+        "path": lever.path,
+        "rate_step": lever.step,
+        "throughput_difference": lever.difference.mean,
+        "half_width": lever.difference.half_width,
+        "elasticity": lever.elasticity,
+        "elasticity_half_width": lever.half_width,
     }
 
 

@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { encode } from "@msgpack/msgpack";
 import { describe, expect, it } from "vitest";
-import { decodeFrame } from "../src/protocol/frames";
+import { BODIES, decodeFrame, GONE, GOODS } from "../src/protocol/frames";
 import { decodeTrack, remapFrame } from "../src/protocol/track";
 
-const file = readFileSync(new URL("./fixtures/frame.bin", import.meta.url));
-const frameBytes = new Uint8Array(file);
+const vectors = JSON.parse(readFileSync(new URL("../../tests/protocol/vectors/frames.json", import.meta.url), "utf-8")) as { frames: { data: string }[] };
+const frameBytes = Uint8Array.from(Buffer.from(vectors.frames[0].data, "base64"));
 
 function record(timeMs: number, payload: Uint8Array): Uint8Array {
   const out = new Uint8Array(12 + payload.length);
@@ -45,17 +45,23 @@ describe("decodeTrack", () => {
 });
 
 describe("remapFrame", () => {
-  it("leaves out what the picture no longer has, and renames the rest", () => {
-    const frame = decodeFrame(frameBytes.slice().buffer);
-    const goods = frame.blocks.find((b) => b.kind === 1);
-    if (!goods) throw new Error("the fixture has no goods");
-    const most = Math.max(...goods.prototype);
-    const gone = goods.prototype[0];
-    const map = Int32Array.from({ length: most + 1 }, (_, i) => (i === gone ? -1 : i + 5));
-    const block = remapFrame(frame, new Int32Array(0), map).blocks.find((b) => b.kind === 1);
-    const kept = [...goods.prototype.keys()].filter((i) => goods.prototype[i] !== gone);
-    expect([...(block?.id ?? [])]).toEqual(kept.map((i) => goods.id[i]));
-    expect([...(block?.prototype ?? [])]).toEqual(kept.map((i) => goods.prototype[i] + 5));
-    expect([...(block?.position ?? [])]).toEqual(kept.flatMap((i) => [...goods.position.slice(3 * i, 3 * i + 3)]));
+  const frame = decodeFrame(frameBytes.slice().buffer);
+
+  it("renames what the picture knows by another number, and empties the slots of what it no longer has", () => {
+    const named = frame.blocks.filter((b) => b.kind === GOODS);
+    const prototypes = named.flatMap((b) => [...b.prototype]);
+    const gone = prototypes[0];
+    const map = Int32Array.from({ length: Math.max(...prototypes) + 1 }, (_, i) => (i === gone ? -1 : i + 5));
+    const out = remapFrame(frame, new Int32Array(0), map).blocks;
+    const rows = named.flatMap((b) => [...b.id.keys()].map((i) => ({ id: b.id[i], is: b.prototype[i], at: [...b.position.slice(3 * i, 3 * i + 3)] })));
+    const kept = out.filter((b) => b.kind === GOODS).flatMap((b) => [...b.id.keys()].map((i) => ({ id: b.id[i], is: b.prototype[i], at: [...b.position.slice(3 * i, 3 * i + 3)] })));
+    expect(kept).toEqual(rows.filter((r) => r.is !== gone).map((r) => ({ ...r, is: r.is + 5 })));
+    expect(out.filter((b) => b.kind === GONE).flatMap((b) => [...b.id])).toEqual(rows.filter((r) => r.is === gone).map((r) => r.id));
+  });
+
+  it("leaves out bodies that the picture does not have", () => {
+    const ids = (f: typeof frame) => f.blocks.filter((b) => b.kind === BODIES).flatMap((b) => [...b.id]);
+    expect(ids(frame).length).toBe(3);
+    expect(ids(remapFrame(frame, Int32Array.of(-1, 7, 4), Int32Array.of(0, 1, 2))).sort()).toEqual([4, 7]);
   });
 });

@@ -18,7 +18,7 @@ from twin.connectors.drivers.sparkplug.wire import DOUBLE, Metric, Payload, enco
 from twin.core.clock import now_ns
 from twin.core.errors import WorkError
 
-START_S = 15.0
+START_S = 60.0
 TOPIC = "cell/value"
 URI = "urn:twin:conformance"
 
@@ -34,11 +34,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _stamp() -> str:
+    """Now, to the nanosecond, so that it is never the same twice: a sample is known by its stamp."""
+    seconds, nanoseconds = divmod(now_ns(), 10**9)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09}Z"
+
+
 class Counterpart(ABC):
     """A server with one value.
 
     Attributes:
-        driver, scheme, source, options: How a mapping names it; source and options as YAML.
+        driver, scheme, login, path, source, options: How a mapping names it; source and options as YAML.
         polled: The driver asks for values, so it cannot see each one.
         peer: What it is, for the table of results.
     """
@@ -47,6 +53,8 @@ class Counterpart(ABC):
     scheme: ClassVar[str]
     source: ClassVar[str]
     options: ClassVar[str] = "{}"
+    login: ClassVar[str] = ""
+    path: ClassVar[str] = ""
     polled: ClassVar[bool] = False
     peer: ClassVar[str]
 
@@ -61,6 +69,10 @@ class Counterpart(ABC):
     @abstractmethod
     def stop(self) -> None:
         """End, with all connections. A second call does nothing."""
+
+    def discard(self) -> None:
+        """After the last stop(): delete what was made for it."""
+        return
 
     @abstractmethod
     def emit(self, value: int) -> None:
@@ -184,10 +196,32 @@ class ShdrAdapter(_OnLoop):
             peer.write(line)
 
     def emit(self, value: int) -> None:
-        # microseconds, and never the same twice: a sample is known by its stamp
-        seconds, nanoseconds = divmod(now_ns(), 10**9)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-        self._do(self._send(f"{stamp}.{nanoseconds:09}Z|value|{value}\n".encode()))
+        self._do(self._send(f"{_stamp()}|value|{value}\n".encode()))
+
+
+class MtconnectAgent(_OnLoop):
+    driver, scheme, peer = "mtconnect-agent", "mtconnect", "a small agent"
+    source = "{item: value}"
+    options = "{heartbeat: 300 ms, interval: 20 ms}"
+    _DEVICES = (
+        b'<MTConnectDevices xmlns="urn:mtconnect.org:MTConnectDevices:2.2"><Devices><Device name="d" uuid="d"><DataItems>'
+        b'<DataItem id="value" name="value" category="SAMPLE" type="LOAD"/></DataItems></Device></Devices></MTConnectDevices>'
+    )
+
+    async def _start(self) -> None:
+        from twin.connectors.conformance.agent import Agent
+
+        self._agent = Agent(self._DEVICES, self.port, instance=now_ns())
+        await self._agent.start()
+
+    async def _stop(self) -> None:
+        await self._agent.stop()
+
+    async def _add(self, stamp: str, value: int) -> None:
+        self._agent.add("value", stamp, str(value))
+
+    def emit(self, value: int) -> None:
+        self._do(self._add(_stamp(), value))
 
 
 class MqttBroker(Counterpart):
@@ -280,7 +314,58 @@ class SparkplugNode(MqttBroker):
             self._client.publish("spBv1.0/g/NDATA/n", encode(Payload(now_ns() // 10**6, self._seq, [metric])), qos=0)
 
 
+class Vda5050Vehicle(MqttBroker):
+    """Mosquitto, and a vehicle that tells its state."""
+
+    driver, scheme, peer = "vda5050", "vda5050", "Mosquitto and a vehicle"
+    source = "{manufacturer: m, serial: s, value: /agvPosition/x}"
+    options = "{keepalive: 1}"
+
+    def _prepare(self, client: Any) -> None:
+        self._number = 0
+
+    def emit(self, value: int) -> None:
+        self._number += 1
+        head = {"headerId": self._number, "timestamp": _stamp(), "version": "2.1.0", "manufacturer": "m", "serialNumber": "s"}
+        position = {"x": float(value), "y": 0.0, "theta": 0.0, "mapId": "hall", "positionInitialized": True}
+        self.publish("uagv/v2/m/s/state", json.dumps(head | {"agvPosition": position}).encode())
+
+
+class PostgresTable(Counterpart):
+    """PostgreSQL, and a table that grows."""
+
+    driver, scheme, peer = "sql", "postgresql", "PostgreSQL"
+    login, path = "twin@", "/postgres"
+    source = "{query: 'SELECT id, v, at FROM log WHERE id > :since ORDER BY id', cursor: id, begin: 0, column: v, time: at}"
+    options = "{poll: 50 ms, timeout: 500 ms}"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        from twin.connectors.conformance.postgres import Cluster
+
+        self._cluster = Cluster(self.port)
+        self._db: Any = None
+
+    def start(self) -> None:
+        self._cluster.start()
+        self._db = self._cluster.connect()
+        self._db.execute("CREATE TABLE IF NOT EXISTS log (id serial PRIMARY KEY, v double precision, at timestamptz)")
+
+    def stop(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        self._cluster.stop()
+
+    def discard(self) -> None:
+        self._cluster.close()
+
+    def emit(self, value: int) -> None:
+        self._db.execute("INSERT INTO log (v, at) VALUES (%s, clock_timestamp())", (value,))
+
+
 COUNTERPARTS: dict[str, type[Counterpart]] = {
-    c.driver: c for c in (MqttBroker, OpcuaServer, SparkplugNode, ModbusDevice, ShdrAdapter)
+    c.driver: c
+    for c in (MqttBroker, OpcuaServer, SparkplugNode, ModbusDevice, ShdrAdapter, MtconnectAgent, Vda5050Vehicle, PostgresTable)
 }
 """A server for each driver that connects to one."""

@@ -12,9 +12,12 @@ from twin.connectors.drivers.http.config import HttpOptions, HttpSource
 from twin.connectors.drivers.modbus.config import ModbusOptions, ModbusSource
 from twin.connectors.drivers.mqtt.config import MqttOptions, MqttSource
 from twin.connectors.drivers.mtconnect.config import MtconnectOptions, MtconnectSource
+from twin.connectors.drivers.mtconnect_agent.config import AgentOptions, AgentSource
 from twin.connectors.drivers.opcua.config import OpcuaOptions, OpcuaSource
 from twin.connectors.drivers.replay.config import ReplayOptions, ReplaySource
 from twin.connectors.drivers.sparkplug.config import SparkplugOptions, SparkplugSource
+from twin.connectors.drivers.sql.config import SqlOptions, SqlSource
+from twin.connectors.drivers.vda5050.config import Vda5050Options, Vda5050Source
 from twin.core.errors import MappingError
 
 
@@ -46,7 +49,7 @@ KINDS = {
     for k in (
         DriverKind(
             "mqtt",
-            "MQTT 3.1.1 brokers: JSON and plain payloads, wildcards",
+            "MQTT 3.1.1 and 5 brokers: JSON and plain payloads, wildcards",
             "mqtt://HOST[:1883] or mqtts://HOST[:8883]",
             MqttOptions,
             MqttSource,
@@ -92,6 +95,34 @@ KINDS = {
             MtconnectSource,
             "twin.connectors.drivers.mtconnect.driver",
             "MtconnectDriver",
+        ),
+        DriverKind(
+            "mtconnect-agent",
+            "MTConnect agents over HTTP: current and the stream of samples",
+            "mtconnect://HOST[:5000] or mtconnects://HOST[:443]",
+            AgentOptions,
+            AgentSource,
+            "twin.connectors.drivers.mtconnect_agent.driver",
+            "AgentDriver",
+        ),
+        DriverKind(
+            "vda5050",
+            "VDA 5050 vehicles on an MQTT broker: states in, orders and instant actions out",
+            "vda5050://HOST[:1883] or vda5050s://HOST[:8883]",
+            Vda5050Options,
+            Vda5050Source,
+            "twin.connectors.drivers.vda5050.driver",
+            "Vda5050Driver",
+            writes=True,
+        ),
+        DriverKind(
+            "sql",
+            "Databases, polled: SQLite files and PostgreSQL servers",
+            "sqlite://FILE or postgresql://USER@HOST[:5432]/DATABASE",
+            SqlOptions,
+            SqlSource,
+            "twin.connectors.drivers.sql.driver",
+            "SqlDriver",
         ),
         DriverKind(
             "http",

@@ -74,29 +74,76 @@ def clear(context: Context, op: Op) -> Step:
 
 def set_relationship(context: Context, op: Op) -> Step:
     """``value`` is the list of target paths, in order."""
+    path = _relationship(context, op)
+    targets = _targets(op, op.value)
+
+    def step() -> None:
+        spec = _relationship_spec(context, op, path)
+        spec.targetPathList.ClearEditsAndMakeExplicit()
+        spec.targetPathList.explicitItems[:] = targets
+        context.note_changed(path)
+
+    return step
+
+
+_LISTS = ("prepend", "append", "delete")
+
+
+def list_edit(context: Context, op: Op) -> Step:
+    """``value`` is ``{"prepend", "append", "delete"}``, each a list of target paths, all optional.
+
+    Unlike ``set_relationship`` this leaves the other targets to whoever says them, so that two people who each add one both
+    get theirs, and one that the base adds later comes through.
+    """
+    path = _relationship(context, op)
+    if not isinstance(op.value, dict) or not op.value or not set(op.value) <= set(_LISTS):
+        raise Rejected("type", f"value must be lists of paths named {', '.join(_LISTS)}", prim=op.path, attribute=op.field)
+    given = {name: _targets(op, op.value.get(name, [])) for name in _LISTS}
+    named = [target for targets in given.values() for target in targets]
+    if not named or len(set(named)) != len(named):
+        raise Rejected("type", "each path must be named once, and at least one", prim=op.path, attribute=op.field)
+
+    def step() -> None:
+        targets = _relationship_spec(context, op, path).targetPathList
+        if targets.isExplicit:
+            kept = [t for t in targets.explicitItems if t not in named]
+            targets.explicitItems[:] = [*given["prepend"], *kept, *given["append"]]
+        else:
+            for items in (targets.prependedItems, targets.appendedItems, targets.deletedItems):
+                items[:] = [t for t in items if t not in named]
+            targets.prependedItems[:] = [*given["prepend"], *targets.prependedItems]
+            targets.appendedItems[:] = [*targets.appendedItems, *given["append"]]
+            targets.deletedItems[:] = [*targets.deletedItems, *given["delete"]]
+        context.note_changed(path)
+
+    return step
+
+
+def _relationship(context: Context, op: Op) -> Sdf.Path:
     prim = context.prim(op.path)
     path = _property_path(op)
     definition = prim.GetPrimDefinition().GetSpecType(op.field)
     existing = prim.GetRelationship(op.field)
     if definition != Sdf.SpecTypeRelationship and not (existing and existing.IsDefined()):
         raise Rejected("path", "the prim has no such relationship", prim=op.path, attribute=op.field)
-    if not isinstance(op.value, (list, tuple)):
+    return path
+
+
+def _relationship_spec(context: Context, op: Op, path: Sdf.Path) -> Sdf.RelationshipSpec:
+    context.undo_with(inverse_of_property(context.layer, op.path, op.field))
+    owner = over(context.layer, path.GetPrimPath())
+    return owner.relationships.get(op.field) or Sdf.RelationshipSpec(owner, op.field, custom=False)
+
+
+def _targets(op: Op, value: Any) -> list[Sdf.Path]:
+    if not isinstance(value, (list, tuple)):
         raise Rejected("type", "value must be a list of paths", prim=op.path, attribute=op.field)
     targets = []
-    for text in op.value:
+    for text in value:
         if not isinstance(text, str) or not Sdf.Path.IsValidPathString(text) or not Sdf.Path(text).IsAbsolutePath():
             raise Rejected("path", f"{text!r} is not an absolute path", prim=op.path, attribute=op.field)
         targets.append(Sdf.Path(text))
-
-    def step() -> None:
-        context.undo_with(inverse_of_property(context.layer, op.path, op.field))
-        owner = over(context.layer, path.GetPrimPath())
-        spec = owner.relationships.get(op.field) or Sdf.RelationshipSpec(owner, op.field, custom=False)
-        spec.targetPathList.ClearEditsAndMakeExplicit()
-        spec.targetPathList.explicitItems[:] = targets
-        context.note_changed(path)
-
-    return step
+    return targets
 
 
 def set_metadata(context: Context, op: Op) -> Step:

@@ -8,10 +8,11 @@ from typing import Any
 from pxr import Sdf, Usd
 
 from twin.core.errors import SceneError
-from twin.protocol.messages import PrimDetail, PropertyDoc
+from twin.protocol.messages import OpinionDoc, PrimDetail, PropertyDoc
 from twin.scene.casting import plain
 from twin.scene.edits.layer import DISPLAY_NAME, is_edit_layer
 from twin.scene.schema import APIS
+from twin.scene.schema.ranges import range_of
 from twin.scene.stage import applied_schemas, meters_per_unit
 
 _UNITS = {p.name: p.unit for api in APIS for p in api.properties if p.unit}
@@ -49,6 +50,9 @@ def _property(prim: Usd.Prim, name: str, unit: float, edit_layer: Sdf.Layer | No
     doc = PropertyDoc(name=name, type="rel", doc=prop.GetDocumentation(), authored=prop.IsAuthored(), edited=edited)
     stack = prop.GetPropertyStack(Usd.TimeCode.EarliestTime())
     doc.layer = layer_name(stack[0].layer) if stack else ""
+    doc.low, doc.high = range_of(name)
+    if len(stack) > 1 and not isinstance(prop, Usd.Relationship):
+        doc.opinions = [OpinionDoc(layer_name(spec.layer), shown(spec.default)) for spec in stack]
     if isinstance(prop, Usd.Relationship):
         doc.relationship = True
         doc.value = [str(target) for target in prop.GetTargets()]

@@ -9,9 +9,12 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from twin.collab import ROLES
+from twin.collab import ROLES, Identity
+from twin.collab.access import MAX_NAME, SIGN_IN
+from twin.collab.users import MAX_PASSWORD, matches
 from twin.core.clock import now_ns
-from twin.server.context import json_body, named, need, twin
+from twin.core.errors import InputError
+from twin.server.context import Context, json_body, named, need, twin
 
 router = APIRouter()
 COOKIE_SECONDS = 30 * 24 * 3600
@@ -19,9 +22,25 @@ MAX_EXPIRY_S = 10 * 365 * 24 * 3600
 
 
 class Login(BaseModel):
-    """Body of ``POST /api/login``."""
+    """Body of ``POST /api/login``: a token, or the name and password of a user."""
 
-    token: str = Field(max_length=512)
+    token: str = Field(default="", max_length=512)
+    user: str = Field(default="", max_length=MAX_NAME)
+    password: str = Field(default="", max_length=MAX_PASSWORD)
+
+
+class NewUser(BaseModel):
+    """Body of ``PUT /api/users/{name}``; an empty password leaves the one there is."""
+
+    role: str
+    password: str = Field(default="", max_length=MAX_PASSWORD)
+
+
+class NewPassword(BaseModel):
+    """Body of ``POST /api/password``: one's own."""
+
+    old: str = Field(max_length=MAX_PASSWORD)
+    new: str = Field(max_length=MAX_PASSWORD)
 
 
 class Share(BaseModel):
@@ -35,21 +54,100 @@ class Share(BaseModel):
 
 @router.post("/api/login", status_code=204)
 async def login(body: Login, request: Request) -> Response:
-    """A token against a cookie."""
+    """A token, or name and password, against a cookie."""
     context = twin(request)
+    token, who = await (_with_password(body, context) if body.user else _with_token(body, context))
+    response = Response(status_code=204)
+    set_cookie(response, request, token, who)
+    return response
+
+
+async def _with_token(body: Login, context: Context) -> tuple[str, Identity]:
     who = context.host.access.identify(body.token)
     if who is None:
         if not context.attempts.take():
             raise HTTPException(429, "too many tokens that are not known; wait a little")
         await asyncio.sleep(0.2)
         raise HTTPException(401, "the token is not known, or has ended")
+    return body.token, who
+
+
+async def _with_password(body: Login, context: Context) -> tuple[str, Identity]:
+    users = context.host.users
+    # before the hash, which is made to be slow
+    if not context.attempts.take():
+        raise HTTPException(429, "too many people sign in at once; wait a little")
+    kept = await context.owner(lambda: users.stored(body.user))
+    if not await asyncio.to_thread(matches, body.password, kept):
+        if kept:
+            await context.owner(lambda: context.host.access.audit(body.user, "sign-in", "wrong password"))
+        raise HTTPException(401, "name and password do not fit")
+    return await context.owner(lambda: users.sign_in(body.user, kept))
+
+
+def set_cookie(response: Response, request: Request, token: str, who: Identity) -> None:
+    """The cookie that lets a browser in; no longer than the token is good."""
+    context = twin(request)
     left = (who.expires_ns - now_ns()) // 1_000_000_000 if who.expires_ns else COOKIE_SECONDS
-    response = Response(status_code=204)
-    secure = request.url.scheme == "https" or context.public.startswith("https:")
     response.set_cookie(
-        context.cookie, body.token, max_age=min(left, COOKIE_SECONDS), httponly=True, samesite="strict", secure=secure
+        context.cookie,
+        token,
+        max_age=min(left, COOKIE_SECONDS),
+        httponly=True,
+        samesite="strict",
+        secure=context.secure(request),
     )
-    return response
+
+
+@router.post("/api/password", status_code=204)
+async def password(body: NewPassword, request: Request) -> Response:
+    """Another password for oneself; ends all that one is signed in with, this included."""
+    who = need(request, "view")
+    context = twin(request)
+    users = context.host.users
+    kept = await context.owner(lambda: users.stored(who.user)) if who.label == SIGN_IN else ""
+    if not kept:
+        raise HTTPException(409, "you did not sign in with a password")
+    if not context.attempts.take():
+        raise HTTPException(429, "too many tries; wait a little")
+    if not await asyncio.to_thread(matches, body.old, kept):
+        raise HTTPException(403, "the old password is another one")
+    await context.owner(lambda: users.put(who.user, who.role, body.new, author=who.user))
+    context.hub.check(context.host.access)
+    return Response(status_code=204)
+
+
+@router.get("/api/users")
+async def users(request: Request) -> JSONResponse:
+    """Everybody who can sign in with a password."""
+    need(request, "share")
+    context = twin(request)
+    return JSONResponse(json_body([asdict(user) for user in await context.owner(context.host.users.all)]))
+
+
+@router.put("/api/users/{name}")
+async def put_user(name: str, body: NewUser, request: Request) -> JSONResponse:
+    """A new user, or another role or password for one, who then has to sign in again."""
+    who = need(request, "share")
+    context = twin(request)
+    if body.role not in ROLES:
+        raise HTTPException(422, f"no role {body.role!r} (allowed: {', '.join(ROLES)})")
+    try:
+        user = await context.owner(lambda: context.host.users.put(name, body.role, body.password, author=named(who)))
+    except InputError as error:
+        raise HTTPException(422, str(error)) from error
+    context.hub.check(context.host.access)
+    return JSONResponse(json_body(asdict(user)))
+
+
+@router.delete("/api/users/{name}", status_code=204)
+async def delete_user(name: str, request: Request) -> Response:
+    """The user is no more, and put out."""
+    who = need(request, "share")
+    context = twin(request)
+    await context.owner(lambda: context.host.users.delete(name, author=named(who)))
+    context.hub.check(context.host.access)
+    return Response(status_code=204)
 
 
 @router.post("/api/logout", status_code=204)
@@ -79,8 +177,7 @@ async def share(body: Share, request: Request) -> JSONResponse:
     token, identity = await context.owner(
         lambda: context.host.access.grant(body.role, author=named(who), user=body.user, label=body.label, expires_ns=until)
     )
-    base = context.public or f"{request.url.scheme}://{request.headers['host']}"
-    answer = {"url": f"{base}/#token={token}", "role": body.role, "id": identity.key, "expires_ns": until}
+    answer = {"url": f"{context.origin(request)}/#token={token}", "role": body.role, "id": identity.key, "expires_ns": until}
     return JSONResponse(json_body(answer), status_code=201)
 
 

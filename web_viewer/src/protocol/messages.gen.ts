@@ -1,15 +1,16 @@
 // Made by twin.protocol.typescript from twin/protocol/messages.py; change it there, then run `make types`.
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /**
  * One change to the edit layer.
  *
- * ``kind`` is one of ``set_field block clear add_prim remove_prim move_prim set_relationship set_variant apply_api
- * set_metadata``. ``path`` is the prim; ``field`` the property, variant set, API or metadata name; ``value`` is
+ * ``kind`` is one of ``set_field block clear add_prim remove_prim move_prim set_relationship list_edit set_variant
+ * apply_api set_metadata``. ``path`` is the prim; ``field`` the property, variant set, API or metadata name; ``value`` is
  * ``[sdfType, value]`` for ``set_field`` (``["double3", [1, 2, 3]]``, quaternions wxyz), a list of target paths for
- * ``set_relationship``, ``{"type", "reference", "name"}`` for ``add_prim`` (``reference``: asset path relative to the
- * asset root, optional), the new path for ``move_prim``.
+ * ``set_relationship``, ``{"prepend", "append", "delete"}`` with lists of target paths for ``list_edit``,
+ * ``{"type", "reference", "name"}`` for ``add_prim`` (``reference``: asset path relative to the asset root, optional),
+ * the new path for ``move_prim``.
  */
 export interface Op {
   kind: string;
@@ -33,6 +34,7 @@ export interface Hello {
   epoch?: string;
   last_seq?: number;
   tab?: string;
+  batches?: boolean;
 }
 
 /** An atomic transaction; idempotent by (session, opid). ``label`` is for the activity log. */
@@ -86,6 +88,15 @@ export interface Control {
   t: "control";
   action: string;
   value?: number;
+}
+
+/**
+ * The newest state frame that the client has taken in. Sent some times a second: a client that falls behind then gets
+ * the newest frame when it can take one, instead of a queue of old ones. One that never sends it gets every frame.
+ */
+export interface Seen {
+  t: "seen";
+  number: number;
 }
 
 export interface Welcome {
@@ -160,7 +171,19 @@ export interface Commented {
   comment: CommentDoc;
 }
 
-/** Something that is fetched by HTTP has changed: ``what`` is versions or proposals. */
+/** Who may edit at and below a prim, or one property there: whoever has ``role`` or more, and ``users``. */
+export interface RuleDoc {
+  id: number;
+  path: string;
+  field: string;
+  role: string;
+  users: string[];
+  note: string;
+  author: string;
+  time_ns: number;
+}
+
+/** Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules or library. */
 export interface Changed {
   t: "changed";
   what: string;
@@ -204,6 +227,20 @@ export interface NodeStates {
   left: number[];
 }
 
+/**
+ * An item on the line: node path, item type, pieces, age [s], how far along a conveyor (0 to 1), whether its work is done,
+ * how long its cycle has lasted [s], and the node it came from where an assembly wants to know.
+ */
+export type LineItem = [node: string, type: string, pieces: number, age_s: number, along: number, done: boolean, elapsed_s: number | null, origin: string];
+
+/** Where every piece of the line is; kept in the pose track, for studies that begin there. Never sent to a page. */
+export interface LineFound {
+  t: "line";
+  sim_time: number;
+  items: LineItem[];
+  down: Record<string, number>;
+}
+
 export type Kpi = [name: string, value: number | null, unit: string];
 
 /** Key figures of the current run, line-wide and per station (names of the contract). */
@@ -236,6 +273,7 @@ export interface Connectors {
  * ``kind``: ``mesh`` (``mesh`` is the content hash of a buffer under ``/api/assets/<hash>``), or analytic ``cube``
  * (``size`` [x, y, z]), ``sphere`` (``radius``), ``cylinder``, ``cone``, ``capsule`` (``radius``, ``height``, ``axis``
  * X, Y or Z), ``plane`` (``size``, normal ``axis``), ``bounds`` (``size`` and ``center``: what cannot be drawn).
+ * Curves, points and point instancers come as meshes.
  * Lengths in the prim's local stage units. ``materials`` index ``SceneDoc.materials``, one per mesh subset.
  */
 export interface Geometry {
@@ -258,7 +296,26 @@ export interface Light {
   size?: number[];
 }
 
-/** UsdPreviewSurface: colours linear RGB; textures are content hashes under ``/api/assets/<hash>``. */
+/**
+ * A UsdGeom camera, looking along -Z of its prim with +Y up. Vertical field of view in degrees, 0 for an orthographic one,
+ * which shows ``height``. Lengths in m.
+ */
+export interface Camera {
+  vertical_fov: number;
+  aspect: number;
+  near: number;
+  far: number;
+  height?: number;
+}
+
+/**
+ * UsdPreviewSurface: colours linear RGB; textures are content hashes under ``/api/assets/<hash>``.
+ *
+ * ``roughness_texture`` is read from green, ``metallic_texture`` from blue, ``occlusion_texture`` from red, as in glTF.
+ * ``uv`` is [rotation in degrees, scale u, scale v, translation u, translation v] of all textures, ``wrap`` repeat, clamp or
+ * mirror for u and v; empty for none and repeat. What is less opaque than ``opacity_threshold`` is not drawn.
+ * ``vertex_colors``: the mesh has colours of its own.
+ */
 export interface MaterialDoc {
   path: string;
   color?: number[];
@@ -268,6 +325,17 @@ export interface MaterialDoc {
   emissive?: number[];
   color_texture?: string;
   normal_texture?: string;
+  roughness_texture?: string;
+  metallic_texture?: string;
+  occlusion_texture?: string;
+  emissive_texture?: string;
+  opacity_texture?: string;
+  opacity_threshold?: number;
+  clearcoat?: number;
+  clearcoat_roughness?: number;
+  uv?: number[];
+  wrap?: string[];
+  vertex_colors?: boolean;
 }
 
 /**
@@ -285,6 +353,7 @@ export interface PrimDoc {
   visible?: boolean;
   geometry?: Geometry | null;
   light?: Light | null;
+  camera?: Camera | null;
   body?: number;
   node?: number;
   edited?: boolean;
@@ -355,6 +424,12 @@ export interface ScenePatch {
   nodes: NodeDoc[];
 }
 
+/** What one layer says about a property. */
+export interface OpinionDoc {
+  layer: string;
+  value: unknown;
+}
+
 /** One property of ``GET /api/prim?path=...``. */
 export interface PropertyDoc {
   name: string;
@@ -368,6 +443,9 @@ export interface PropertyDoc {
   edited?: boolean;
   relationship?: boolean;
   driven?: boolean;
+  low?: number | null;
+  high?: number | null;
+  opinions?: OpinionDoc[];
 }
 
 export interface PrimDetail {
@@ -396,7 +474,8 @@ export type ClientMessage =
   | Redo
   | Preview
   | Presence
-  | Control;
+  | Control
+  | Seen;
 
 export type ServerMessage =
   | Welcome
@@ -410,6 +489,7 @@ export type ServerMessage =
   | BodyTable
   | SignalBatch
   | NodeStates
+  | LineFound
   | KpiBatch
   | Connectors
   | ScenePatch

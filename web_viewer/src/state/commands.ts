@@ -2,10 +2,17 @@
 import { getPrim } from "../net/http";
 import type { Op } from "../protocol/messages.gen";
 import { baseName } from "../ui/format";
+import type { WalkKey } from "../viewer/camera";
+import { download, fileStem } from "../viewer/capture";
 import type { Viewport } from "../viewer/viewport";
+import type { HeatChoice } from "./heat";
 import type { PrimNode } from "./scene.svelte";
 import type { Session } from "./session.svelte";
 import { exitOfCurve, exitOfZone, joinOps, placedAt, type Exit } from "./snap";
+
+const LONGEST_FILM_MS = 120_000;
+const WALK_KEYS: Record<string, WalkKey> = { ArrowUp: "forward", ArrowDown: "back", ArrowLeft: "left", ArrowRight: "right", PageUp: "up", PageDown: "down" };
+const WALK_LETTERS: Record<string, WalkKey> = { w: "forward", s: "back", a: "left", d: "right", e: "up", q: "down" };
 
 const named = (nodes: PrimNode[]): string => (nodes.length === 1 ? nodes[0].name : `${nodes.length} prims`);
 
@@ -140,97 +147,102 @@ export class Commands {
     // Refused edits never get there.
     setTimeout(stop, 5000);
   }
-}
 
-export interface Key {
-  keys: string;
-  does: string;
-  group: string;
-}
+  // ---- looking
 
-export const KEYS: Key[] = [
-  { group: "Tools", keys: "W", does: "Move" },
-  { group: "Tools", keys: "E", does: "Rotate" },
-  { group: "Tools", keys: "R", does: "Scale" },
-  { group: "Tools", keys: "X", does: "World or local axes" },
-  { group: "Tools", keys: "N", does: "Snap on or off" },
-  { group: "View", keys: "F", does: "Frame the selection" },
-  { group: "View", keys: "A", does: "Frame the whole line" },
-  { group: "View", keys: "1 2 3", does: "Top, front, right" },
-  { group: "View", keys: "L", does: "Labels on or off" },
-  { group: "View", keys: "B", does: "Bottom panel on or off" },
-  { group: "Edit", keys: "Ctrl Z", does: "Undo your own last change" },
-  { group: "Edit", keys: "Ctrl Y", does: "Redo it" },
-  { group: "Edit", keys: "Ctrl D", does: "Duplicate" },
-  { group: "Edit", keys: "Del", does: "Delete" },
-  { group: "Edit", keys: "H", does: "Hide or show, for everybody" },
-  { group: "Edit", keys: "F2", does: "Rename (in the stage tree)" },
-  { group: "Twin", keys: "Space", does: "Play or pause" },
-  { group: "Twin", keys: ".", does: "One step" },
-  { group: "Twin", keys: "P", does: "Replay the last minute, or stop it" },
-  { group: "Twin", keys: "[ ]", does: "Ten seconds back or forth" },
-  { group: "Twin", keys: "Home", does: "Go live" },
-  { group: "Find", keys: "/", does: "Search the stage" },
-  { group: "Find", keys: "Esc", does: "Clear the selection, close" },
-  { group: "Find", keys: "?", does: "This list" },
-  { group: "Mouse", keys: "Click", does: "Select; Shift adds, double click takes the detail" },
-  { group: "Mouse", keys: "Drag", does: "Orbit; right button pans, wheel zooms" },
-];
-
-/** True where keys belong to what is being typed or operated, not to the scene. */
-function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
-}
-
-export function handleKey(event: KeyboardEvent, session: Session, commands: Commands): void {
-  if (event.defaultPrevented) return;
-  const { ui, scene } = session;
-  if (event.key === "Escape") {
-    if (isTyping(event.target)) (event.target as HTMLElement).blur();
-    else if (ui.help) ui.help = false;
-    else scene.select([]);
-    return;
+  toggleMeasure(): void {
+    const { ui } = this.session;
+    this.viewport?.measure.drop();
+    this.viewport?.hoverMeasure(null);
+    ui.gizmo = ui.gizmo === "measure" ? "translate" : "measure";
   }
-  if (isTyping(event.target) || session.phase !== "ready") return;
-  const command = event.ctrlKey || event.metaKey;
-  const onButton = event.target instanceof HTMLElement && /^(BUTTON|A)$/.test(event.target.tagName);
-  const actions: Record<string, () => void> = command
-    ? {
-        z: () => (event.shiftKey ? session.redo() : session.undo()),
-        y: () => session.redo(),
-        d: () => commands.duplicate(),
+
+  clearMeasurements(): void {
+    this.viewport?.measure.clear();
+    this.viewport?.invalidate();
+    this.session.view.measurements = 0;
+  }
+
+  /** Close or give up the innermost thing that is open. */
+  escape(): void {
+    const { ui, view, scene } = this.session;
+    if (ui.palette) ui.palette = false;
+    else if (ui.help) ui.help = false;
+    else if (this.viewport?.measure.drop()) this.viewport.invalidate();
+    else if (ui.gizmo === "measure") this.toggleMeasure();
+    else if (scene.selection.length > 0) scene.select([]);
+    else if (view.isolated) view.isolate([]);
+  }
+
+  showHeat(choice: HeatChoice | null): void {
+    const { view, ui } = this.session;
+    view.heatChoice = choice;
+    ui.heat = choice ? view.heatNow(this.session.nodeStates?.level ?? null) : null;
+    if (choice && !ui.heat) ui.toast("info", `${choice.label}: nothing is known yet.`);
+  }
+
+  bookmark(): void {
+    const { view, ui } = this.session;
+    if (!this.viewport) return;
+    const { name } = view.saveBookmark(this.viewport.rig.viewpoint);
+    ui.toast("info", `This view is kept as “${name}”.`);
+  }
+
+  goToBookmark(index: number): void {
+    const bookmark = this.session.view.bookmarks[index];
+    if (bookmark) this.viewport?.rig.goTo(bookmark);
+  }
+
+  /** Stand where a camera of the stage stands. */
+  lookThrough(camera: PrimNode): void {
+    const matrix = this.viewport?.world.matrix(camera);
+    if (!matrix || !this.viewport) return;
+    const e = matrix.elements;
+    const position = [e[12], e[13], e[14]];
+    const ahead = Math.hypot(e[8], e[9], e[10]) || 1;
+    // Cameras look along -Z; how far away their subject is they need not say.
+    const distance = Math.max(2, position[this.session.scene.upAxis === "Y" ? 1 : 2] * 2);
+    this.viewport.rig.goTo({ position, target: position.map((p, i) => p - (e[8 + i] / ahead) * distance) });
+  }
+
+  async savePicture(): Promise<void> {
+    const { scene, ui } = this.session;
+    try {
+      const picture = await this.viewport?.picture();
+      if (picture) download(picture, `${fileStem(scene.stage, new Date())}.png`);
+    } catch (error) {
+      ui.toast("error", `The picture could not be saved: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  async toggleFilm(): Promise<void> {
+    const { scene, ui, view } = this.session;
+    clearTimeout(this.filmTimer);
+    try {
+      if (!view.recording) {
+        this.viewport?.startFilm();
+        view.recording = true;
+        this.filmTimer = setTimeout(() => void this.toggleFilm(), LONGEST_FILM_MS);
+        return;
       }
-    : {
-        w: () => (ui.gizmo = "translate"),
-        e: () => (ui.gizmo = "rotate"),
-        r: () => (ui.gizmo = "scale"),
-        x: () => (ui.gizmoSpace = ui.gizmoSpace === "world" ? "local" : "world"),
-        n: () => (ui.snap = !ui.snap),
-        f: () => commands.frame(),
-        a: () => commands.frame(true),
-        "1": () => commands.viewport?.focus(scene.selection, "top"),
-        "2": () => commands.viewport?.focus(scene.selection, "front"),
-        "3": () => commands.viewport?.focus(scene.selection, "right"),
-        l: () => ui.setLabels(!ui.labels),
-        b: () => ui.setBottomOpen(!ui.bottomOpen),
-        p: () => session.replay.toggle(),
-        "[": () => session.replay.seek((session.replay.active ? session.replay.cursor : Date.now()) - 10_000),
-        "]": () => session.replay.active && session.replay.seek(session.replay.cursor + 10_000),
-        home: () => session.replay.live(),
-        h: () => commands.toggleVisibility(scene.selection),
-        delete: () => commands.remove(),
-        backspace: () => commands.remove(),
-        ".": () => session.control("step"),
-        "?": () => (ui.help = !ui.help),
-        "/": () => {
-          ui.leftTab = "stage";
-          requestAnimationFrame(() => document.querySelector<HTMLInputElement>("#stage-search")?.focus());
-        },
-        // A focused button is pressed with the space bar.
-        ...(onButton ? {} : { " ": () => commands.togglePlay() }),
-      };
-  const action = actions[event.key.toLowerCase()];
-  if (!action) return;
-  event.preventDefault();
-  action();
+      view.recording = false;
+      const film = await this.viewport?.endFilm();
+      if (film) download(film.blob, `${fileStem(scene.stage, new Date())}.${film.extension}`);
+    } catch (error) {
+      view.recording = false;
+      ui.toast("error", `No film: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  private filmTimer: ReturnType<typeof setTimeout> | undefined;
+
+  /** A key to walk with; false if it is none. Letters walk while the right button is held, as in games and other editors. */
+  walk(event: KeyboardEvent, down: boolean): boolean {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return false;
+    const onScene = !(event.target instanceof HTMLElement) || event.target === document.body || event.target.closest(".view") !== null;
+    const key = WALK_KEYS[event.key] ?? (this.rightHeld || !down ? WALK_LETTERS[event.key.toLowerCase()] : undefined);
+    if (!key || (down && !onScene)) return false;
+    this.viewport?.rig.setWalking(key, down);
+    return true;
+  }
+  rightHeld = false;
 }

@@ -216,9 +216,10 @@ export class Replay {
   private apply(loaded: Loaded): void {
     const last = this.shown?.moments[this.next - 1];
     if (this.shown !== loaded || (last && last.time > this.cursor + AHEAD_MS)) {
+      const onward = this.shown !== loaded && last !== undefined && last.time <= loaded.begin && loaded.begin <= this.cursor + AHEAD_MS;
       this.shown = loaded;
       this.next = 0;
-      this.begin(loaded);
+      this.begin(loaded, onward);
     }
     const until = this.cursor + AHEAD_MS;
     while (this.next < loaded.moments.length && loaded.moments[this.next].time <= until) {
@@ -233,13 +234,15 @@ export class Replay {
   private bodyMap = new Int32Array(0);
   private prototypeMap = new Int32Array(0);
 
-  /** Poses from the id table of a chunk on. */
-  private begin({ moments }: Loaded): void {
+  /** Poses from the id table of a chunk on; ``onward``: it is the one after the chunk that was shown. */
+  private begin({ moments }: Loaded, onward: boolean): void {
     const table = moments.find((m) => m.message?.t === "bodies")?.message;
     if (table?.t !== "bodies") return;
     this.bodyMap = Int32Array.from(table.bodies, (path) => this.hand.bodies.indexOf(path));
     this.prototypeMap = Int32Array.from(table.prototypes, (path) => this.hand.prototypes.indexOf(path));
     const slots = this.poses.prototype.length;
+    // The whole frame that begins a chunk goes on from the last one: nothing jumps.
+    if (onward && this.poses.version === table.version && slots === table.slots) return;
     this.poses.reset(table.version, this.hand.bodies.length, table.slots);
     if (slots !== table.slots) this.hand.swapped();
   }

@@ -95,6 +95,12 @@ export class SceneStore {
     this.changed({ kind: "patch", changed: patch.prims.map((p) => p.path), structure });
   }
 
+  /** Content hashes of all meshes that are drawn. */
+  meshes(): string[] {
+    const drawn = [...[...this.prims.values()].map((n) => n.doc), ...this.prototypes.flatMap((p) => p.prims)];
+    return [...new Set(drawn.flatMap((d) => d.geometry?.mesh ?? []))];
+  }
+
   /** Select prims; unknown ones are left out. */
   select(paths: string[]): void {
     const next = paths.filter((p) => this.prims.has(p));

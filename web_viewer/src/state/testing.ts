@@ -1,5 +1,6 @@
 /** A small handle for tests and for the curious at the console. */
 import type { Commands } from "./commands";
+import type { Viewport } from "../viewer/viewport";
 import type { Session } from "./session.svelte";
 
 export interface TwinHandle {
@@ -18,6 +19,8 @@ export interface TwinHandle {
   pose(path: string): { position: number[]; rotation: number[] } | null;
   /** Where a prim's origin is on the screen [px of the page]; null if there is no such prim. */
   screen(path: string): { x: number; y: number } | null;
+  /** The picture itself; null where there is none. */
+  readonly viewport: Viewport | null;
 }
 
 declare global {
@@ -49,6 +52,9 @@ export function exposeForTests(session: Session, commands: Commands): void {
     goodsVisible: () => session.poses.visibleGoods,
     select: (path) => session.scene.select([path]),
     pose: (path) => commands.viewport?.pose(path) ?? null,
+    get viewport() {
+      return commands.viewport;
+    },
     screen: (path) => commands.viewport?.screenOf(path) ?? null,
   };
 }

@@ -3,7 +3,9 @@
 import type { HeatMap } from "../viewer/heat";
 
 export type Theme = "dark" | "light";
-export type GizmoMode = "translate" | "rotate" | "scale";
+export type Tool = "select" | "translate" | "rotate" | "scale" | "measure";
+
+export type BottomTab = "together" | "figures" | "whatif" | "stations" | "alarms" | "activity" | "connectors" | "findings";
 
 export interface Toast {
   id: number;
@@ -23,21 +25,29 @@ const numberOr = (text: string | null, otherwise: number): number => {
   return text !== null && Number.isFinite(value) ? value : otherwise;
 };
 
+/** On a tablet the panels at the sides lie over the picture, and are closed until they are wanted. */
+const roomy = typeof matchMedia === "undefined" || !matchMedia("(max-width: 900px)").matches;
+
 export class UiStore {
   theme = $state<Theme>(stored("theme") === "light" ? "light" : "dark");
   userName = $state(stored("name") ?? "");
   toasts = $state.raw<Toast[]>([]);
   help = $state(false);
+  palette = $state(false);
   labels = $state(stored("labels") !== "off");
-  gizmo = $state<GizmoMode>("translate");
+  gizmo = $state<Tool>("translate");
   gizmoSpace = $state<"world" | "local">("world");
   snap = $state(false);
-  leftTab = $state<"stage" | "library">("stage");
-  bottomTab = $state<"figures" | "whatif" | "stations" | "activity" | "connectors" | "findings">("figures");
+  leftTab = $state<"stage" | "library" | "layers">("stage");
+  bottomTab = $state<BottomTab>("figures");
   leftWidth = $state(numberOr(stored("left"), 280));
   rightWidth = $state(numberOr(stored("right"), 330));
   bottomHeight = $state(numberOr(stored("bottom"), 256));
   bottomOpen = $state(stored("bottomOpen") !== "off");
+  leftOpen = $state(roomy && stored("leftOpen") !== "off");
+  rightOpen = $state(roomy && stored("rightOpen") !== "off");
+  /** Step of the guided tour; null: none. */
+  tour = $state<number | null>(null);
   charts = $state.raw<string[] | null>(stored("charts") ? (JSON.parse(stored("charts") ?? "[]") as string[]) : null);
 
   /** Stretch of time that charts show [ms]; 0: all that is recorded. */
@@ -73,6 +83,29 @@ export class UiStore {
   setBottomOpen(on: boolean): void {
     this.bottomOpen = on;
     store("bottomOpen", on ? "on" : "off");
+  }
+
+  setLeftOpen(on: boolean): void {
+    this.leftOpen = on;
+    store("leftOpen", on ? "on" : "off");
+  }
+
+  setRightOpen(on: boolean): void {
+    this.rightOpen = on;
+    store("rightOpen", on ? "on" : "off");
+  }
+
+  endTour(): void {
+    this.tour = null;
+  }
+
+  /** It is offered once; later it is in the command palette. */
+  markTourOffered(): void {
+    store("tour", "seen");
+  }
+
+  get tourSeen(): boolean {
+    return stored("tour") === "seen";
   }
 
   setCharts(keys: string[]): void {

@@ -41,6 +41,15 @@ export function formatDuration(seconds: number): { value: string; unit: string }
   return { value: formatNumber(seconds), unit: "s" };
 }
 
+/** Metres as they are read off a drawing: millimetres below a metre, to the millimetre above. */
+export function formatLength(metres: number): string {
+  const size = Math.abs(metres);
+  const sign = metres < -5e-5 ? "−" : "";
+  if (size < 0.9995) return `${sign}${formatNumber(Math.round(size * 1e4) / 10, 4)} mm`;
+  const [whole, fraction] = size.toFixed(3).split(".");
+  return `${sign}${whole.replace(/\B(?=(\d{3})+$)/g, "\u202f")}.${fraction} m`;
+}
+
 /** UCUM to what is written on an instrument. */
 export function formatUnit(unit: string): string {
   const known: Record<string, string> = { "1": "", Cel: "°C", "%": "%", "{item}": "", deg: "°", Ohm: "Ω", "1/h": "/h", um: "µm" };

@@ -57,6 +57,20 @@ export const PATHS = {
   ruler: "M3 15 15 3l6 6L9 21zM7 11l2 2M10 8l3 3M13 5l2 2",
   section: "M4 4h16v16H4zM4 20 20 4",
   crosshair: "M12 7a5 5 0 1 0 0 10 5 5 0 0 0 0-10M12 3v4M12 17v4M3 12h4M17 12h4",
+  panelLeft: "M4 5h16v14H4zM9.500 5v14",
+  panelRight: "M4 5h16v14H4zM14.500 5v14",
+  cursor: "M6 3.500v15l4-4 3 6.500 2.500-1.200-3-6.300H18z",
+  isolate: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4M12 8 8.500 10v4l3.500 2 3.500-2v-4z",
+  image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.500 9v.1",
+  film: "M4 5h16v14H4zM8 5v14M16 5v14M4 9h4M4 15h4M16 9h4M16 15h4",
+  pen: "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
+  flip: "M12 3v18M9 7 4 12l5 5zM15 7l5 5-5 5z",
+  layers: "M12 4 3 9l9 5 9-5zM3 13.500l9 5 9-5",
+  bell: "M6 16V11a6 6 0 0 1 12 0v5l2 2H4zM10 20.500h4",
+  flag: "M6 21V4h12l-3 4.500 3 4.500H6",
+  command: "M9 9h6v6H9zM9 9V6.500A2.500 2.500 0 1 0 6.500 9zM15 9h2.500A2.500 2.500 0 1 0 15 6.500zM15 15v2.500a2.500 2.500 0 1 0 2.500-2.500zM9 15H6.500A2.500 2.500 0 1 0 9 17.500z",
+  upload: "M12 16V5M7.500 9.500 12 5l4.500 4.500M4 16v4h16v-4",
+  download: "M12 4v11M7.500 10.500 12 15l4.500-4.500M4 16v4h16v-4",
 } as const;
 export type IconName = keyof typeof PATHS;
 export const SOLID: ReadonlySet<IconName> = new Set<IconName>(["play"]);

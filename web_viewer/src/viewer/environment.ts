@@ -59,13 +59,13 @@ export class Environment {
     plain: boolean,
   ) {
     this.sunDirection.applyQuaternion(upright);
-    if (plain) this.addPlainLight();
-    else {
+    if (!plain) {
       const pmrem = new THREE.PMREMGenerator(renderer);
       scene.environment = pmrem.fromScene(new RoomEnvironment(), 0.03).texture;
       scene.environmentRotation.setFromQuaternion(upright);
       pmrem.dispose();
     }
+    this.addPlainLight();
 
     this.sun.castShadow = true;
     this.sun.shadow.bias = -0.0004;
@@ -103,11 +103,25 @@ export class Environment {
   private readonly sky = new THREE.HemisphereLight(0xf4f7ff, 0x9a948c, 1);
   private readonly fill = new THREE.DirectionalLight(0xe6eeff, 0.5);
 
-  /** Sky and ground as two colours, and a weak light from the other side, so that no face is flat. */
   private addPlainLight(): void {
     this.sky.position.set(0, 1, 0).applyQuaternion(this.upright);
     this.fill.position.set(-0.8, 0.35, 0.9).applyQuaternion(this.upright);
     this.scene.add(this.sky, this.fill);
+    this.setPlain(this.scene.environment === null);
+  }
+
+  /** Without reflections the light of the surroundings comes as two colours and a weak sun from behind. */
+  setPlain(plain: boolean): void {
+    this.sky.visible = this.fill.visible = plain || this.scene.environment === null;
+    const type = plain ? THREE.BasicShadowMap : THREE.PCFShadowMap;
+    if (this.renderer.shadowMap.type === type) return;
+    this.renderer.shadowMap.type = type;
+    this.dropShadowMap();
+  }
+
+  private dropShadowMap(): void {
+    this.sun.shadow.map?.dispose();
+    this.sun.shadow.map = null;
   }
 
   setTheme(theme: Theme): void {
@@ -128,8 +142,7 @@ export class Environment {
     this.sun.castShadow = size > 0;
     if (size > 0 && this.sun.shadow.mapSize.x !== size) {
       this.sun.shadow.mapSize.set(size, size);
-      this.sun.shadow.map?.dispose();
-      this.sun.shadow.map = null;
+      this.dropShadowMap();
     }
   }
 

@@ -58,5 +58,5 @@ export function viewDirection(view: View, size: THREE.Vector3): THREE.Vector3 {
   if (view === "front") return new THREE.Vector3(0, 0.12, 1);
   if (view === "right") return new THREE.Vector3(1, 0.12, 0);
   // Look across the longer side, from a little above and to the right.
-  return Math.abs(size.x) >= Math.abs(size.z) ? new THREE.Vector3(0.68, 0.58, 1) : new THREE.Vector3(1, 0.58, 0.68);
+  return Math.abs(size.x) >= Math.abs(size.z) ? new THREE.Vector3(0.3, 0.62, 1) : new THREE.Vector3(1, 0.62, 0.3);
 }

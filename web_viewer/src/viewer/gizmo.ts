@@ -2,8 +2,9 @@
 import * as THREE from "three";
 import { TransformControls } from "three/addons/controls/TransformControls.js";
 import type { Op } from "../protocol/messages.gen";
-import type { PrimNode } from "../state/scene.svelte";
+import { isWithin, type PrimNode } from "../state/scene.svelte";
 import type { Session } from "../state/session.svelte";
+import { alignStep } from "./snapping";
 import type { World } from "./world";
 
 /** Previews are sent at most this often [ms]. */
@@ -11,6 +12,9 @@ const PREVIEW_EVERY_MS = 34;
 const SNAP_M = 0.1;
 const SNAP_ANGLE = Math.PI / 12;
 const SNAP_SCALE = 0.1;
+/** Ends and sides this near to those of a neighbour join them [m]; a neighbour is within the second distance. */
+const ALIGN_M = 0.12;
+const NEAR_M = 2.5;
 
 interface Dragged {
   node: PrimNode;
@@ -55,6 +59,9 @@ export class Gizmo {
   private start = new THREE.Matrix4();
   private dragged: Dragged[] = [];
   private lastPreview = 0;
+  /** Bounds of what is dragged before the drag, and of what it may line up with. */
+  private box = new THREE.Box3();
+  private neighbours: THREE.Box3[] = [];
 
   constructor(
     camera: THREE.Camera,
@@ -83,14 +90,15 @@ export class Gizmo {
     if (this.dragging) return;
     const { scene, ui, canEdit } = this.session;
     const node = scene.primary ? scene.prims.get(scene.primary) : undefined;
-    if (!node || !canEdit || !isPlaceable(node)) this.controls.detach();
+    const mode = ui.gizmo === "select" || ui.gizmo === "measure" ? null : ui.gizmo;
+    if (!node || !mode || !canEdit || !isPlaceable(node)) this.controls.detach();
     else {
       this.world.matrix(node).decompose(this.proxy.position, this.proxy.quaternion, this.proxy.scale);
       this.proxy.updateMatrixWorld();
       this.controls.attach(this.proxy);
     }
-    this.controls.setMode(ui.gizmo);
-    this.controls.setSpace(ui.gizmo === "scale" ? "local" : ui.gizmoSpace);
+    if (mode) this.controls.setMode(mode);
+    this.controls.setSpace(mode === "scale" ? "local" : ui.gizmoSpace);
     this.controls.setTranslationSnap(ui.snap ? SNAP_M : null);
     this.controls.setRotationSnap(ui.snap ? SNAP_ANGLE : null);
     this.controls.setScaleSnap(ui.snap ? SNAP_SCALE : null);
@@ -104,6 +112,35 @@ export class Gizmo {
       const world = this.world.matrix(node).clone();
       return { node, world, local: this.world.parentMatrix(node).clone().invert().multiply(world) };
     });
+    this.box = this.world.bounds(this.dragged.map((d) => d.node.path));
+    this.neighbours = this.findNeighbours();
+  }
+
+  /** What a dragged thing lines up with: the nodes of the line, and what stands beside it in the tree. */
+  private findNeighbours(): THREE.Box3[] {
+    const { scene } = this.session;
+    const paths = new Set(scene.nodes.map((n) => n.path));
+    for (const { node } of this.dragged) for (const sibling of node.parent?.children ?? scene.roots) paths.add(sibling.path);
+    const dragged = this.dragged.map((d) => d.node.path);
+    const others = [...paths].filter((p) => !dragged.some((d) => isWithin(p, d) || isWithin(d, p)));
+    return others.map((p) => this.world.bounds([p])).filter((b) => !b.isEmpty());
+  }
+
+  /** Ends meet ends and sides line up with sides of what stands near. */
+  private align(): void {
+    if (!this.session.ui.snap || this.controls.mode !== "translate" || this.box.isEmpty()) return;
+    const start = new THREE.Vector3().setFromMatrixPosition(this.start);
+    const box = this.box.clone().translate(this.proxy.position.clone().sub(start));
+    const near = this.neighbours.filter((n) => n.clone().expandByScalar(NEAR_M).intersectsBox(box));
+    const up = this.session.scene.upAxis === "Y" ? 1 : 2;
+    for (const k of [0, 1, 2]) {
+      const edges = (b: THREE.Box3) => [b.min.getComponent(k), b.max.getComponent(k)];
+      const lines = (b: THREE.Box3) => [...edges(b), (b.min.getComponent(k) + b.max.getComponent(k)) / 2];
+      const axis = "XYZ"[k];
+      if (!this.controls.axis?.includes(axis) || k === up) continue;
+      const step = alignStep(edges(box), near.flatMap(edges), ALIGN_M) || alignStep(lines(box), near.flatMap(lines), ALIGN_M);
+      this.proxy.position.setComponent(k, this.proxy.position.getComponent(k) + step);
+    }
   }
 
   /** Local matrix of a dragged prim now. */
@@ -113,6 +150,7 @@ export class Gizmo {
   }
 
   private move(): void {
+    this.align();
     this.proxy.updateMatrix();
     const now = performance.now();
     const tell = now - this.lastPreview >= PREVIEW_EVERY_MS;

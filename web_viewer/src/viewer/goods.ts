@@ -4,6 +4,7 @@ import type { Geometry, PrototypeDoc } from "../protocol/messages.gen";
 import type { GeometryCache } from "./geometry";
 import type { MaterialCache } from "./materials";
 import type { PoseStream } from "./poses";
+import { Spots } from "./spots";
 
 /** Shown for goods whose prototype draws nothing [m]. */
 const UNKNOWN: Geometry = { kind: "bounds", size: [0.3, 0.3, 0.3] };
@@ -19,11 +20,14 @@ export class Goods {
   private parts: Part[][] = [];
   private capacity = 0;
   private slots: number[][] = [];
+  private spots: (Spots | null)[] = [];
+  private readonly spotMaterial = Spots.material();
+  private cast = true;
 
   constructor(
     private readonly geometries: GeometryCache,
     private readonly materials: MaterialCache,
-    private readonly shownBy: { readonly poses: PoseStream },
+    private readonly shownBy: { readonly poses: PoseStream; readonly scene: { readonly upAxis: string } },
   ) {}
 
   /** Make the meshes of the prototypes that an id table names. */
@@ -32,6 +36,12 @@ export class Goods {
       this.root.remove(part.mesh);
       part.mesh.dispose();
     }
+    for (const spots of this.spots) {
+      if (!spots) continue;
+      this.root.remove(spots.mesh);
+      spots.mesh.geometry.dispose();
+      spots.mesh.dispose();
+    }
     this.capacity = Math.max(1, this.shownBy.poses.prototype.length);
     this.slots = paths.map(() => []);
     this.parts = paths.map((path) => {
@@ -39,6 +49,20 @@ export class Goods {
       if (drawn.length === 0) return [this.part(UNKNOWN, [])].filter((p) => p !== null);
       return drawn.flatMap((p) => (p.geometry && this.part(p.geometry, p.matrix ?? [])) || []);
     });
+    this.spots = this.parts.map((parts) => this.spotsUnder(parts));
+    this.setCast(this.cast);
+  }
+
+  private spotsUnder(parts: Part[]): Spots | null {
+    const box = new THREE.Box3();
+    for (const { mesh, matrix } of parts) {
+      if (!mesh.geometry.boundingBox) mesh.geometry.computeBoundingBox();
+      if (mesh.geometry.boundingBox) box.union(mesh.geometry.boundingBox.clone().applyMatrix4(matrix));
+    }
+    if (box.isEmpty()) return null;
+    const spots = new Spots(box, this.shownBy.scene.upAxis === "Y" ? "Y" : "Z", this.capacity, this.spotMaterial);
+    this.root.add(spots.mesh);
+    return spots;
   }
 
   private part(doc: Geometry, matrix: number[]): Part | null {
@@ -70,13 +94,19 @@ export class Goods {
     const one = new THREE.Vector3(1, 1, 1);
     this.parts.forEach((parts, p) => {
       const slots = this.slots[p];
+      const spots = this.cast ? null : this.spots[p];
       slots.forEach((slot, i) => {
         const at = 7 * slot;
         position.set(goods[at], goods[at + 1], goods[at + 2]);
         rotation.set(goods[at + 3], goods[at + 4], goods[at + 5], goods[at + 6]);
         frame.compose(position, rotation, one);
         for (const part of parts) part.mesh.setMatrixAt(i, matrix.multiplyMatrices(frame, part.matrix));
+        spots?.put(i, frame, matrix);
       });
+      if (spots) {
+        spots.mesh.count = slots.length;
+        spots.mesh.instanceMatrix.needsUpdate = true;
+      }
       for (const { mesh } of parts) {
         mesh.count = slots.length;
         mesh.instanceMatrix.needsUpdate = true;
@@ -84,7 +114,10 @@ export class Goods {
     });
   }
 
+  /** Real shadows, or spots. */
   setCast(cast: boolean): void {
+    this.cast = cast;
+    for (const spots of this.spots) if (spots) spots.mesh.visible = !cast;
     for (const mesh of this.meshes) mesh.castShadow = cast && mesh.receiveShadow;
   }
 

@@ -5,18 +5,25 @@ import type { Session } from "../state/session.svelte";
 import type { Goods } from "./goods";
 import type { World } from "./world";
 
-/** The prim that a ray meets first; goods stand for their prototype. */
-export function pickPrim(ray: THREE.Raycaster, world: World, goods: Goods, session: Session): PrimNode | null {
+export interface Hit {
+  prim: PrimNode;
+  /** [m, stage axes] */
+  point: THREE.Vector3;
+  mesh: THREE.InstancedMesh;
+  instance: number;
+  distance: number;
+}
+
+/** What a ray meets first and is not cut away; goods stand for their prototype. */
+export function pickHit(ray: THREE.Raycaster, world: World, goods: Goods, session: Session, section: THREE.Plane | null): Hit | null {
   world.prepareRay();
   goods.prepareRay();
   const meshes = [...world.meshes, ...goods.meshes.filter((m) => m.count > 0)];
-  for (const hit of ray.intersectObjects(meshes, false)) {
-    if (hit.instanceId === undefined) continue;
-    const prim = world.primAt(hit.object, hit.instanceId);
-    if (prim) return prim;
-    const prototype = session.prototypes[goods.prototypeOf(hit.object)];
-    const node = prototype ? session.scene.prims.get(prototype) : undefined;
-    if (node) return node;
+  for (const { object, instanceId, point, distance } of ray.intersectObjects<THREE.InstancedMesh>(meshes, false)) {
+    if (instanceId === undefined || (section && section.distanceToPoint(point) < 0)) continue;
+    const prototype = session.prototypes[goods.prototypeOf(object)];
+    const prim = world.primAt(object, instanceId) ?? (prototype ? session.scene.prims.get(prototype) : undefined);
+    if (prim) return { prim, point, mesh: object, instance: instanceId, distance };
   }
   return null;
 }

@@ -1,129 +1,129 @@
 /**
  * Poses between state frames.
  *
- * Frames arrive with jitter; what is drawn lags about two frames behind and is interpolated, so motion stays smooth. Each
- * frame holds absolute values of what changed, and is kept here as a whole snapshot.
+ * Frames arrive with jitter, and cells far from the camera come with every second or fourth frame only. What is drawn lags a
+ * little behind, a thing in a slow cell more than one in a quick cell, and is interpolated, so motion stays smooth. A frame
+ * costs what changed in it, a picture what is moving.
  */
-import { BODIES, GOODS, type Frame } from "../protocol/frames";
+import { BODIES, GONE, GOODS, type Frame, type PoseBlock } from "../protocol/frames";
+import { Track } from "./track";
 
-/** Snapshots kept; older ones cannot be asked for any more. */
-const KEPT = 6;
-/** A move this long within a frame is a jump [m], not a motion to interpolate. */
-const JUMP_M = 2.5;
-/** An arrival this far off the expected time starts the playback clock anew [ms]. */
+/** A frame this far off the expected time starts the playback clock anew [ms]. */
 const RESYNC_MS = 300;
-/** Motion is drawn this many frame intervals late. */
-const DELAY_FRAMES = 1.8;
-
-/** Poses of one id space at one time. ``pose`` is [7n]: position [m], rotation xyzw. */
-interface Snapshot {
-  at: number;
-  bodies: Float32Array;
-  goods: Float32Array;
-  /** Per slot: 0 empty, else 1 + prototype. */
-  prototype: Uint16Array;
-  generation: Uint8Array;
-}
+/** Motion is drawn this much later than the pace of its frames [frame intervals]. */
+const SPARE_FRAMES = 0.8;
+/** The longest pace that is waited for [frames]. */
+const LONGEST_SPAN = 8;
+/** Times of frames that are remembered. */
+const REMEMBERED = 64;
 
 export class PoseStream {
-  private snapshots: Snapshot[] = [];
   private interval = 1000 / 25;
+  private offset = NaN;
+  private readonly times = new Float64Array(REMEMBERED);
+  private number = 0;
+  private oldest = 0;
+  private lastSample = 0;
+  private bodyTrack = new Track(0);
+  private goodsTrack = new Track(0);
   version = -1;
   simTime = 0;
   tick = 0;
-  /** Per body: 1 once ``bodies`` holds a pose of it. */
-  bodyKnown = new Uint8Array(0);
-  private bodySent = new Uint8Array(0);
-
-  /** Interpolated poses, [7] per id; valid after ``sample``. */
-  bodies = new Float32Array(0);
-  goods = new Float32Array(0);
-  /** Per slot of goods: 0 nothing there, else 1 + prototype index. */
-  prototype = new Uint16Array(0);
 
   /** ``late``: frames come as they happen, and what is drawn lags behind them; else they carry their own time. */
   constructor(private readonly late = true) {}
 
+  /** Interpolated poses, [7] per id; valid after ``sample``. */
+  get bodies(): Float32Array {
+    return this.bodyTrack.pose;
+  }
+  get goods(): Float32Array {
+    return this.goodsTrack.pose;
+  }
+  /** Per body: not 0 once ``bodies`` holds a pose of it. */
+  get bodyKnown(): Uint16Array {
+    return this.bodyTrack.what;
+  }
+  /** Per slot of goods: 0 nothing there, else 1 + prototype index. */
+  get prototype(): Uint16Array {
+    return this.goodsTrack.what;
+  }
+
   /** A new id table: everything known before means something else now. */
   reset(version: number, bodies: number, slots: number): void {
     this.version = version;
-    this.snapshots = [];
-    this.bodyKnown = new Uint8Array(bodies);
-    this.bodySent = new Uint8Array(bodies);
-    this.bodies = new Float32Array(7 * bodies);
-    this.goods = new Float32Array(7 * slots);
-    this.prototype = new Uint16Array(slots);
+    this.number = 0;
+    this.bodyTrack = new Track(bodies);
+    this.goodsTrack = new Track(slots);
   }
 
-  /** Take a frame that arrived at ``now`` [ms]; false if it belongs to another id table. */
+  /** Take a frame that arrived at ``now`` [ms]; false if it belongs to another id table, or continues a frame that is not here. */
   push(frame: Frame, now: number): boolean {
-    if (frame.version !== this.version) return false;
-    const last = this.snapshots.at(-1);
-    const next: Snapshot = last
-      ? {
-          at: 0,
-          bodies: last.bodies.slice(),
-          goods: last.goods.slice(),
-          prototype: last.prototype.slice(),
-          generation: last.generation.slice(),
-        }
-      : {
-          at: 0,
-          bodies: new Float32Array(this.bodies.length),
-          goods: new Float32Array(this.goods.length),
-          prototype: new Uint16Array(this.prototype.length),
-          generation: new Uint8Array(this.prototype.length),
-        };
-    for (const block of frame.blocks) {
-      const target = block.kind === BODIES ? next.bodies : next.goods;
-      for (let i = 0; i < block.id.length; i++) {
-        const id = block.id[i];
-        if (7 * id + 7 > target.length) continue;
-        target.set(block.position.subarray(3 * i, 3 * i + 3), 7 * id);
-        target.set(block.rotation.subarray(4 * i, 4 * i + 4), 7 * id + 3);
-        if (block.kind === GOODS) {
-          next.prototype[id] = block.prototype[i] + 1;
-          next.generation[id] = block.generation[i];
-        } else this.bodySent[id] = 1;
-      }
+    if (frame.version !== this.version || (frame.base !== 0 && frame.base !== this.number)) return false;
+    const at = this.playTime(frame, now);
+    const whole = frame.base === 0;
+    if (whole) {
+      this.keepOnly(frame, at);
+      this.oldest = frame.number;
     }
-    for (let slot = 0; slot < next.prototype.length; slot++) {
-      if (!((frame.alive[slot >> 3] ?? 0) & (1 << (slot & 7)))) next.prototype[slot] = 0;
-    }
-    next.at = this.playTime(last, now);
-    this.snapshots.push(next);
-    if (this.snapshots.length > KEPT) this.snapshots.shift();
+    for (const block of frame.blocks) this.take(block, frame, at);
+    // Frames that were skipped count as having happened now: they are asked for only as the end of a rest.
+    const first = whole ? frame.number : Math.max(this.number + 1, frame.number - REMEMBERED + 1);
+    for (let n = first; n <= frame.number; n++) this.times[n % REMEMBERED] = at;
+    this.number = frame.number;
     this.simTime = frame.simTime;
     this.tick = frame.tick;
     return true;
   }
 
-  /** When a frame is due: evenly spaced, pulled gently towards the times at which frames really arrive. */
-  private playTime(last: Snapshot | undefined, now: number): number {
-    if (!last || !this.late) return now;
-    const expected = last.at + this.interval;
-    const error = now - expected;
-    if (Math.abs(error) > RESYNC_MS) return Math.max(now, last.at + 1);
-    this.interval = Math.min(250, Math.max(8, this.interval + 0.05 * error));
-    return Math.max(last.at + 1, expected + 0.15 * error);
+  /** A whole frame follows: what it does not name is gone. */
+  private keepOnly(frame: Frame, at: number): void {
+    const named = new Uint8Array(this.goodsTrack.size);
+    for (const block of frame.blocks) {
+      if (block.kind === GOODS) for (const slot of block.id) if (slot < named.length) named[slot] = 1;
+    }
+    for (let slot = 0; slot < named.length; slot++) if (!named[slot]) this.goodsTrack.remove(slot, at);
+  }
+
+  private take(block: PoseBlock, frame: Frame, at: number): void {
+    const track = block.kind === BODIES ? this.bodyTrack : this.goodsTrack;
+    const { id, position, rotation, prototype, generation, span } = block;
+    if (block.kind === GONE) {
+      for (const slot of id) if (slot < track.size) track.remove(slot, at);
+      return;
+    }
+    const since = Math.max(frame.number - span, this.oldest, this.number - REMEMBERED + 1);
+    const rested = span > 0 ? this.times[since % REMEMBERED] : -Infinity;
+    const lag = this.late ? (Math.min(Math.max(span, 1), LONGEST_SPAN) + SPARE_FRAMES) * this.interval : 0;
+    const named = prototype.length > 0;
+    for (let i = 0; i < id.length; i++) {
+      if (id[i] >= track.size) continue;
+      const what = block.kind === BODIES ? 1 : named ? prototype[i] + 1 : 0;
+      track.put(id[i], at, rested, position, rotation, i, what, named ? generation[i] : 0, lag, this.number !== 0);
+    }
+  }
+
+  /** When a frame is drawn: at the server's own time, shifted by the delay of the way, which is followed gently. */
+  private playTime(frame: Frame, now: number): number {
+    if (!this.late) return now;
+    const stamp = 1000 * frame.wallTime;
+    const last = this.times[this.number % REMEMBERED];
+    const error = now - stamp - this.offset;
+    if (Number.isNaN(this.offset) || Math.abs(error) > RESYNC_MS) this.offset = now - stamp;
+    else this.offset += (error < 0 ? 0.2 : 0.02) * error;
+    const at = stamp + this.offset;
+    if (this.number === 0) return at;
+    const paced = (at - last) / Math.max(1, frame.number - this.number);
+    this.interval = Math.min(250, Math.max(8, this.interval + 0.05 * (Math.min(paced, 250) - this.interval)));
+    return Math.max(last + 1, at);
   }
 
   /** Fill ``bodies``, ``goods`` and ``prototype`` for the time ``now`` [ms]; true while there is motion still to come. */
   sample(now: number): boolean {
-    const newest = this.snapshots.at(-1);
-    if (!newest) return false;
-    const t = this.late ? now - DELAY_FRAMES * this.interval : now;
-    let i = this.snapshots.length - 1;
-    while (i > 0 && this.snapshots[i].at > t) i--;
-    const a = this.snapshots[i];
-    const b = this.snapshots[Math.min(i + 1, this.snapshots.length - 1)];
-    const f = b === a ? 0 : Math.min(1, Math.max(0, (t - a.at) / (b.at - a.at)));
-    // Goods that leave vanish at the later frame, goods that come appear with it: nothing is drawn where it never was.
-    this.prototype.set(f < 1 ? a.prototype : b.prototype);
-    this.bodyKnown.set(this.bodySent);
-    blend(a.bodies, b.bodies, f, this.bodies, null, null);
-    blend(a.goods, b.goods, f, this.goods, a, b);
-    return t < newest.at;
+    const elapsed = Math.max(0, Math.min(200, now - this.lastSample));
+    this.lastSample = now;
+    const bodies = this.bodyTrack.sample(now, elapsed);
+    return this.goodsTrack.sample(now, elapsed) || bodies;
   }
 
   /** Items that are drawn. */
@@ -131,38 +131,5 @@ export class PoseStream {
     let n = 0;
     for (const p of this.prototype) if (p) n++;
     return n;
-  }
-}
-
-function blend(
-  a: Float32Array,
-  b: Float32Array,
-  f: number,
-  out: Float32Array,
-  from: Snapshot | null,
-  to: Snapshot | null,
-): void {
-  for (let i = 0; i < out.length; i += 7) {
-    const slot = i / 7;
-    const other = from !== null && to !== null && from.generation[slot] !== to.generation[slot];
-    const dx = b[i] - a[i];
-    const dy = b[i + 1] - a[i + 1];
-    const dz = b[i + 2] - a[i + 2];
-    if (other || dx * dx + dy * dy + dz * dz > JUMP_M * JUMP_M) {
-      for (let k = 0; k < 7; k++) out[i + k] = f < 1 ? a[i + k] : b[i + k];
-      continue;
-    }
-    out[i] = a[i] + f * dx;
-    out[i + 1] = a[i + 1] + f * dy;
-    out[i + 2] = a[i + 2] + f * dz;
-    const dot = a[i + 3] * b[i + 3] + a[i + 4] * b[i + 4] + a[i + 5] * b[i + 5] + a[i + 6] * b[i + 6];
-    const g = dot < 0 ? -f : f;
-    let length = 0;
-    for (let k = 3; k < 7; k++) {
-      out[i + k] = (1 - f) * a[i + k] + g * b[i + k];
-      length += out[i + k] * out[i + k];
-    }
-    length = Math.sqrt(length) || 1;
-    for (let k = 3; k < 7; k++) out[i + k] /= length;
   }
 }

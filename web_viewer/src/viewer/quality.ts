@@ -5,19 +5,21 @@ export interface Level {
   /** Upper bound of the pixel ratio. */
   ratio: number;
   shadowSize: number;
-  /** Shadows are redrawn every so many frames; 0: only when the scene changes, and what moves casts none. */
+  /** Shadows are redrawn every so many frames; 0: only when the scene changes, and what moves has a soft spot under it instead. */
   shadowEvery: number;
-  /** Least time between frames [ms]. */
-  interval: number;
+  /** Light without reflections, and hard shadows. */
+  plain: boolean;
 }
 
 const LEVELS: Level[] = [
-  { ratio: 2, shadowSize: 4096, shadowEvery: 1, interval: 0 },
-  { ratio: 1.25, shadowSize: 2048, shadowEvery: 1, interval: 0 },
-  { ratio: 1, shadowSize: 2048, shadowEvery: 3, interval: 16 },
-  { ratio: 1, shadowSize: 2048, shadowEvery: 2, interval: 50 },
-  { ratio: 0.75, shadowSize: 1024, shadowEvery: 0, interval: 90 },
+  { ratio: 2, shadowSize: 4096, shadowEvery: 1, plain: false },
+  { ratio: 1.25, shadowSize: 2048, shadowEvery: 1, plain: false },
+  { ratio: 1, shadowSize: 2048, shadowEvery: 3, plain: false },
+  { ratio: 1, shadowSize: 2048, shadowEvery: 0, plain: true },
+  { ratio: 0.75, shadowSize: 1024, shadowEvery: 0, plain: true },
 ];
+/** Where a processor draws, the page around the picture needs it, too. */
+const SOFTWARE_INTERVAL_MS = 33;
 const SOFTWARE_LEVEL = 3;
 const LATE_MS = 42;
 const EARLY_MS = 19;
@@ -32,6 +34,25 @@ export function isSoftware(context: WebGL2RenderingContext | WebGLRenderingConte
   return /swiftshader|llvmpipe|software|basic render/i.test(name);
 }
 
+/** What the last page in this browser found, so that the next one need not ask a context of its own, which takes long. */
+const REMEMBERED = "twin.graphics";
+
+/** True where the graphics are computed by the processor, as far as is known before the picture has a context. */
+export function expectSoftware(): boolean {
+  const known = localStorage.getItem(REMEMBERED);
+  if (known) return known === "software";
+  const probe = document.createElement("canvas").getContext("webgl2");
+  if (!probe) throw new Error("This browser offers no WebGL 2, so the 3D view cannot be shown.");
+  const software = isSoftware(probe);
+  probe.getExtension("WEBGL_lose_context")?.loseContext();
+  rememberGraphics(software);
+  return software;
+}
+
+export function rememberGraphics(software: boolean): void {
+  localStorage.setItem(REMEMBERED, software ? "software" : "card");
+}
+
 export class Quality {
   private index: number;
   private readonly first: number;
@@ -40,13 +61,27 @@ export class Quality {
   private early = 0;
   private steppedDown = -Infinity;
 
-  constructor(readonly software: boolean) {
+  /** ``choice``: "best" and "fast" stay as they are, "auto" follows the frames. */
+  constructor(
+    readonly software: boolean,
+    readonly choice: "auto" | "best" | "fast" = "auto",
+  ) {
     this.first = software ? SOFTWARE_LEVEL : 0;
-    this.index = this.software ? SOFTWARE_LEVEL : 1;
+    this.index = { auto: software ? SOFTWARE_LEVEL : 1, best: software ? 1 : 0, fast: software ? LEVELS.length - 1 : SOFTWARE_LEVEL }[choice];
   }
 
   get level(): Level {
     return LEVELS[this.index];
+  }
+
+  /** Least time between frames [ms]. */
+  get interval(): number {
+    return this.software ? SOFTWARE_INTERVAL_MS : 0;
+  }
+
+  /** Smooth edges cost a processor half as much again. */
+  get antialias(): boolean {
+    return !this.level.plain;
   }
 
   ratio(): number {
@@ -55,7 +90,8 @@ export class Quality {
 
   /** Judge a frame by the time since the one before it, both part of one motion; true if the level changed. */
   measure(elapsed: number, now: number): boolean {
-    const spare = this.level.interval;
+    if (this.choice !== "auto") return false;
+    const spare = this.interval;
     this.frames++;
     if (elapsed > LATE_MS + 2.2 * spare) this.late++;
     else if (elapsed < EARLY_MS + spare) this.early++;

@@ -1,83 +1,95 @@
-/** The picture: camera, light, frame loop, picking. No framework in here; panels talk to it through the session. */
+/** The picture: light, frame loop, what is under the pointer. No framework in here; panels talk to it through the session. */
 import * as THREE from "three";
-import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import type { PrimNode, SceneChange } from "../state/scene.svelte";
 import type { Session } from "../state/session.svelte";
 import type { Theme } from "../state/ui.svelte";
+import { CameraRig } from "./camera";
+import { compose, Recorder, type Scenery } from "./capture";
 import { Environment } from "./environment";
-import { corners, standFor, viewDirection, type View } from "./framing";
+import type { View } from "./framing";
 import { GeometryCache } from "./geometry";
 import { Gizmo } from "./gizmo";
 import { Goods } from "./goods";
 import { Heat, type HeatMap } from "./heat";
 import { Labels } from "./labels";
 import { MaterialCache } from "./materials";
+import { Measure } from "./measure";
 import { Outline } from "./outline";
-import { partOf, pickPrim } from "./picking";
-import { isSoftware, Quality } from "./quality";
+import { pickHit, type Hit } from "./picking";
+import { PointerTools } from "./pointer";
+import { expectSoftware, isSoftware, Quality, rememberGraphics } from "./quality";
+import { SectionFrame, sectionPlane, type SectionState } from "./section";
+import { featureEdges, snapTo, type Snap } from "./snapping";
 import { World } from "./world";
 
-const CLICK_SLACK_PX = 4;
-const FLY_MS = 320;
 const CONTACT_AFTER_MS = 300;
-/** Share of the picture that the line takes in the first view. */
-const HOME_FILL = 0.94;
+/** While meshes arrive one by one, the picture is made anew this often at most [ms]. */
+const REBUILD_EVERY_MS = 700;
+/** The first picture waits this long for meshes at most [ms]. */
+const FIRST_WAIT_MS = 2500;
+/** Corners count within this distance of the surface point, in pixels of the picture. */
+const SNAP_REACH_PX = 26;
 
 export class Viewport {
   readonly world: World;
   readonly goods: Goods;
-  readonly camera = new THREE.PerspectiveCamera(38, 1, 0.05, 2000);
-  readonly controls: OrbitControls;
+  readonly rig: CameraRig;
   readonly gizmo: Gizmo;
   readonly quality: Quality;
-  /** Told of each new camera pose, for the axes widget. */
+  readonly measure: Measure;
+  readonly renderer: THREE.WebGLRenderer;
+  /** Told of each new camera pose, for the view cube. */
   onCamera: (rotation: THREE.Quaternion) => void = () => undefined;
+  /** Told once the first picture is there. */
+  onFirstPicture: () => void = () => undefined;
+  onMeasured: () => void = () => undefined;
 
-  private readonly renderer: THREE.WebGLRenderer;
   private readonly scene = new THREE.Scene();
   private readonly environment: Environment;
   private readonly geometries: GeometryCache;
-  private readonly materials: MaterialCache;
+  readonly materials: MaterialCache;
   private readonly outline: Outline;
-  private readonly heat: Heat;
+  readonly heat: Heat;
   private heatMap: HeatMap | null = null;
   private readonly labels: Labels;
-  private readonly pointer = new THREE.Vector2();
-  private readonly upright = new THREE.Quaternion();
+  private readonly pointer: PointerTools;
+  private readonly sectionFrame = new SectionFrame();
+  private section: SectionState | null = null;
+  private sectionCut: THREE.Plane | null = null;
+  private film: Recorder | null = null;
+  private readonly begun = performance.now();
   private dirty = true;
   private moving = false;
   private rebuildDue = false;
+  private rebuilt = -Infinity;
   private framed = false;
+  private pictured = false;
   private shadowRevision = -1;
   private contactDue = Infinity;
   private frame = 0;
   private lastRender = 0;
   private wasMoving = false;
-  private flight: { from: THREE.Vector3; to: THREE.Vector3; target0: THREE.Vector3; target1: THREE.Vector3; begin: number } | null = null;
-  private followed: string | null = null;
   private readonly cleanups: (() => void)[] = [];
 
   constructor(
     private readonly host: HTMLElement,
-    labelLayer: HTMLElement,
+    private readonly labelLayer: HTMLElement,
     private readonly session: Session,
   ) {
     const canvas = document.createElement("canvas");
     host.prepend(canvas);
-    const probe = document.createElement("canvas").getContext("webgl2");
-    if (!probe) throw new Error("This browser offers no WebGL 2, so the 3D view cannot be shown.");
-    this.quality = new Quality(isSoftware(probe));
-    probe.getExtension("WEBGL_lose_context")?.loseContext();
-
-    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true, powerPreference: "high-performance" });
+    const expected = new Quality(expectSoftware(), session.view.quality);
+    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: expected.antialias, alpha: true, powerPreference: "high-performance" });
+    const software = isSoftware(this.renderer.getContext());
+    rememberGraphics(software);
+    this.quality = new Quality(software, session.view.quality);
     this.renderer.toneMapping = THREE.NeutralToneMapping;
     this.renderer.shadowMap.enabled = true;
-    this.renderer.shadowMap.type = THREE.PCFShadowMap;
     this.renderer.shadowMap.autoUpdate = false;
-    // Pictures are thought of with Y up, as three.js does; this turns them to what the stage calls up.
-    if (session.scene.upAxis !== "Y") this.upright.setFromAxisAngle(new THREE.Vector3(1, 0, 0), Math.PI / 2);
-    this.camera.up.set(0, 1, 0).applyQuaternion(this.upright);
-    this.environment = new Environment(this.scene, this.renderer, this.upright, this.quality.software);
+    this.renderer.localClippingEnabled = true;
+    this.rig = new CameraRig(canvas, session.scene.upAxis, () => this.cameraMoved(), (user) => session.users.find((u) => u.session === user)?.camera ?? []);
+    this.environment = new Environment(this.scene, this.renderer, this.rig.upright, this.quality.level.plain);
+    this.environment.setPlain(this.quality.level.plain);
     this.environment.setShadows(this.quality.level.shadowSize);
 
     const soon = () => {
@@ -85,32 +97,22 @@ export class Viewport {
       this.invalidate();
     };
     this.geometries = new GeometryCache(soon, (message) => session.ui.toast("error", message));
-    this.materials = new MaterialCache(this.quality.software, () => this.invalidate());
-    this.world = new World(session.scene, this.geometries, this.materials, session, (path) => session.pending.matrix(path));
+    this.materials = new MaterialCache(this.quality.level.plain, () => this.invalidate());
+    this.world = new World(session.scene, this.geometries, this.materials, session, (path) => session.pending.matrix(path), (path) => session.view.shows(path));
     this.goods = new Goods(this.geometries, this.materials, session);
-    this.scene.add(this.world.root);
-    this.world.root.add(this.goods.root);
     this.heat = new Heat(this.world);
-    this.world.root.add(this.heat.root);
+    this.scene.add(this.world.root);
+    this.world.root.add(this.goods.root, this.heat.root);
     this.outline = new Outline(this.world);
     this.labels = new Labels(labelLayer, this.world, session);
-
-    this.controls = new OrbitControls(this.camera, canvas);
-    this.controls.enableDamping = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.controls.dampingFactor = 0.12;
-    this.controls.maxPolarAngle = Math.PI * 0.495;
-    this.controls.zoomToCursor = true;
-    this.controls.addEventListener("change", () => this.cameraMoved());
-    this.controls.addEventListener("start", () => {
-      this.followed = null;
-      this.flight = null;
-    });
-    this.gizmo = new Gizmo(this.camera, canvas, this.scene, this.world, session, () => this.invalidate());
+    this.measure = new Measure(labelLayer);
+    this.scene.add(this.measure.root, this.sectionFrame.root);
+    this.gizmo = new Gizmo(this.rig.camera, canvas, this.scene, this.world, session, () => this.invalidate());
     this.gizmo.controls.addEventListener("dragging-changed", (event) => {
-      this.controls.enabled = !event.value;
+      this.rig.controls.enabled = !event.value;
     });
+    this.pointer = new PointerTools(canvas, host, session, this);
 
-    this.listen(canvas);
     session.onPoses = () => {
       this.moving = true;
     };
@@ -133,9 +135,12 @@ export class Viewport {
   dispose(): void {
     this.renderer.setAnimationLoop(null);
     for (const clean of this.cleanups) clean();
-    this.controls.dispose();
+    this.pointer.dispose();
+    this.rig.controls.dispose();
     this.environment.contact.dispose();
     this.renderer.dispose();
+    this.renderer.domElement.remove();
+    this.labelLayer.replaceChildren();
   }
 
   invalidate(): void {
@@ -173,18 +178,40 @@ export class Viewport {
     return { position: position.toArray(), rotation: rotation.toArray() };
   }
 
+  /** Where a point is in the picture [CSS px]; null behind the camera. */
+  toScreen(point: THREE.Vector3): { x: number; y: number } | null {
+    const p = point.clone().project(this.rig.camera);
+    return Math.abs(p.z) > 1 ? null : { x: ((p.x + 1) / 2) * this.width, y: ((1 - p.y) / 2) * this.height };
+  }
+
   /** Where a prim's origin is on the page [px]. */
   screenOf(path: string): { x: number; y: number } | null {
     const node = this.session.scene.prims.get(path);
-    if (!node) return null;
+    const at = node ? this.toScreen(new THREE.Vector3().setFromMatrixPosition(this.world.shown(node))) : null;
     const bounds = this.host.getBoundingClientRect();
-    const p = new THREE.Vector3().setFromMatrixPosition(this.world.shown(node)).project(this.camera);
-    return { x: bounds.left + ((p.x + 1) / 2) * bounds.width, y: bounds.top + ((1 - p.y) / 2) * bounds.height };
+    return at && { x: bounds.left + at.x, y: bounds.top + at.y };
   }
 
   setHeat(map: HeatMap | null): void {
     this.heatMap = map;
-    this.heat.show(map);
+    this.heat.show(map, false);
+    this.invalidate();
+  }
+
+  setSection(state: SectionState | null): void {
+    this.section = state;
+    const box = this.world.everything();
+    this.sectionCut = state && !box.isEmpty() ? sectionPlane(state, box).plane : null;
+    this.materials.setSection(this.sectionCut);
+    this.sectionFrame.set(state, box);
+    this.renderer.shadowMap.needsUpdate = true;
+    this.invalidate();
+  }
+
+  /** What this person hides or isolates changed. */
+  refreshShown(): void {
+    this.rebuildDue = true;
+    this.rebuilt = -Infinity;
     this.invalidate();
   }
 
@@ -201,12 +228,20 @@ export class Viewport {
       if (this.heatMap) this.heat.show(this.heatMap);
       this.labels.rebuild();
       this.gizmo.update();
-    } else this.rebuildDue = true;
+    } else this.refreshShown();
     this.invalidate();
+  }
+
+  /** Many meshes on their way: not a new picture for each. */
+  private get holdBack(): boolean {
+    const now = performance.now();
+    if (this.geometries.waiting === 0) return false;
+    return now - this.rebuilt < REBUILD_EVERY_MS || (!this.pictured && this.rebuilt > 0 && now - this.begun < FIRST_WAIT_MS);
   }
 
   private rebuild(): void {
     this.rebuildDue = false;
+    this.rebuilt = performance.now();
     const { scene, poses, prototypes } = this.session;
     this.materials.load(scene.materials);
     this.world.rebuild();
@@ -216,7 +251,7 @@ export class Viewport {
       this.environment.setSun(this.world.sunDirection());
       this.environment.fit(box);
       if (!this.framed) {
-        this.frameBoxes(this.world.parts(), "home", false);
+        this.rig.frame(this.world.parts(), "home", false);
         // Meshes that are still on their way would change what "all" is.
         this.framed = this.geometries.waiting === 0;
       }
@@ -224,6 +259,7 @@ export class Viewport {
     this.castMovers();
     this.labels.rebuild();
     this.heat.show(this.heatMap);
+    if (this.section) this.setSection(this.section);
     this.refreshSelection(this.accent);
     this.moving = true;
   }
@@ -231,12 +267,11 @@ export class Viewport {
   // ---- frame loop
 
   private tick(now: number): void {
-    if (now - this.lastRender < this.quality.level.interval) return;
+    if (now - this.lastRender < this.quality.interval) return;
     this.resize();
-    this.fly(now);
-    this.follow();
-    this.controls.update();
-    if (this.rebuildDue) this.rebuild();
+    if (this.rig.advance(now)) this.invalidate();
+    this.pointer.advance();
+    if (this.rebuildDue && !this.holdBack) this.rebuild();
     if (now > this.contactDue && this.geometries.waiting === 0) {
       this.drawContact();
       this.invalidate();
@@ -250,7 +285,7 @@ export class Viewport {
       this.goods.followPoses();
       moved = true;
     }
-    if (!this.dirty && !moved) {
+    if ((!this.dirty && !moved) || (!this.pictured && this.geometries.waiting > 0 && this.holdBack)) {
       this.wasMoving = false;
       return;
     }
@@ -259,11 +294,19 @@ export class Viewport {
     this.wasMoving = true;
     this.lastRender = now;
     this.render();
+    if (this.film) compose(this.film.canvas, this.scenery());
+    if (!this.pictured && this.framed) {
+      this.pictured = true;
+      this.onFirstPicture();
+    }
   }
 
   private applyQuality(): void {
+    const { level } = this.quality;
     this.quality.apply(this.renderer);
-    this.environment.setShadows(this.quality.level.shadowSize);
+    this.environment.setPlain(level.plain);
+    this.environment.setShadows(level.shadowSize);
+    if (this.materials.setPlain(level.plain)) this.refreshShown();
     this.castMovers();
     this.shadowRevision = -1;
   }
@@ -284,18 +327,19 @@ export class Viewport {
       this.shadowRevision = this.world.revision;
     }
     this.renderer.setClearColor(0x000000, 0);
-    this.renderer.render(this.scene, this.camera);
-    this.outline.render(this.renderer, this.camera);
-    this.labels.place(this.camera, this.host.clientWidth, this.host.clientHeight);
+    this.renderer.render(this.scene, this.rig.camera);
+    this.outline.render(this.renderer, this.rig.camera);
+    this.labels.place(this.rig.camera, this.width, this.height);
+    this.measure.place((p) => this.toScreen(p));
   }
 
   /** Contact shadows follow when the scene has come to rest: while something is dragged or loaded they would cost each frame. */
   private drawContact(): void {
     this.contactDue = Infinity;
     this.world.showMovers(false);
-    this.goods.root.visible = false;
+    this.goods.root.visible = this.heat.root.visible = false;
     this.environment.contact.draw(this.renderer, this.scene);
-    this.goods.root.visible = true;
+    this.goods.root.visible = this.heat.root.visible = true;
     this.world.showMovers(true);
   }
 
@@ -308,126 +352,139 @@ export class Viewport {
     this.height = height;
     this.quality.apply(this.renderer);
     this.renderer.setSize(width, height, false);
-    this.camera.aspect = width / height;
-    this.camera.updateProjectionMatrix();
+    this.rig.camera.aspect = width / height;
+    this.rig.camera.updateProjectionMatrix();
     if (!this.framed) this.rebuildDue = true;
     this.invalidate();
   }
 
-  // ---- camera
-
   private cameraMoved(): void {
     this.invalidate();
-    this.onCamera(this.camera.quaternion);
-    const camera = [...this.camera.position.toArray(), ...this.controls.target.toArray()];
-    this.session.present({ camera: camera.map((v) => Math.round(v * 1e3) / 1e3) });
+    this.onCamera(this.rig.camera.quaternion);
+    const { position, target } = this.rig.viewpoint;
+    this.session.present({ camera: [...position, ...target] });
   }
 
   /** Look at prims; at the whole line where none are given. */
   focus(paths: string[], view?: View): void {
-    const boxes = paths.length ? [this.world.bounds(paths)] : this.world.parts();
-    this.frameBoxes(boxes, view ?? (paths.length ? null : "home"), true);
+    this.rig.frame(this.boxes(paths), view ?? (paths.length ? null : "home"), true);
   }
 
-  private frameBoxes(boxes: THREE.Box3[], view: View | null, animate: boolean): void {
-    const box = boxes.reduce((all, b) => all.union(b), new THREE.Box3());
-    if (box.isEmpty()) return;
-    const size = box.getSize(new THREE.Vector3()).applyQuaternion(this.upright.clone().invert());
-    const direction = view ? viewDirection(view, size).applyQuaternion(this.upright) : this.camera.position.clone().sub(this.controls.target);
-    direction.normalize();
-    const points = boxes.filter((b) => !b.isEmpty()).flatMap(corners);
-    const { position, target, distance } = standFor(this.camera, points, direction, view === "home" ? HOME_FILL : 0.7);
-    this.camera.near = Math.max(0.02, distance / 500);
-    this.camera.far = Math.max(200, distance * 60);
-    this.camera.updateProjectionMatrix();
-    this.flyTo(position, target, animate);
+  /** Look at what is selected, or the line, against a direction in the stage's axes. */
+  look(direction: readonly [number, number, number]): void {
+    this.rig.frameFrom(this.boxes(this.session.scene.selection), new THREE.Vector3(...direction), 0.7, true);
   }
 
-  private flyTo(position: THREE.Vector3, target: THREE.Vector3, animate: boolean): void {
-    if (!animate || !this.controls.enableDamping) {
-      this.camera.position.copy(position);
-      this.controls.target.copy(target);
-      this.controls.update();
-      this.cameraMoved();
-      return;
-    }
-    this.flight = { from: this.camera.position.clone(), to: position, target0: this.controls.target.clone(), target1: target, begin: performance.now() };
+  private boxes(paths: string[]): THREE.Box3[] {
+    return paths.length ? [this.world.bounds(paths)] : this.world.parts();
   }
 
-  private fly(now: number): void {
-    if (!this.flight) return;
-    const { from, to, target0, target1, begin } = this.flight;
-    const f = Math.min(1, Math.max(0, (now - begin) / FLY_MS));
-    const eased = 1 - (1 - f) ** 3;
-    this.camera.position.lerpVectors(from, to, eased);
-    this.controls.target.lerpVectors(target0, target1, eased);
-    if (f === 1) this.flight = null;
-    this.invalidate();
-  }
+  // ---- pictures and films
 
-  /** Look through another person's camera until this one is moved; null ends it. */
-  followUser(user: string | null): void {
-    this.followed = user;
-    this.invalidate();
-  }
-
-  private follow(): void {
-    const camera = this.followed ? this.session.users.find((u) => u.session === this.followed)?.camera : undefined;
-    if (!camera || camera.length < 6) return;
-    const eye = new THREE.Vector3().fromArray(camera);
-    const target = new THREE.Vector3().fromArray(camera, 3);
-    if (eye.distanceToSquared(this.camera.position) < 1e-6 && target.distanceToSquared(this.controls.target) < 1e-6) return;
-    this.camera.position.lerp(eye, 0.35);
-    this.controls.target.lerp(target, 0.35);
-    this.invalidate();
-  }
-
-  // ---- pointer
-
-  private listen(canvas: HTMLCanvasElement): void {
-    let down: { x: number; y: number } | null = null;
-    const onDown = (event: PointerEvent) => {
-      down = event.button === 0 && !this.gizmo.controls.axis ? { x: event.clientX, y: event.clientY } : null;
+  private scenery(): Scenery {
+    const style = getComputedStyle(document.documentElement);
+    const labels = this.session.ui.labels ? [...this.labelLayer.children] : this.labelLayer.querySelectorAll(".measure-label");
+    return {
+      canvas: this.renderer.domElement,
+      background: ["--sky-1", "--sky-2", "--sky-3"].map((name) => style.getPropertyValue(name).trim()),
+      labels: [...labels].filter((e): e is HTMLElement => e instanceof HTMLElement && !e.classList.contains("snap-marker")),
+      width: this.width,
+      height: this.height,
     };
-    const onClick = (event: MouseEvent) => {
-      if (!down || Math.hypot(event.clientX - down.x, event.clientY - down.y) > CLICK_SLACK_PX) return;
-      const prim = this.pick(event.clientX, event.clientY);
-      const many = event.shiftKey || event.ctrlKey || event.metaKey;
-      if (!prim) {
-        if (!many) this.session.scene.select([]);
-        return;
-      }
-      const path = event.altKey || event.detail > 1 ? prim.path : partOf(prim).path;
-      if (many) this.session.scene.toggle(path);
-      else this.session.scene.select([path]);
-    };
-    canvas.addEventListener("pointerdown", onDown);
-    canvas.addEventListener("click", onClick);
+  }
+
+  /** What is seen, as a PNG with at least two pixels for one of the page. */
+  async picture(): Promise<Blob> {
+    const ratio = this.renderer.getPixelRatio();
+    this.renderer.setPixelRatio(Math.max(2, window.devicePixelRatio));
+    this.render();
+    const canvas = document.createElement("canvas");
+    compose(canvas, this.scenery());
+    this.renderer.setPixelRatio(ratio);
+    this.invalidate();
+    return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the picture could not be written"))), "image/png"));
+  }
+
+  startFilm(): void {
+    this.film = new Recorder();
+    this.render();
+    compose(this.film.canvas, this.scenery());
+    this.film.start();
+  }
+
+  /** End the film that was begun: its data and the ending of its name. */
+  async endFilm(): Promise<{ blob: Blob; extension: string } | null> {
+    const { film } = this;
+    this.film = null;
+    return film && { blob: await film.stop(), extension: film.extension };
+  }
+
+  // ---- what is under the pointer
+
+  get gizmoBusy(): boolean {
+    return this.gizmo.controls.axis !== null;
+  }
+
+  orbit(on: boolean): void {
+    this.rig.controls.enabled = on;
+  }
+
+  measured(snap: Snap): void {
+    this.measure.pick(snap);
+    this.onMeasured();
+    this.invalidate();
+  }
+
+  hoverMeasure(snap: Snap | null): void {
+    this.measure.hover(snap);
+    this.invalidate();
   }
 
   private aim(clientX: number, clientY: number): THREE.Raycaster {
     const bounds = this.host.getBoundingClientRect();
-    this.pointer.set(((clientX - bounds.left) / bounds.width) * 2 - 1, 1 - ((clientY - bounds.top) / bounds.height) * 2);
+    const at = new THREE.Vector2(((clientX - bounds.left) / bounds.width) * 2 - 1, 1 - ((clientY - bounds.top) / bounds.height) * 2);
     const ray = new THREE.Raycaster();
-    ray.setFromCamera(this.pointer, this.camera);
+    ray.setFromCamera(at, this.rig.camera);
     return ray;
+  }
+
+  private hit(clientX: number, clientY: number): Hit | null {
+    return pickHit(this.aim(clientX, clientY), this.world, this.goods, this.session, this.sectionCut);
   }
 
   /** The prim under the pointer; goods stand for their prototype. */
   pick(clientX: number, clientY: number): PrimNode | null {
-    return pickPrim(this.aim(clientX, clientY), this.world, this.goods, this.session);
+    return this.hit(clientX, clientY)?.prim ?? null;
+  }
+
+  /** The corner, edge or surface point under the pointer; a point of the ground where nothing is. */
+  snap(clientX: number, clientY: number): Snap | null {
+    const hit = this.hit(clientX, clientY);
+    if (!hit) {
+      const point = this.onGround(clientX, clientY);
+      return point && { kind: "surface", point };
+    }
+    const matrix = new THREE.Matrix4();
+    hit.mesh.getMatrixAt(hit.instance, matrix);
+    const bounds = this.host.getBoundingClientRect();
+    const pixel = (2 * hit.distance * Math.tan(THREE.MathUtils.degToRad(this.rig.camera.fov / 2))) / this.height;
+    const pointer = { x: clientX - bounds.left, y: clientY - bounds.top };
+    return snapTo(featureEdges(hit.mesh.geometry), matrix, hit.point, pointer, (p) => this.toScreen(p), SNAP_REACH_PX * pixel);
+  }
+
+  private onGround(clientX: number, clientY: number): THREE.Vector3 | null {
+    return this.aim(clientX, clientY).ray.intersectPlane(new THREE.Plane(this.rig.camera.up.clone(), 0), new THREE.Vector3());
   }
 
   /** Where a pointer meets the ground, in the local units of a parent prim (the stage where there is none). */
   groundPoint(clientX: number, clientY: number, parent: PrimNode | null): number[] {
-    const ray = this.aim(clientX, clientY).ray;
-    const hit = ray.intersectPlane(new THREE.Plane(this.camera.up.clone(), 0), new THREE.Vector3());
+    const hit = this.onGround(clientX, clientY);
     return hit ? this.toLocal(hit, parent) : this.groundTarget(parent);
   }
 
   /** The middle of the view on the ground, in the local units of a parent prim. */
   groundTarget(parent: PrimNode | null): number[] {
-    return this.toLocal(this.controls.target.clone().projectOnPlane(this.camera.up), parent);
+    return this.toLocal(this.rig.controls.target.clone().projectOnPlane(this.rig.camera.up), parent);
   }
 
   private toLocal(point: THREE.Vector3, parent: PrimNode | null): number[] {

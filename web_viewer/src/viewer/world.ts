@@ -49,6 +49,8 @@ export class World {
     private readonly shownBy: { readonly poses: PoseStream },
     /** Local matrix of an edit of this user that the server has not confirmed. */
     private readonly pendingMatrix: (path: string) => number[] | undefined,
+    /** Whether this person sees a prim, apart from what the stage says. */
+    private readonly shows: (path: string) => boolean = () => true,
   ) {}
 
   // ---- matrices
@@ -139,11 +141,12 @@ export class World {
     const groups = new Map<string, { node: PrimNode; geometry: THREE.BufferGeometry; doc: Geometry; body: PrimNode | null }[]>();
     for (const node of this.scene.prims.values()) {
       const doc = node.doc.geometry;
-      if (!doc || !this.scene.visible(node)) continue;
-      const geometry = this.geometries.get(doc);
+      if (!doc || !this.scene.visible(node) || !this.shows(node.path)) continue;
+      const mirrored = this.matrix(node).determinant() < 0;
+      const geometry = this.geometries.get(doc, mirrored);
       if (!geometry) continue;
       const body = this.bodyOf(node);
-      const key = [geometryKey(doc), doc.materials ?? [], doc.double_sided ?? false, body !== null].join("|");
+      const key = [geometryKey(doc), mirrored, doc.materials ?? [], doc.double_sided ?? false, body !== null].join("|");
       const group = groups.get(key);
       if (group) group.push({ node, geometry, doc, body });
       else groups.set(key, [{ node, geometry, doc, body }]);
@@ -216,6 +219,7 @@ export class World {
 
   /** Put what belongs to bodies where the interpolated poses have it. */
   followPoses(): void {
+    if (this.movingDraws.length === 0) return;
     const touched = new Set<THREE.InstancedMesh>();
     const frames = new Map<PrimNode, THREE.Matrix4>();
     const matrix = new THREE.Matrix4();
@@ -241,6 +245,11 @@ export class World {
 
   get meshes(): THREE.InstancedMesh[] {
     return this.batches.map((b) => b.mesh);
+  }
+
+  /** Prims that are drawn. */
+  *drawnPrims(): Generator<PrimNode> {
+    for (const draw of this.drawsOf.values()) yield draw.node;
   }
 
   /** The prim behind an instance of a mesh. */
@@ -294,12 +303,17 @@ export class World {
     return this.parts().reduce((all, box) => all.union(box), new THREE.Box3());
   }
 
+  /** Bounds of all that is drawn as the stage has it [m, stage axes]. */
+  everything(): THREE.Box3 {
+    const drawn = [...this.drawsOf.values()].filter((d) => d.node.doc.geometry?.kind !== "plane");
+    return this.bounds(drawn.map((d) => d.node.path), "stage");
+  }
+
   /** As ``extent``, one box for each node: together they are much tighter than the box around all. */
   parts(): THREE.Box3[] {
     const nodes = this.scene.nodes.map((n) => n.path);
     const boxes = nodes.filter((p) => !nodes.some((q) => q !== p && isWithin(p, q))).map((p) => this.bounds([p], "stage"));
     if (boxes.some((b) => !b.isEmpty())) return boxes;
-    const drawn = [...this.drawsOf.values()].filter((d) => d.node.doc.geometry?.kind !== "plane");
-    return [this.bounds(drawn.map((d) => d.node.path), "stage")];
+    return [this.everything()];
   }
 }

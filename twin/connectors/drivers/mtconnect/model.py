@@ -59,6 +59,10 @@ UCUM = {
 """MTConnect units (ANSI/MTC1.4, part 2) in UCUM. A unit that is not here is left open."""
 
 
+LEVELS = {"normal": 0, "warning": 1, "fault": 2}
+"""Of a condition, from good to bad."""
+
+
 @dataclass(frozen=True)
 class Item:
     """One data item. ``category``: SAMPLE, EVENT or CONDITION; ``unit``: UCUM of what the adapter sends, empty where unknown."""
@@ -83,29 +87,64 @@ def read_items(path: Path, device: str | None) -> dict[str, Item]:
         root = ElementTree.fromstring(text)
     except (OSError, ElementTree.ParseError) as error:
         raise Fatal(f"the device model cannot be read: {error}", file=path) from error
-    devices = [e for e in root.iter() if _local(e.tag) == "Device"]
-    names = [d.get("name") or "" for d in devices]
-    chosen = [d for d, name in zip(devices, names, strict=True) if device in (None, name)]
+    return items_of(root, device, where=path, native=True)
+
+
+def items_of(root: ElementTree.Element, device: str | None, *, where: object, native: bool) -> dict[str, Item]:
+    """As read_items(), from a parsed model; ``native``: units as an adapter sends them, else as an agent does.
+
+    Raises:
+        Fatal: Not one device of that name or uuid.
+    """
+    devices = [e for e in root.iter() if local_name(e.tag) == "Device"]
+    chosen = [d for d in devices if device in (None, d.get("name"), d.get("uuid"))]
     if len(chosen) != 1:
-        raise Fatal("name one device of the model", file=path, attribute="options.device", allowed=names)
+        names = [d.get("name") or "" for d in devices]
+        raise Fatal("name one device of the model", file=where, attribute="options.device", allowed=names)
     items: dict[str, Item] = {}
-    _collect(chosen[0], "", items)
+    _collect(chosen[0], "", items, native)
     return items
 
 
-def _collect(element: ElementTree.Element, component: str, items: dict[str, Item]) -> None:
+def worst_level(active: dict[str, str], level: str, code: str) -> str | None:
+    """What a condition is after an entry: the worst of its active levels; None where unavailable.
+
+    Args:
+        active: Levels by native code, kept from entry to entry.
+
+    Raises:
+        ValueError: No such level; the message is a short reason.
+    """
+    if level == "unavailable":
+        active.clear()
+        return None
+    if level not in LEVELS:
+        raise ValueError(f"has the level {level[:20]!r}")
+    if level == "normal":
+        if code:
+            active.pop(code, None)
+        else:
+            active.clear()
+    else:
+        active[code] = level
+    return max(active.values(), key=LEVELS.__getitem__, default="normal").upper()
+
+
+def _collect(element: ElementTree.Element, component: str, items: dict[str, Item], native: bool) -> None:
     for child in element:
-        tag = _local(child.tag)
+        tag = local_name(child.tag)
         if tag == "DataItem":
-            native = (child.get("nativeUnits") or child.get("units") or "").removesuffix("_3D").rpartition(":")[2]
+            sent = (child.get("nativeUnits") if native else None) or child.get("units") or ""
+            sent = sent.removesuffix("_3D").rpartition(":")[2]
             name = child.get("name") or child.get("id") or ""
-            item = Item(name, child.get("category") or "", child.get("type") or "", UCUM.get(native, ""), component)
+            item = Item(name, child.get("category") or "", child.get("type") or "", UCUM.get(sent, ""), component)
             items.setdefault(child.get("id") or name, item)
             items[name] = item
         else:
             named = child.get("name") if tag not in ("DataItems", "Components", "Configuration") else None
-            _collect(child, f"{component}/{named}" if named else component, items)
+            _collect(child, f"{component}/{named}" if named else component, items, native)
 
 
-def _local(tag: str) -> str:
+def local_name(tag: str) -> str:
+    """A tag without its namespace."""
     return tag.rpartition("}")[2]

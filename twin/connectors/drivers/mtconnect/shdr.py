@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
-from twin.connectors.drivers.mtconnect.model import Item
+from twin.connectors.drivers.mtconnect.model import LEVELS, Item, worst_level
 from twin.connectors.stamps import StampError, parse_time
 
 _BAR = re.compile(r"(?<!\\)\|")
 _MULTILINE = "--multiline--"
-_LEVELS = {"normal": 0, "warning": 1, "fault": 2}
 _CONDITION_FIELDS = 6
 """item, level, native code, severity, qualifier, text."""
 
@@ -81,26 +80,15 @@ class LineReader:
         return [Observation(self._name(key), _available(value), time) for key, value in pairs if key.strip()]
 
     def _condition(self, name: str, fields: list[str]) -> str | None:
-        level = fields[0].strip().lower()
         code = fields[1].strip() if len(fields) > 1 else ""
-        active = self.active.setdefault(name, {})
-        if level == "unavailable":
-            active.clear()
-            return None
-        if level not in _LEVELS:
-            raise LineError(f"has the level {fields[0][:20]!r}")
-        if level == "normal":
-            if code:
-                active.pop(code, None)
-            else:
-                active.clear()
-        else:
-            active[code] = level
-        return max(active.values(), key=_LEVELS.__getitem__, default="normal").upper()
+        try:
+            return worst_level(self.active.setdefault(name, {}), fields[0].strip().lower(), code)
+        except ValueError as error:
+            raise LineError(str(error)) from None
 
     @staticmethod
     def _looks_like_condition(fields: list[str]) -> bool:
-        return len(fields) == _CONDITION_FIELDS and fields[1].strip().lower() in (*_LEVELS, "unavailable")
+        return len(fields) == _CONDITION_FIELDS and fields[1].strip().lower() in (*LEVELS, "unavailable")
 
     def _name(self, text: str) -> str:
         text = text.strip()

@@ -1,0 +1,163 @@
+"""The stream: how old frames are when they arrive, what they weigh, and what serving them costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+HZ = 20.0
+SECONDS = 4.0
+MOVERS = (1000, 5000, 10_000)
+VIEWERS = (1, 10, 50, 100)
+MANY = 150
+"""Viewers for which gateways are tried."""
+OVERVIEW = "100,-60,40,100,50,0"
+"""Camera that looks over the hall from outside."""
+
+
+@dataclass
+class Source:
+    """A running server."""
+
+    process: subprocess.Popen[str]
+    url: str
+    token: str
+
+    def cpu(self) -> float:
+        """Processor time of the server and its gateways so far [s]."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        total = 0.0
+        for pid in [self.process.pid, *_children(self.process.pid)]:
+            with open(f"/proc/{pid}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / ticks
+        return total
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children") as children:
+            found += [int(child) for child in children.read().split()]
+    return found
+
+
+@contextmanager
+def _source(movers: int, *more: str) -> Iterator[Source]:
+    command = [sys.executable, "-m", "bench.stream.source", "--movers", str(movers), "--hz", str(HZ), *more]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        ready = json.loads(process.stdout.readline())
+        yield Source(process, ready["url"], ready["token"])
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        process.stdout.close()
+
+
+@dataclass
+class Seen:
+    """What viewers saw. Times in s."""
+
+    ages: np.ndarray
+    sizes: np.ndarray
+    seconds: float
+    cpu: float
+    viewers: int
+    lost: int
+    storms: list[float]
+    late: float
+    """How late a bare timer in the viewers' processes was, p99: the machine's own share of the ages."""
+
+    def age(self, percentile: float) -> float:
+        """In ms."""
+        return float(np.percentile(self.ages, percentile)) * 1e3 if len(self.ages) else float("nan")
+
+    @property
+    def rate(self) -> float:
+        """Frames per second and viewer."""
+        return len(self.ages) / self.seconds / self.viewers
+
+
+def _watch(source: Source, count: int, *, slow: int = 0, storm: int = 0, camera: str = "", seconds: float = SECONDS) -> Seen:
+    """``count`` viewers watch; ``slow`` others read slowly, ``storm`` others reconnect all at once each second."""
+    groups = [(count - count // 2, []), (count // 2, []), (slow, ["--slow"]), (storm, ["--storm"])]
+    processes = []
+    for number, options in groups:
+        if number == 0:
+            continue
+        command = [sys.executable, "-m", "bench.stream.viewers", source.url, source.token, "--count", str(number)]
+        command += ["--seconds", str(seconds), *options, *(["--camera", camera] if camera else [])]
+        processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+    for process in processes:
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != "connected":
+            raise RuntimeError("viewers could not connect")
+    before = source.cpu()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = []
+    for process in processes:
+        assert process.stdout is not None
+        answers.append(json.loads(process.stdout.readline()))
+        process.communicate()
+    cpu = source.cpu() - before
+    normal = answers[: 2 if count > 1 else 1]
+    return Seen(
+        ages=np.concatenate([a["ages"] for a in normal]),
+        sizes=np.concatenate([a["sizes"] for a in normal]),
+        seconds=max(a["seconds"] for a in normal),
+        cpu=cpu,
+        viewers=count,
+        lost=sum(a["lost"] for a in normal),
+        storms=[s for a in answers for s in a["storms"]],
+        late=float(np.percentile(np.concatenate([a["late"] for a in normal]), 99)),
+    )
+
+
+def _row(movers: int, seen: Seen, what: str = "") -> dict[str, Any]:
+    name = f"{movers} movers, {seen.viewers} viewers" + (f", {what}" if what else "")
+    note = (
+        f"p50 {seen.age(50):.1f}, p95 {seen.age(95):.1f}; {seen.rate:.1f} frames/s of {np.mean(seen.sizes) / 1e3:.1f} kB "
+        f"({np.mean(seen.sizes) / movers:.2f} B a mover); server {seen.cpu / seen.seconds:.2f} cores; "
+        f"a bare timer is late by p99 {seen.late * 1e3:.1f} ms"
+    )
+    if seen.lost:
+        note += f"; {seen.lost} connections lost"
+    if seen.storms:
+        note += f"; {len(seen.storms)} storms, all back within {max(seen.storms):.2f} s"
+    return {"name": f"{name}: frame age p99", "value": round(seen.age(99), 1), "unit": "ms", "note": note}
+
+
+def run() -> list[dict[str, Any]]:
+    """All cases, about two minutes; whoever runs beside them is seen in p99."""
+    rows = []
+    for movers in MOVERS:
+        with _source(movers) as source:
+            rows += [_row(movers, _watch(source, viewers)) for viewers in VIEWERS]
+            if movers != 5000:
+                continue
+            rows.append(_row(movers, _watch(source, 50, camera=OVERVIEW), "each with a camera"))
+            # in turns, so that what else the machine does meets both alike
+            quiet, beside = [], []
+            for _ in range(2):
+                quiet.append(_watch(source, 45))
+                beside.append(_watch(source, 45, slow=5))
+            rows += [_row(movers, seen, "no slow readers") for seen in quiet]
+            rows += [_row(movers, seen, "5 slow readers beside") for seen in beside]
+            rows.append(_row(movers, _watch(source, 45, storm=45), "45 others reconnect each second"))
+    for gateways in (0, 2):
+        with _source(5000, "--gateways", str(gateways)) as source:
+            rows.append(_row(5000, _watch(source, MANY), f"{gateways or 'no'} gateways"))
+    return rows

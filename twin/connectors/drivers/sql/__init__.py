@@ -1,0 +1,1 @@
+"""Databases, asked again and again."""

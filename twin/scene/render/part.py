@@ -1,0 +1,33 @@
+"""One part of the library as the browser draws it, for its picture in the list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pxr import Usd, UsdGeom
+
+from twin.core.errors import SceneError
+from twin.protocol.messages import SceneDoc
+from twin.scene.render.assets import AssetStore
+from twin.scene.render.extract import SceneExtractor
+from twin.scene.render.library import FOLDER
+from twin.scene.stage import meters_per_unit, open_layer
+
+
+def part_doc(asset_root: Path, asset: str, assets: AssetStore) -> SceneDoc:
+    """The prims and materials of a part; ``asset`` as in ``LibraryPart``.
+
+    Raises:
+        SceneError: There is no such part, or it cannot be read.
+    """
+    folder = (asset_root / FOLDER).resolve()
+    file = (asset_root / asset).resolve()
+    if file.parent != folder or not file.is_file():
+        raise SceneError("there is no such part in the library", file=asset)
+    layer = open_layer(file)
+    stage = Usd.Stage.Open(layer, Usd.Stage.LoadAll)
+    parts = SceneExtractor(stage, assets=assets, asset_root=asset_root).scene()
+    return SceneDoc(
+        seq=0, epoch="", stage=asset, up_axis=str(UsdGeom.GetStageUpAxis(stage)), meters_per_unit=meters_per_unit(stage),
+        prims=parts.prims, materials=parts.materials, nodes=[], signals=[], prototypes=[], library=[], findings=[],
+    )  # fmt: skip

@@ -1,0 +1,161 @@
+"""The answer, first: which point wins, by how much, how sure that is, and what holds the line back."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+
+from twin.studies.compare import rank_bottlenecks
+from twin.studies.ranking import Rank, rank_points
+from twin.studies.results import PointResult, Results
+from twin.studies.sections import bottleneck_sentence, last_name
+from twin.studies.statistics import Difference, estimate, paired_difference
+from twin.studies.words import estimate_of, goodness, interval, name_of, unit_of
+
+NAMED = 4
+"""Rivals that are named; more are counted."""
+
+
+def verdict(results: Results, done: list[PointResult], base: PointResult | None) -> str:
+    """The first section of the report."""
+    if not done:
+        return f'<section><p class="verdict">Nothing is finished yet.</p>{_alarms(results)}</section>'
+    kpi = results.plan.study.kpis[0]
+    ranks = rank_points(done, kpi)
+    out = []
+    if len(ranks) > 1 and base is not None:
+        out += _winner(ranks, base, kpi, sampled=bool(results.plan.study.design.n))
+    elif ranks:
+        label = escape(ranks[0].point.point.label)
+        out.append(f'<p class="verdict"><b>{label}</b> reaches a {name_of(kpi)} of {_quantity(ranks[0].point, kpi)}.</p>')
+    else:
+        out.append(f'<p class="verdict">{escape(name_of(kpi).capitalize())} is undefined in every point.</p>')
+    best = ranks[0].point if ranks else done[0]
+    told = []
+    for p in [base, best]:
+        if p is not None and p not in told and len(ranked := rank_bottlenecks(p)) > 1:
+            told.append(p)
+            worth = _worth(results) if p is base else ""
+            out.append(f'<p class="sub">In {escape(p.point.label)}, {bottleneck_sentence(ranked)}{worth}</p>')
+    shown = best if base is None or len(ranks) > 1 else base
+    tiles = "".join(_tile(shown, base, k) for k in results.plan.study.kpis)
+    against = "" if base is None or shown is base else f"; below, the change against {escape(base.point.label)}"
+    out.append(f'<div class="tiles">{tiles}</div><p class="soft">{escape(shown.point.label)}, with 95 % intervals{against}.</p>')
+    return f"<section class='answer'>{''.join(out)}{_alarms(results)}</section>"
+
+
+def _winner(ranks: list[Rank], base: PointResult, kpi: str, *, sampled: bool) -> list[str]:
+    best = ranks[0].point
+    label, name = escape(best.point.label), name_of(kpi)
+    rivals = [r.point for r in ranks[1:] if r.may_be_best]
+    out = []
+    if best is base:
+        text = f"Nothing beats <b>{label}</b>: a {name} of {_quantity(best, kpi)}"
+    else:
+        text = f"<b>{label}</b> is best: a {name} of {_quantity(best, kpi)}"
+        reference = ranks[-1].point if sampled else base
+        d = paired(best, reference, kpi)
+        against = f"the worst point, {escape(reference.point.label)}" if sampled else escape(reference.point.label)
+        if d.significant:
+            text += f", {_change(d, reference, kpi)} against {against}"
+        else:
+            text += f". That is no more than chance away from {against}"
+    out.append(f'<p class="verdict">{text}.</p>')
+    count = f"{len(ranks)} points"
+    if not rivals:
+        out.append(
+            f'<p class="sub">The runs exclude, with 95 % for all {count} together, that any other is as good. '
+            f"Next best: {escape(ranks[1].point.point.label)}, {_behind(best, ranks[1].point, kpi)}.</p>"
+        )
+    else:
+        names = ", ".join(f"<b>{escape(p.point.label)}</b>" for p in rivals[:NAMED])
+        more = f" and {len(rivals) - NAMED} more" if len(rivals) > NAMED else ""
+        others = len(ranks) - 1 - len(rivals)
+        text = f"Not yet told apart from it, at 95 % for all {count} together: {names}{more}."
+        if others:
+            text += f" The other {others} are behind for certain." if others > 1 else " The other one is behind for certain."
+        out.append(f'<p class="sub">{text}</p>')
+    return out
+
+
+def _worth(results: Results) -> str:
+    """What the baseline gains from speed, where that was tried."""
+    levers = [] if results.insight is None else results.insight.levers
+    known = sorted((v for v in levers if v.elasticity is not None), key=lambda v: -(v.elasticity or 0.0))
+    proven = [v for v in known if v.difference.significant and (v.elasticity or 0.0) > 0.0]
+    if not proven:
+        return " No station's speed alone changes its throughput measurably." if known else ""
+    first = proven[0]
+    text = f" Speed pays most at <b>{escape(last_name(first.path))}</b>: 1 % faster, "
+    text += f"{interval(first.elasticity, first.half_width)} % more throughput"
+    if len(proven) > 1:
+        text += f" ({escape(last_name(proven[1].path))}: {interval(proven[1].elasticity, proven[1].half_width)} %)"
+    return f"{text}."
+
+
+def paired(point: PointResult, reference: PointResult, kpi: str) -> Difference:
+    """The point's figure less the reference's, on the replications that both have."""
+    _, mine, theirs = np.intersect1d(point.replication, reference.replication, return_indices=True)
+    if kpi not in point.kpis or kpi not in reference.kpis:
+        return Difference(None, None, None, None, False, 0)
+    return paired_difference(point.kpis[kpi][mine], reference.kpis[kpi][theirs])
+
+
+def _behind(best: PointResult, other: PointResult, kpi: str) -> str:
+    d = paired(other, best, kpi)
+    if d.mean is None:
+        return "undefined"
+    return f"{interval(abs(d.mean), d.half_width)} {unit_of(kpi)} behind".replace("  ", " ")
+
+
+def _change(d: Difference, reference: PointResult, kpi: str) -> str:
+    """A significant difference in per cent of the reference where that has a meaning."""
+    mean, scale = d.mean or 0.0, estimate(reference.kpis[kpi]).mean
+    css = "good" if mean * goodness(kpi) > 0 else "bad"
+    if not scale:
+        return f'<b class="{css}">{interval(mean, d.half_width)}</b> {escape(unit_of(kpi))}'
+    text = f"{mean / abs(scale) * 100:+.1f} %".replace("-", "−")
+    return f'<b class="{css}">{text}</b><span class="soft"> ± {(d.half_width or 0.0) / abs(scale) * 100:.1f} %</span>'
+
+
+def _quantity(p: PointResult, kpi: str) -> str:
+    e = estimate_of(p, kpi)
+    return f"<b>{interval(e.mean, e.half_width)}</b> {escape(unit_of(kpi))}".strip()
+
+
+def _tile(result: PointResult, base: PointResult | None, kpi: str) -> str:
+    e = estimate_of(result, kpi)
+    value, _, spread = interval(e.mean, e.half_width).partition(" ± ")
+    spread = f"± {spread} " if spread else ""
+    change = ""
+    if base is not None and base is not result:
+        d = paired(result, base, kpi)
+        change = f"<em>{_change(d, base, kpi)}</em>" if d.significant else "<em class='soft'>no proven change</em>"
+    return (
+        f"<div class='tile'><span>{escape(name_of(kpi))}</span><b>{value}</b> <small>{spread}{escape(unit_of(kpi))}</small>"
+        f"{change}</div>"
+    )
+
+
+def _alarms(results: Results) -> str:
+    out = []
+    for p in results.points:
+        label = escape(p.point.label)
+        if p.error is not None:
+            out.append(f"<b>{label}</b> failed: {escape(p.error)}")
+        elif not len(p.replication):
+            out.append(f"<b>{label}</b> has not been run yet.")
+        elif p.deadlocked:
+            numbers = ", ".join(map(str, p.deadlocked[:8])) + (", …" if len(p.deadlocked) > 8 else "")
+            share = f"{len(p.deadlocked)} of {len(p.replication)} replications"
+            out.append(f"<b>{label}</b>: {share} came to a standstill ({numbers}); they count.")
+        elif not p.precise:
+            out.append(f"<b>{label}</b> has not reached the wanted precision after {len(p.replication)} replications.")
+    if beyond := sum(not p.feasible for p in results.points):
+        out.append(f"{beyond} of the points tried break the limits that were set, and are not ranked.")
+    if results.warmup is not None and results.warmup.too_short:
+        out.append(
+            "The run is too short to say where its start-up ends: the warm-up below is a guess, the horizon should be longer."
+        )
+    return "".join(f'<p class="warning">{text}</p>' for text in out)

@@ -20,7 +20,7 @@ scenarios:
   faster-m2: {set: {"/Line/M2.twin:station:cycleTime:mean": 10}}
 sweep:
   "/Line/B1.twin:buffer:capacity": [2, 5, 12]
-run: {horizon: 10 d, warmup: auto, seed: 5}
+run: {horizon: 3 d, warmup: auto, seed: 5}
 replications: {min: 512, max: 8192, until: {throughput: 0.1 %, lead_time: 0.3 %}}
 """
 OWN_OF_A_CALL = ("computed", "cached", "interrupted")

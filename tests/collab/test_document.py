@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from twin.collab import Document
+from twin.collab import Document, stored
 from twin.collab import document as document_module
+from twin.collab.checkpoints import write_checkpoint
 from twin.core.errors import InputError, Rejected, WorkError
 from twin.protocol.messages import Op
 from twin.scene.edits import layer_to_text
@@ -202,11 +203,28 @@ def test_the_journal_replayed_from_the_beginning_gives_the_same_layer(opened, mo
     document.submit("s1", 205, "Ann", [Op("move_prim", B, "", "/World/D")])
     document.submit("s1", 206, "Ann", [Op("remove_prim", A)])
     document.undo("s1", 207, "Ann")
-    assert document.journal.last_checkpoint()[0] == 20
     before = text(document)
+    assert document.checkpoints.wait() == 0  # made by a process of its own
+    assert 20 <= document.journal.last_checkpoint()[0] <= document.seq
+    document.close = lambda: document.journal.close()  # a loss of power: the last one counts
+    document = opened()
+    assert text(document) == before
     document.journal.write("delete from checkpoints")
     document._seq = document.journal.last_checkpoint()[0]  # so that closing writes none
     assert text(opened()) == before
+
+
+def test_a_checkpoint_of_another_epoch_is_not_kept(opened, stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 4.0)])
+    project = tmp_path / "project"
+    read = stored.edits_of
+    monkeypatch.setattr(stored, "edits_of", lambda *a, **k: (read(*a, **k), document.journal.new_epoch())[0])
+    assert write_checkpoint(stage, project, stage.parent) == 0
+    assert document.journal.last_checkpoint() == (0, "")
+    monkeypatch.setattr(stored, "edits_of", read)
+    assert write_checkpoint(stage, project, stage.parent) == 1
+    assert document.journal.last_checkpoint() == (1, text(document))
 
 
 def test_a_changed_base_file_begins_a_new_epoch_and_keeps_the_old_edits_as_a_version(opened, stage: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def free_port() -> int:
 class Broker:
     """A Mosquitto on a free loopback port that can be stopped and started again."""
 
-    def __init__(self, folder: Path, *, login: tuple[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *, login: tuple[str, str] | None = None, more: tuple[str, ...] = ()) -> None:
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._config = folder / "mosquitto.conf"
@@ -46,6 +46,7 @@ class Broker:
             tool = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
             subprocess.run([tool, "-b", "-c", str(users), *login], check=True, capture_output=True)
             lines += ["allow_anonymous false", f"password_file {users}"]
+        lines += more
         if folder.stat().st_uid == 0:
             lines.append("user root")
         self._config.write_text("\n".join(lines) + "\n")
@@ -86,6 +87,11 @@ class Peer:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
         self._process.stdin.flush()
+
+    def read(self) -> dict:
+        """The next line of JSON that it says."""
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
 
 
 @pytest.fixture
@@ -134,8 +140,8 @@ def make_broker(tmp_path):
         pytest.skip("mosquitto is not installed")
     made = []
 
-    def make(*, login: tuple[str, str] | None = None) -> Broker:
-        made.append(Broker(tmp_path, login=login))
+    def make(*, login: tuple[str, str] | None = None, more: tuple[str, ...] = ()) -> Broker:
+        made.append(Broker(tmp_path, login=login, more=more))
         return made[-1]
 
     yield make

@@ -1,10 +1,18 @@
 """The twin as a plant: its own drivers, and another library, read what it serves."""
 
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
 import pytest
 from asyncua import ua
 from asyncua.sync import Client
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
-from twin.connectors import publish_mqtt, serve_opcua
+from twin.connectors import publish_mqtt, publish_sparkplug, serve_opcua
 from twin.connectors.base import Fatal
 from twin.core.errors import InputError, Rejected, WorkError
 from twin.core.samples import BAD_NO_COMMUNICATION, GOOD, Sample, SignalKey
@@ -145,6 +153,139 @@ signals:
         key = SignalKey("/X", "t")
         wait_for(lambda: seen.update(plant.drain_state()) or (key in seen and seen[key].value == 181.5), what="the new value")
         assert publishing.error == ""
+    finally:
+        publishing.stop()
+
+
+def next_of(host, kind: str) -> dict:
+    while (message := host.read())["kind"] != kind:
+        pass
+    return message
+
+
+def test_another_library_hears_the_edge_node_s_births_data_and_death(broker, state, start_peer, wait_for):
+    host = start_peer("sparkplug_host.js", broker.port)
+    taken = []
+
+    def take(key, value, user):
+        if value > 200:
+            raise Rejected("limit", "too hot")
+        taken.append((key, value))
+
+    address = f"mqtt://127.0.0.1:{broker.port}"
+    names = {"group": "plant", "node": "twin"}
+    edge = publish_sparkplug(address, SIGNALS, lambda: state, **names, period_s=0.005, writable={OVEN}, take=take)
+    try:
+        birth = next_of(host, "NBIRTH")
+        there = {m["name"]: m for m in birth["metrics"]}
+        assert birth["seq"] == 0
+        oven = there["W/Line/Oven/temperature"]
+        assert (oven["type"], oven["value"], oven["quality"], oven["timestamp"]) == ("Double", 180, 192, T // 10**6)
+        assert (there["W/Line/mode"]["value"], there["W/Line/Oven/door"]["value"]) == ("auto", True)
+        assert there["bdSeq"]["value"] == 0
+        for i in range(260):
+            state[OVEN] = sample(OVEN, 200.5 + i, time=T + (i + 1) * 10**9)
+            wait_for(lambda i=i: edge.sent > i, what="data")
+        messages = [next_of(host, "NDATA") for _ in range(260)]
+        assert [m["seq"] for m in messages] == [(i + 1) % 256 for i in range(260)]
+        assert [m["metrics"][0]["value"] for m in messages] == [200.5 + i for i in range(260)]
+        assert {m["metrics"][0]["alias"] for m in messages} == {oven["alias"]}
+        state[OVEN] = sample(OVEN, None, BAD_NO_COMMUNICATION, time=T + 10**12)
+        gap = next_of(host, "NDATA")["metrics"][0]
+        assert (gap["value"], gap["quality"]) == (None, 0)
+        host.tell(type="NCMD", metrics=[{"name": "Node Control/Rebirth", "type": "Boolean", "value": True}])
+        assert next_of(host, "NBIRTH")["seq"] == 0
+        for value in (150, 500):
+            host.tell(type="NCMD", metrics=[{"name": "W/Line/Oven/temperature", "type": "Double", "value": value}])
+        host.tell(type="NCMD", metrics=[{"name": "W/Line/mode", "type": "String", "value": "manual"}])
+        wait_for(lambda: taken, what="the command")
+        state[DOOR] = sample(DOOR, "ajar", time=T + 2 * 10**12)  # of another type than at birth
+        again = {m["name"]: m for m in next_of(host, "NBIRTH")["metrics"]}
+        assert (again["W/Line/Oven/door"]["type"], again["W/Line/Oven/door"]["value"]) == ("String", "ajar")
+    finally:
+        edge.stop()
+    assert next_of(host, "NDEATH")["metrics"][0]["value"] == 0
+    assert taken == [(OVEN, 150.0)]
+
+
+def test_the_twin_is_a_host_of_its_own_edge_node_over_a_restart_of_the_broker(broker, state, make_plant, wait_for):
+    text = f"""
+schema: twin.mapping/1
+connections: [{{name: copy, driver: sparkplug, address: "sparkplug://127.0.0.1:{broker.port}", options: {{host_id: scada}}}}]
+signals:
+  - connection: copy
+    source: {{group: plant, node: twin, metric: W/Line/Oven/temperature}}
+    target: {{prim: /X, signal: t}}
+    unit: Cel
+"""
+    names = {"group": "plant", "node": "twin", "primary_host": "scada"}
+    edge = publish_sparkplug(f"mqtt://127.0.0.1:{broker.port}", SIGNALS, lambda: state, **names, period_s=0.02)
+    try:
+        assert edge.births == 0  # nobody is listening yet
+        plant, key, seen = make_plant(text), SignalKey("/X", "t"), {}
+        wait_for(lambda: seen.update(plant.drain_state()) or (key in seen and seen[key].value == 180), what="the first value")
+        assert seen[key].source_time == T
+        broker.stop()
+        wait_for(lambda: edge.error, what="loss")
+        state[OVEN] = sample(OVEN, 181.5, time=T + 10**9)
+        broker.start()
+        wait_for(lambda: seen.update(plant.drain_state()) or seen[key].value == 181.5, 30.0, "the new value")
+    finally:
+        edge.stop()
+    wait_for(lambda: seen.update(plant.drain_state()) or seen[key].quality == BAD_NO_COMMUNICATION, what="its death")
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    """A certificate authority, the broker's certificate and a client's, as files."""
+    keys, made = {}, {}
+    now = datetime.now(UTC)
+    for name, issuer in {"ca": None, "broker": "ca", "client": "ca"}.items():
+        keys[name] = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(made[issuer].subject if issuer else subject)
+            .public_key(keys[name].public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(keys[name].public_key()), critical=False)
+        )
+        made[name] = builder.sign(keys[issuer or name], hashes.SHA256())
+        (tmp_path / f"{name}.crt").write_bytes(made[name].public_bytes(Encoding.PEM))
+        plain = keys[name].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (tmp_path / f"{name}.key").write_bytes(plain)
+    return tmp_path
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_publishing_and_reading_with_certificates_on_both_sides(certificates, make_broker, state, make_plant, wait_for, protocol):
+    folder = certificates
+    files = (f"cafile {folder}/ca.crt", f"certfile {folder}/broker.crt", f"keyfile {folder}/broker.key")
+    broker = make_broker(more=(*files, "require_certificate true"))
+    broker.start()
+    own = {"ca_file": folder / "ca.crt", "cert_file": folder / "client.crt", "key_file": folder / "client.key"}
+    address = f"mqtts://127.0.0.1:{broker.port}"
+    publishing = publish_mqtt(address, lambda: state, prefix="twin", period_s=0.02, protocol=protocol, **own)
+    try:
+        options = f'{{ca_file: ca.crt, cert_file: client.crt, key_file: client.key, protocol: "{protocol}"}}'
+        text = f"""
+schema: twin.mapping/1
+connections: [{{name: copy, driver: mqtt, address: "{address}", options: {options}}}]
+signals:
+  - {{connection: copy, source: {{topic: twin/W/Line/mode, value: /value, time: /time}}, target: {{prim: /X, signal: mode}}}}
+"""
+        plant = make_plant(text)
+        wait_for(lambda: plant.statuses()[0].state == "live", what="live")
+        assert plant.drain_state()[SignalKey("/X", "mode")].value == "auto"
+        stranger = make_plant(text.replace("cert_file: client.crt, key_file: client.key, ", ""), file="stranger")
+        wait_for(lambda: stranger.statuses()[0].state == "backoff", what="refusal of a client without a certificate")
+        with pytest.raises(Fatal, match="cannot be set up"):
+            publish_mqtt(address, lambda: state, prefix="twin", ca_file=folder / "none.crt")
     finally:
         publishing.stop()
 

@@ -30,6 +30,8 @@ from twin.protocol.messages import (
 from twin.protocol.messages import History as UndoState
 from twin.scene.edits.apply import _STRUCTURE, _VALUES
 
+HUGE = msgspec.msgpack.encode({"t": "undo", "opid": 2**64 - 1})
+"""More than the journal could hold."""
 SIGN, LAMP, CRATE, BELT = "/Line/Sign", "/Line/Lamp", "/Line/Crate", "/Line/Belt"
 
 
@@ -292,7 +294,7 @@ def test_every_operation_by_every_role(server) -> None:
     """Nobody below editor gets any through, whatever it is; the only refusals of the others are about the thing itself."""
     assert {op.kind for op in OPS} | {"restore_spec"} == set(_VALUES) | set(_STRUCTURE)
     told = {m.__struct_config__.tag for m in get_args(ClientMessage)}
-    assert told == set(MESSAGES) | {"hello", "presence", "preview"}, "a new message needs a row"
+    assert told == set(MESSAGES) | {"hello", "presence", "preview", "seen"}, "a new message needs a row"
     for role in ("viewer", "operator", "editor", "admin"):
         client = server.client(role, server.token if role == "admin" else server.share(role))
         client.welcome()
@@ -382,7 +384,7 @@ def test_what_is_no_hello_is_shown_out(server) -> None:
 def test_nonsense_is_answered_and_the_connection_goes_on(server) -> None:
     ann = server.client("Ann")
     ann.welcome()
-    for data in (b"\xc1", b"\x91" * 50_000, "text", msgspec.msgpack.encode({"t": "edit", "opid": "x"})):
+    for data in (b"\xc1", b"\x91" * 50_000, "text", msgspec.msgpack.encode({"t": "edit", "opid": "x"}), HUGE):
         ann.socket.send(data)
         assert ann.wait(Refused).code == "message"
     assert isinstance(ann.edit(move(SIGN, 1.0)), Edited)

@@ -175,3 +175,28 @@ def test_the_report_stands_alone_and_says_what_matters(folder):
     assert "&lt;b&gt;as-is&lt;/b&gt; &amp; more" in page
     assert "<b>as-is</b> & more" not in page
     assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", page)
+
+
+def test_names_lists_what_a_study_file_may_say(folder):
+    text = twin_study(folder, "names", "line.usda").stdout
+    for words in (
+        "/Line/M1.twin:station:servers",
+        "/Line/B1.twin:buffer:capacity",
+        "fifo, lifo",
+        "throughput",
+        "/Line/M2:utilisation|",
+    ):
+        assert words in text
+    assert "twin:station:cycleTime:cv" not in text
+    assert "twin:station:cycleTime:cv" in twin_study(folder, "names", "line.usda", "--all").stdout
+    listed = json.loads(twin_study(folder, "names", "study.yaml", "--json").stdout)
+    values = {a["path"]: a["value"] for a in listed["attributes"]}
+    assert values["/Line/B1.twin:buffer:capacity"] == 3
+    assert values["/Line/M2.twin:station:cycleTime:mean"] == 12.0
+    # every name is one that a study takes
+    settings = "\n".join(f'      "{path}": {json.dumps(value)}' for path, value in values.items())
+    kpis = json.dumps([k["name"] for k in listed["kpis"]])
+    (folder / "all.yaml").write_text(
+        f"stage: line.usda\nscenarios:\n  same:\n    set:\n{settings}\nrun: {{horizon: 600}}\nreplications: 2\nkpis: {kpis}\n"
+    )
+    assert twin_study(folder, "plan", "all.yaml").returncode == 0

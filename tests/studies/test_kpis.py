@@ -1,5 +1,8 @@
 """Key figures from state times, and planned cycle times from distributions."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -21,7 +24,7 @@ def test_oee_is_availability_times_effectiveness_times_quality(two_machines):
     node.scrap_rate = 0.1
     # an hour on shift: 1,800 s working on 170 items of 10 s planned, the rest waiting, failing, setting up
     t = states(working=1800, setup=300, blocked=600, starved=400, down=500, off=3600)
-    k = {name: float(v[0]) for name, v in station_kpis(model, node, t, np.array([170])).items()}
+    k = {name: float(v[0]) for name, v in station_kpis(node, planned_cycle_s(model, node), t, np.array([170])).items()}
     assert k["availability"] == pytest.approx(1800 / 3600)
     assert k["effectiveness"] == pytest.approx(1700 / 1800)
     assert k["quality"] == pytest.approx(0.9)
@@ -33,19 +36,49 @@ def test_oee_is_availability_times_effectiveness_times_quality(two_machines):
     assert k["down"] == pytest.approx(500 / 7200)
 
 
+ISO = Path(__file__).parents[2].parent / "shared" / "data" / "iso22400_kpis.json"
+
+
+@pytest.mark.skipif(not ISO.is_file(), reason="the formulas of ISO 22400-2 are not beside the project")
+def test_figures_follow_the_formulas_of_iso_22400(two_machines):
+    formulas = json.loads(ISO.read_text())["kpis"]
+    model = two_machines()
+    node = model.nodes[1]
+    t = states(working=1700, setup=300, blocked=600, starved=400, waiting_crew=100, down=500, off=3600)
+    k = {name: float(v[0]) for name, v in station_kpis(node, 10.0, t, np.array([160]), np.array([12.0])).items()}
+    # the standard's times and quantities, by hand
+    known = {
+        "PBT": 3600.0, "APT": 1700.0, "ASUT": 300.0, "AUPT": 2000.0, "ADET": 1600.0, "PRU": 10.0, "PQ": 160.0,
+        "GQ": 148.0, "SQ": 12.0,
+    }  # fmt: skip
+    ours = {"quality_ratio": "quality"}
+    known |= {name: k[ours.get(name, name)] for name in ("availability", "effectiveness", "quality_ratio")}
+    for name in (
+        "availability",
+        "effectiveness",
+        "quality_ratio",
+        "oee",
+        "nee",
+        "setup_rate",
+        "technical_efficiency",
+        "scrap_ratio",
+    ):
+        assert k[ours.get(name, name)] == pytest.approx(eval(formulas[name], {}, known)), name
+
+
 def test_servers_share_the_work(two_machines):
     model = two_machines(servers=2)
-    k = station_kpis(model, model.nodes[1], states(working=500, starved=500), np.array([100]))
+    k = station_kpis(model.nodes[1], planned_cycle_s(model, model.nodes[1]), states(working=500, starved=500), np.array([100]))
     assert k["effectiveness"][0] == pytest.approx(1.0)
 
 
 def test_a_station_that_did_nothing_has_no_effectiveness(two_machines):
     model = two_machines()
-    k = station_kpis(model, model.nodes[1], states(starved=100), np.array([0]))
+    k = station_kpis(model.nodes[1], planned_cycle_s(model, model.nodes[1]), states(starved=100), np.array([0]))
     assert np.isnan(k["effectiveness"][0])
     assert np.isnan(k["oee"][0])
     assert k["starved"][0] == 1.0
-    off = station_kpis(model, model.nodes[1], states(off=100), np.array([0]))
+    off = station_kpis(model.nodes[1], planned_cycle_s(model, model.nodes[1]), states(off=100), np.array([0]))
     assert np.isnan(off["availability"][0])
 
 

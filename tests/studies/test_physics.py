@@ -1,5 +1,9 @@
 """Studies in rigid bodies give the same kind of results."""
 
+import numpy as np
+import pytest
+
+from twin.live.figures import SlidingFigures
 from twin.sim.simulation import Simulation
 from twin.studies import run_study, summarise
 
@@ -40,3 +44,22 @@ def test_geometry_counts_in_physics(make_study, compile_line, tmp_path):
 
     assert run_study(study, tmp_path / "r", compile=compile_line).computed == 2
     assert run_study(study, tmp_path / "r", compile=heavier).computed == 2
+
+
+def test_the_running_twin_counts_as_a_study_does(make_study, compile_line, two_machines, tmp_path):
+    study = make_study(
+        fidelity="physics", physics={"horizon": "90 s", "warmup": "10 s", "replications": 1}, run={"horizon": 1, "seed": 3}
+    )
+    (point,) = run_study(study, tmp_path / "r", compile=compile_line).points
+    simulation = Simulation(two_machines(), seed=3)
+    figures = SlidingFigures()
+    simulation.step(10 * 60)
+    figures.add(simulation.statistics())
+    simulation.step(90 * 60)
+    figures.add(simulation.statistics())
+    live = {k.name: k.value for k in figures.kpis(simulation.model)}
+    assert list(live) == list(point.kpis)
+    for name, value in live.items():
+        assert point.kpis[name][0] == pytest.approx(np.nan if value is None else value, nan_ok=True), name
+    assert live["/Line/M1:oee"] > 0.0
+    assert live["power"] > 0.0

@@ -241,11 +241,22 @@ def test_parts_can_be_queried(make_study, compile_line, tmp_path):
     assert rows[1][2] > rows[0][2]
 
 
-def test_ray_says_when_it_is_missing():
+def test_ray_says_when_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match="ray"):
         open_backend("ray")
     with pytest.raises(InputError, match="local"):
         open_backend("slurm")
+
+
+def test_ray_gives_the_same_numbers(make_study, two_machines, tmp_path):
+    pytest.importorskip("ray", reason="the extra twin[ray] is not installed")
+    study = make_study(scenarios={"as-is": {}, "again": {}}, replications=96, run={"horizon": "1 h", "seed": 3, "crn": False})
+    there = run_study(study, tmp_path / "ray", options=Options(backend="ray"), compile=lambda *_: two_machines())
+    here = run_study(study, tmp_path / "local", compile=lambda *_: two_machines())
+    assert not there.failed
+    assert there.computed == here.computed == 192
+    assert means(there) == means(here)
 
 
 SCRIPT = """

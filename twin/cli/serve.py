@@ -12,12 +12,14 @@ from twin.core.errors import InputError
 
 app = typer.Typer(add_completion=False)
 
+PROJECTS = "twin-projects"
+"""Where projects begun on the page to choose are kept, in the working directory."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @app.command()
 def serve(
-    stage: Annotated[Path | None, typer.Argument(help="The stage; without it the packaging line that comes with Twin.")] = None,
+    stage: Annotated[Path | None, typer.Argument(help="The stage; without it a page to choose one.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     mapping: Annotated[list[Path] | None, typer.Option(help="Connector mapping file; may be given again.")] = None,
@@ -29,10 +31,19 @@ def serve(
     emulate: Annotated[
         bool, typer.Option(help="Feed the twin from an emulated plant (called emulated wherever it shows).")
     ] = False,
+    shadow: Annotated[
+        bool, typer.Option(help="The plant's values drive belts, goods, states and poses; nothing is simulated.")
+    ] = False,
+    allow_writes: Annotated[
+        bool, typer.Option(help="Permit writing to the plant, signal by signal, once an admin has armed it.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda:0.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the line's random draws.")] = 1,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve https.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    gateways: Annotated[
+        int, typer.Option(min=0, max=64, help="Processes beside the server that hold viewers' connections, for more than 100.")
+    ] = 0,
     oidc: Annotated[Path | None, typer.Option(help="OpenID Connect provider to sign in with (a TOML file).")] = None,
 ) -> None:
     """Run STAGE in real time and share it. The one line on stdout says where; the rest goes to stderr."""
@@ -45,10 +56,26 @@ def serve(
     from twin.server.serve import serve as run
 
     log.configure("warning")
-    if stage is None:
-        stage = _sample()
     if not 0.05 <= rate <= 100.0:
         raise InputError(f"is {rate:g}", attribute="--rate", allowed=["0.05 to 100"])
+    if (tls_cert is None) != (tls_key is None):
+        raise InputError("a certificate and its key go together", attribute="--tls-cert, --tls-key")
+    if tls_cert is not None and gateways:
+        raise InputError("gateways speak http: let a proxy before them do TLS", attribute="--gateways, --tls-cert")
+    if tls_cert is not None and tls_key is not None:
+        check_tls(tls_cert, tls_key)
+    provider = load_provider(oidc) if oidc is not None else None
+    front = Front(host, port, public_url, tls_cert, tls_key, provider, gateways)
+    sock = None
+    if stage is None:
+        from twin.server.welcome import choose
+
+        if host not in LOOPBACK and not os.environ.get("TWIN_TOKEN"):
+            raise InputError("an address that others can reach needs a token of your own in TWIN_TOKEN", attribute="--host")
+        chosen = choose(front, _samples(), Path(PROJECTS))
+        if chosen is None:
+            return
+        stage, sock = chosen
     default = project_folder(stage, asset_root)
     project = project or default
     if host not in LOOPBACK and not os.environ.get("TWIN_TOKEN") and not has_users(project):
@@ -57,11 +84,6 @@ def serve(
             attribute="--host",
             allowed=LOOPBACK,
         )
-    if (tls_cert is None) != (tls_key is None):
-        raise InputError("a certificate and its key go together", attribute="--tls-cert, --tls-key")
-    if tls_cert is not None and tls_key is not None:
-        check_tls(tls_cert, tls_key)
-    provider = load_provider(oidc) if oidc is not None else None
     root = (asset_root or find_asset_root(stage)).resolve()
     inside = stage.resolve().relative_to(root)
     settings = Settings(
@@ -70,22 +92,23 @@ def serve(
         asset_root=root,
         mappings=mapping or [],
         emulate=emulate,
+        allow_writes=allow_writes,
+        shadow=shadow,
         rate=rate,
         paused=paused,
         device=device,
         seed=seed,
         stage_name=str(inside),
     )
-    run(settings, Front(host, port, public_url, tls_cert, tls_key, provider))
+    run(settings, front, sock)
 
 
-def _sample() -> Path:
-    """The hero scene: in a clone beside the package, in a wheel inside it."""
+def _samples() -> Path:
+    """The folder of the samples: in a clone beside the package, in a wheel inside it."""
     import twin
 
     package = Path(twin.__file__).parent
     for scenes in (package / "_scenes", package.parent / "scenes"):
-        stage = scenes / "packaging_line" / "scene.usda"
-        if stage.is_file():
-            return stage
-    raise InputError("no sample scene is installed; name a stage")
+        if scenes.is_dir():
+            return scenes
+    raise InputError("no samples are installed; name a stage")

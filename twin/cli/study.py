@@ -1,4 +1,4 @@
-"""``twin study plan|run|show|compare STUDY.yaml``: what-if studies."""
+"""``twin study names|plan|run|show|compare|optimise``: what-if studies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from twin.studies.results import Results
     from twin.studies.spec import Study
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Plan, run, show and compare what-if studies.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Plan, run, show, compare and optimise what-if studies.")
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Results folder; default STUDY.results beside the file.")]
@@ -28,6 +28,10 @@ Seed = Annotated[int | None, typer.Option("--seed", metavar="K", min=0, max=2**3
 Jobs = Annotated[int | None, typer.Option("--jobs", metavar="N", min=1, help="CPU threads of a run; default all cores.")]
 Shard = Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Run one of N disjoint shares; show merges them.")]
 Where = Annotated[str, typer.Option("--backend", metavar="local|ray", help="Where replications run.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="URL|DIR", help="Where start: live or history@ finds the line: a twin's address, a project."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -40,16 +44,19 @@ def plan(
     backend: Where = "local",
     replications: Count = None,
     seed: Seed = None,
+    source: From = None,
     json: Json = False,
 ) -> None:
     """List the points, which replications are finished already, and which overrides dangle."""
     from twin.studies.plan import plan_study
     from twin.studies.run import shard_spans, stored_warmup
+    from twin.studies.start import resolve_start
     from twin.studies.store import Store
 
     _check_where(shard, backend)
     study, folder = _study(file, replications, seed), _folder(file, out)
-    made = plan_study(study)
+    study, found = resolve_start(study, folder, source)
+    made = plan_study(study, found=found)
     warmup = stored_warmup(made, folder) if made.baseline.model is not None else None
     store = Store(folder / "parts")
     spans = shard_spans(len(made.points), study.replications.low, _shard(shard))
@@ -89,6 +96,34 @@ def plan(
 
 
 @app.command()
+def names(
+    file: Annotated[Path, typer.Argument(metavar="STAGE", help="A stage, or a study file, of which the stage is taken.")],
+    unset: Annotated[bool, typer.Option("--all", help="Also attributes without a value.")] = False,
+    json: Json = False,
+) -> None:
+    """List what a study of a stage may set and which figures it has, by the names that a study file takes."""
+    from twin.model.kpis import kpi_names, kpi_unit
+    from twin.scene import compile_factory, list_settable, open_stage
+
+    if file.suffix.lower() in (".yaml", ".yml"):
+        file = _study(file, None, None).stage
+    stage = open_stage(file)
+    settable = [s for s in list_settable(stage) if unset or s.value is not None]
+    figures = kpi_names(compile_factory(stage))
+    if json:
+        document = {
+            "stage": str(file),
+            "attributes": [dataclasses.asdict(s) for s in settable],
+            "kpis": [{"name": name, "unit": kpi_unit(name)} for name in figures],
+        }
+        print(json_module.dumps(document, indent=1))
+        return
+    from twin.studies.text import print_names
+
+    print_names(settable, figures)
+
+
+@app.command()
 def run(
     file: StudyFile,
     out: Out = None,
@@ -98,6 +133,7 @@ def run(
     device: Annotated[str, typer.Option("--device", metavar="cpu|cuda:0", help="Warp device.")] = "cpu",
     replications: Count = None,
     seed: Seed = None,
+    source: From = None,
     json: Json = False,
 ) -> None:
     """Run what is missing; finished work is found by its content and kept."""
@@ -105,24 +141,40 @@ def run(
     from twin.studies.text import Bar
 
     study, folder = _study(file, replications, seed), _folder(file, out)
-    stop = threading.Event()
-
-    def ask_to_stop(number: int, frame: object) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)  # a second one ends at once
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask_to_stop)
-    options = Options(jobs=jobs, shard=_shard(shard), backend=backend, device=device, stop=stop)
+    options = Options(jobs=jobs, shard=_shard(shard), backend=backend, device=device, stop=_stop_on_signals())
     with Bar(study.name) as bar:
-        results = run_study(study, folder, options=options, progress=bar)
+        results = run_study(study, folder, options=options, progress=bar, source=source)
     document = _write(results, folder)
     _print(document, folder, json)
-    if results.interrupted:
-        raise WorkError("interrupted; what is finished is kept, and the same command goes on from there", file=file)
-    if results.failed:
-        texts = [f"{p.point.label}: {p.error}" for p in results.failed]
-        raise WorkError(f"{len(texts)} of {len(results.points)} points failed: {'; '.join(texts)}", file=file)
+    _judge(results, file)
+
+
+@app.command()
+def optimise(
+    file: StudyFile,
+    out: Out = None,
+    jobs: Jobs = None,
+    backend: Where = "local",
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda:0", help="Warp device.")] = "cpu",
+    trials: Annotated[int | None, typer.Option("--trials", metavar="N", min=1, help="Points to try, all in all.")] = None,
+    replications: Count = None,
+    seed: Seed = None,
+    source: From = None,
+    json: Json = False,
+) -> None:
+    """Search the swept values for the best (needs twin[optimise]); goes on where it was, results in DIR/optimisation."""
+    from twin.studies.optimise import optimise_study
+    from twin.studies.run import Options
+    from twin.studies.text import Bar
+
+    study, folder = _study(file, replications, seed), _folder(file, out)
+    if trials is not None and study.optimise is not None:
+        study = dataclasses.replace(study, optimise=dataclasses.replace(study.optimise, trials=trials))
+    options = Options(jobs=jobs, backend=backend, device=device, stop=_stop_on_signals())
+    with Bar(study.name) as bar:
+        results = optimise_study(study, folder, options=options, progress=bar, source=source)
+    _print(_write(results, folder / "optimisation"), folder / "optimisation", json)
+    _judge(results, file)
 
 
 @app.command()
@@ -134,6 +186,7 @@ def show(
     backend: Where = "local",
     replications: Count = None,
     seed: Seed = None,
+    source: From = None,
     json: Json = False,
 ) -> None:
     """Show what is finished, from all shards together, and write the summary and the report anew."""
@@ -152,6 +205,7 @@ def compare(
     backend: Where = "local",
     replications: Count = None,
     seed: Seed = None,
+    source: From = None,
     json: Json = False,
 ) -> None:
     """Compare every point with the baseline on the same random numbers."""
@@ -166,6 +220,27 @@ def compare(
         print(json_module.dumps({name: document[name] for name in keep}, indent=1, allow_nan=False))
     else:
         print_comparisons(document)
+
+
+def _stop_on_signals() -> threading.Event:
+    """Set by the first Ctrl-C or SIGTERM; a second one ends at once."""
+    stop = threading.Event()
+
+    def ask_to_stop(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask_to_stop)
+    return stop
+
+
+def _judge(results: Results, file: Path) -> None:
+    if results.interrupted:
+        raise WorkError("interrupted; what is finished is kept, and the same command goes on from there", file=file)
+    if results.failed:
+        texts = [f"{p.point.label}: {p.error}" for p in results.failed]
+        raise WorkError(f"{len(texts)} of {len(results.points)} points failed: {'; '.join(texts)}", file=file)
 
 
 def _study(file: Path, replications: int | None, seed: int | None) -> Study:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from twin.collab.checkpoints import Checkpoints
 from twin.collab.journal import Entry, Journal, Refusal
 from twin.collab.undo import WINDOW, UndoStacks
 from twin.core import log
@@ -21,13 +22,15 @@ from twin.core.errors import Rejected, WorkError
 from twin.core.findings import Finding, Findings
 from twin.protocol.messages import Op
 from twin.scene import find_asset_root, open_stage
-from twin.scene.edits import Applied, apply_txn, difference, layer_from_text, layer_to_text, make_edit_layer
+from twin.scene.edits import UNLIMITED, Applied, apply_txn, difference, layer_from_text, layer_to_text, make_edit_layer
 
-CHECKPOINT_EVERY = 1000
-"""Recovery replays at most this many transactions."""
+CHECKPOINT_EVERY = 2000
+"""So often a checkpoint is begun; recovery replays what came after the last one that was finished."""
 MAX_OPS = 5000
 """Operations in one transaction."""
 MAX_LABEL = 200
+MAX_REASON = 1000
+"""Longest reason of a refusal [characters]: what is quoted in it may be as long as a message."""
 RESUME_WINDOW = 2000
 """A client that missed no more operations than this is told what changed instead of loading the scene again."""
 
@@ -64,6 +67,7 @@ class Document:
     Attributes:
         findings: What recovery had to say: operations that no longer apply because a base file changed.
         guard: Called with each new operation before it is applied; raises Rejected for what may not be done now.
+        room: Called before each transaction: how many prims it may add.
         read_only: Why nothing is accepted any more; empty while all is well.
     """
 
@@ -72,12 +76,14 @@ class Document:
         self.asset_root = (asset_root or find_asset_root(stage_path)).resolve()
         self.stage = open_stage(stage_path, self.asset_root)
         self.journal = Journal(project)
+        self.checkpoints = Checkpoints(self.path, project.resolve(), self.asset_root)
         self.findings = Findings()
         self._log = log.get("document")
         self._recent: deque[tuple[int, list[str], list[str]]] = deque(maxlen=RESUME_WINDOW)
         self._stacks = UndoStacks()
         self._group: list[list[Op]] = []
         self.guard: Callable[[Op], None] = lambda op: None
+        self.room: Callable[[], int] = lambda: UNLIMITED
         self.read_only = ""
         self._base = self._base_hashes()
         self.layer = make_edit_layer(self.stage)
@@ -85,6 +91,7 @@ class Document:
 
     def close(self) -> None:
         """Checkpoint and let go of the project."""
+        self.checkpoints.close()
         if not self.read_only and self.seq != self.journal.last_checkpoint()[0]:
             self.journal.checkpoint(self.seq, layer_to_text(self.layer))
         self.journal.close()
@@ -252,12 +259,13 @@ class Document:
             todo = work()
             for op in todo.txn:
                 self.guard(op)
-            done = apply_txn(self.stage, self.layer, todo.txn, asset_root=self.asset_root, internal=internal)
+            room = self.room()
+            done = apply_txn(self.stage, self.layer, todo.txn, asset_root=self.asset_root, internal=internal, room=room)
         except Rejected as error:
             if todo is not None and todo.target is not None:
                 # it would be refused again and again, and hide what lies under it
                 self._stacks.forget(todo.target)
-            refusal = Refusal(error.code, error.message, error.prim or "")
+            refusal = Refusal(error.code, error.message[:MAX_REASON], (error.prim or "")[:MAX_REASON])
             self._written(lambda: self.journal.refuse(session, opid, refusal))
             return Outcome(refusal=refusal)
         target = None if todo.target is None else todo.target.seq
@@ -270,7 +278,9 @@ class Document:
         self._recent.append((entry.seq, done.changed, done.resync))
         self._stacks.note(entry)
         if self._seq % CHECKPOINT_EVERY == 0:
-            self._written(lambda: self.journal.checkpoint(self._seq, layer_to_text(self.layer)))
+            self._written(self.journal.forget_refusals)
+            if not self.checkpoints.begin():
+                self._written(lambda: self.journal.checkpoint(self._seq, layer_to_text(self.layer)))
         return Outcome(entry, None, done.changed, done.resync)
 
     @contextmanager

@@ -44,7 +44,6 @@ create table if not exists versions (
 FORMAT = 1
 FOLD_EVERY = 500
 REFUSALS_KEPT = 20_000
-"""Older refusals are forgotten: their senders have long been answered."""
 
 _ops = msgspec.msgpack.Decoder(list[Op])
 _strings = msgspec.msgpack.Decoder(list[str])
@@ -255,7 +254,14 @@ class Journal:
         with self.together():
             self.write("insert or replace into checkpoints values (?, ?, ?)", (seq, text, now_ns()))
             self.write("delete from checkpoints where seq not in (select seq from checkpoints order by seq desc limit 3)")
-            self.write("delete from refusals where rowid <= (select coalesce(max(rowid), 0) from refusals) - ?", (REFUSALS_KEPT,))
+
+    def forget_refusals(self) -> None:
+        """Keep the newest only: the senders of others have long been answered.
+
+        Raises:
+            WorkError: It could not be written.
+        """
+        self.write("delete from refusals where rowid <= (select coalesce(max(rowid), 0) from refusals) - ?", (REFUSALS_KEPT,))
 
     def last_checkpoint(self) -> tuple[int, str]:
         """Number and text of the newest checkpoint; (0, "") when there is none."""

@@ -47,14 +47,16 @@ class UndoStacks:
     def note(self, entry: Entry) -> None:
         """An entry was accepted."""
         undo, redo = self._undo.setdefault(entry.session, []), self._redo.setdefault(entry.session, [])
+        # what changed nothing leaves nothing to take back
+        new = [entry] if entry.inverse else []
         if entry.kind == "undo":
             undo[:] = [e for e in undo if e.seq != entry.target]
-            redo.append(entry)
+            redo += new
         elif entry.kind == "redo":
             redo[:] = [e for e in redo if e.seq != entry.target]
-            undo.append(entry)
-        else:
-            undo.append(entry)
+            undo += new
+        elif new:
+            undo += new
             redo.clear()
         for stack in (undo, redo):
             while stack and stack[0].seq <= entry.seq - WINDOW:

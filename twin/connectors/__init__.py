@@ -2,7 +2,7 @@
 
 from twin.connectors.mapping import Mapping, load
 from twin.connectors.plant import Plant
-from twin.connectors.serve import publish_mqtt, serve_opcua
+from twin.connectors.serve import publish_mqtt, publish_sparkplug, serve_opcua
 from twin.connectors.supervisor import Timing
 
-__all__ = ["Mapping", "Plant", "Timing", "load", "publish_mqtt", "serve_opcua"]
+__all__ = ["Mapping", "Plant", "Timing", "load", "publish_mqtt", "publish_sparkplug", "serve_opcua"]

@@ -86,6 +86,8 @@ class SignalView:
     source_time: int | None
     age_s: float | None
     stale: bool
+    connection: str = ""
+    writable: bool = False
 
 
 class Intake:
@@ -215,6 +217,8 @@ class Intake:
                 None if t.reading is None else t.reading.source_time,
                 now - t.heard if t.ever else None,
                 t.stale,
+                self._connection,
+                t.point.write is not None,
             )
             for key, t in list(self._tracked.items())
         ]

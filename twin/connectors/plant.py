@@ -6,17 +6,21 @@ import asyncio
 import random
 import re
 import threading
+import time
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from twin.connectors.base import Recorder, WriteResult
+from twin.connectors.base import Probe, Recorder, WriteResult
+from twin.connectors.inspect import probe
 from twin.connectors.intake import Intake, SignalView, StateBoard
-from twin.connectors.mapping import Mapping
+from twin.connectors.mapping import Mapping, Point
 from twin.connectors.supervisor import Supervisor, Timing
 from twin.core import log
 from twin.core.errors import InputError, Rejected, WorkError
 from twin.core.samples import Sample, SignalKey
 from twin.protocol.messages import ConnectorStatus
+
+MAX_ARMED_S = 3600.0
 
 
 class Plant:
@@ -25,7 +29,7 @@ class Plant:
     Args:
         mappings: What is connected; names of connections are unique over all of them.
         recorder: Takes every sample; None records nothing.
-        allow_writes: Permit write() where the mapping permits it too.
+        allow_writes: Permit write() where the mapping permits it too: always, or only what arm() has armed.
         timing: For tests; the defaults are meant for plants.
 
     Raises:
@@ -37,12 +41,13 @@ class Plant:
         mappings: Mapping | Sequence[Mapping],
         recorder: Recorder | None = None,
         *,
-        allow_writes: bool = False,
+        allow_writes: bool | Literal["armed"] = False,
         timing: Timing | None = None,
         seed: int | None = None,
     ) -> None:
         self._board = StateBoard()
         self._allow_writes = allow_writes
+        self._armed: dict[SignalKey, float] = {}
         self._timing = timing or Timing()
         self._log = log.get("connectors")
         self._supervisors: dict[str, Supervisor] = {}
@@ -107,6 +112,58 @@ class Plant:
         """Every signal with its raw and its converted value."""
         return [row for s in self._supervisors.values() for row in s.intake.view()]
 
+    def restart(self, connection: str, timeout_s: float = 5.0) -> None:
+        """End the attempt of a connection and begin anew at once, also where it had given up.
+
+        Raises:
+            Rejected: ``path``: no such connection, ``gone``: stopped.
+        """
+        supervisor = self._supervisors.get(connection)
+        if supervisor is None:
+            raise Rejected("path", f"no connection {connection!r}", attribute=connection)
+        if self._loop is None or not self._thread.is_alive():
+            raise Rejected("gone", "the connections are stopped", attribute=connection)
+        self._log.info("restart asked for", connection=connection)
+        self._loop.call_soon_threadsafe(supervisor.begin_anew)
+
+    def probe(self, connection: str, timeout_s: float) -> Probe:
+        """Connect a second time, outside the running connection, and ask who is there. Not for the loop's thread.
+
+        Raises:
+            Rejected: No such connection. WorkError: Nobody answered, or not in time.
+        """
+        supervisor = self._supervisors.get(connection)
+        if supervisor is None:
+            raise Rejected("path", f"no connection {connection!r}", attribute=connection)
+        return probe(supervisor.mapping, supervisor.connection, timeout_s=timeout_s)
+
+    def arm(self, key: SignalKey, seconds: float) -> None:
+        """Permit writing a signal for a while; 0 takes it back.
+
+        Raises:
+            Rejected: ``path``: not in the mapping, ``role``: nothing permits writing it, ``limit``: for longer than an hour.
+        """
+        self._point(key)
+        if not self._allow_writes:
+            raise Rejected("role", "writing to the plant is switched off", prim=key.prim, attribute=key.name)
+        if self._point(key)[1].write is None:
+            raise Rejected("role", "the mapping does not permit writing this signal", prim=key.prim, attribute=key.name)
+        if not 0.0 <= seconds <= MAX_ARMED_S:
+            raise Rejected("limit", f"a signal is armed for at most {MAX_ARMED_S:g} s", prim=key.prim, attribute=key.name)
+        self._armed[key] = time.monotonic() + seconds
+
+    def armed(self) -> dict[SignalKey, float]:
+        """Signals that may be written at the moment, with the seconds left."""
+        now = time.monotonic()
+        return {key: until - now for key, until in list(self._armed.items()) if until > now}
+
+    def _point(self, key: SignalKey) -> tuple[Supervisor, Point]:
+        for supervisor in self._supervisors.values():
+            point = supervisor.intake.point_of(key)
+            if point is not None:
+                return supervisor, point
+        raise Rejected("path", "no connection has this signal", prim=key.prim, attribute=key.name)
+
     def write(self, key: SignalKey, value: float | int | bool | str, *, user: str) -> WriteResult:
         """Write a signal's source on behalf of ``user``; the value is in the signal's unit.
 
@@ -114,12 +171,7 @@ class Plant:
             Rejected: Not allowed here, not in the mapping, or outside its limits.
             WorkError: The other side did not take it.
         """
-        for supervisor in self._supervisors.values():
-            point = supervisor.intake.point_of(key)
-            if point is not None:
-                break
-        else:
-            raise Rejected("path", "no connection has this signal", prim=key.prim, attribute=key.name)
+        supervisor, point = self._point(key)
         self._permit(key, point.write, value)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         raw = point.convert.back(float(value)) if number and not point.convert.is_identity else value
@@ -150,6 +202,8 @@ class Plant:
             raise Rejected("role", "writing to the plant is switched off", **where)
         if permission is None:
             raise Rejected("role", "the mapping does not permit writing this signal", **where)
+        if self._allow_writes == "armed" and key not in self.armed():
+            raise Rejected("role", "this signal is not armed", **where)
         low, high = permission.min, permission.max
         if isinstance(value, str) and permission.text is not None:
             if re.fullmatch(permission.text, value, re.DOTALL) is None:

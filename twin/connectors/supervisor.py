@@ -10,6 +10,7 @@ import random
 import time
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from twin.connectors.base import Driver, Fatal, Plan, Reading, Receiver, Retryable, WriteRequest, WriteResult
@@ -63,11 +64,12 @@ class Supervisor:
     def __init__(
         self, mapping: Mapping, connection: ConnectionEntry, intake: Intake, timing: Timing, jitter: random.Random
     ) -> None:
-        self._mapping, self._connection, self._timing, self._jitter = mapping, connection, timing, jitter
+        self.mapping, self.connection, self._timing, self._jitter = mapping, connection, timing, jitter
         self._plan = Plan(tuple(p for p in mapping.points if p.connection == connection.name))
         self._redactor = Redactor()
         self._log = log.get("connectors")
         self._driver: Driver | None = None
+        self._anew = asyncio.Event()
         self.intake = intake
         self.state = "idle"
         self.error = ""
@@ -77,10 +79,10 @@ class Supervisor:
         """How it stands; safe from any thread."""
         intake = self.intake
         return ConnectorStatus(
-            name=self._connection.name,
-            driver=self._connection.driver,
+            name=self.connection.name,
+            driver=self.connection.driver,
             state=self.state,
-            origin=self._connection.origin,
+            origin=self.connection.origin,
             signals=intake.signals(),
             good=intake.good(),
             stale=intake.stale(),
@@ -88,11 +90,16 @@ class Supervisor:
             error=self.error,
         )
 
+    def begin_anew(self) -> None:
+        """End the attempt, or the wait for the next one, and try at once: a person has changed something."""
+        self._anew.set()
+
     async def run(self) -> None:
-        """Until cancelled, or fatal."""
+        """Until cancelled. What is fatal is tried again only when somebody asks for it."""
         failures = 0
         while True:
             begin = time.monotonic()
+            self._anew.clear()
             try:
                 await self._attempt()
             except asyncio.CancelledError:
@@ -101,21 +108,25 @@ class Supervisor:
                 raise
             except (Fatal, InputError) as error:
                 self._failed("fatal", error)
-                return
+                await self._anew.wait()
+                failures = 0
+                continue
             except Retryable as error:
                 self._failed("backoff", error)
             except Exception as error:  # noqa: BLE001  (a driver's bug must not take the other connections down; it is told in full)
                 told = self._redactor.clean(traceback.format_exc())
-                self._log.error("driver failed", connection=self._connection.name, driver=self._connection.driver, traceback=told)
+                self._log.error("driver failed", connection=self.connection.name, driver=self.connection.driver, traceback=told)
                 self._failed("backoff", WorkError(f"the driver failed: {type(error).__name__}: {error}"))
             failures = 0 if time.monotonic() - begin >= self._timing.settled else failures + 1
             low, high = self._timing.backoff
-            await asyncio.sleep(self._jitter.uniform(0.0, min(high, low * 2.0 ** min(failures, 16))))
+            pause = self._jitter.uniform(0.0, min(high, low * 2.0 ** min(failures, 16)))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._anew.wait(), pause)
 
     def _failed(self, state: str, error: TwinError) -> None:
         text = self._redactor.clean(str(error))
         if text != self.error or state == "fatal":
-            self._log.warning("connection lost", connection=self._connection.name, state=state, reason=text)
+            self._log.warning("connection lost", connection=self.connection.name, state=state, reason=text)
         self.error = text
         self.state = state
         self.intake.silence()
@@ -123,13 +134,13 @@ class Supervisor:
     async def _attempt(self) -> None:
         self.state = "connecting"
         self.attempts += 1
-        driver = kind(self._connection.driver).load()(self._mapping.resolve(self._connection, self._redactor))
+        driver = kind(self.connection.driver).load()(self.mapping.resolve(self.connection, self._redactor))
         sink = _AttemptSink(self.intake)
-        running = asyncio.create_task(driver.run(self._plan, sink), name=f"{self._connection.name} driver")
+        running = asyncio.create_task(driver.run(self._plan, sink), name=f"{self.connection.name} driver")
         try:
             await self._wait_until_ready(running, sink)
             self.state, self.error = "syncing", ""
-            self._log.info("connected", connection=self._connection.name, driver=self._connection.driver)
+            self._log.info("connected", connection=self.connection.name, driver=self.connection.driver)
             self._driver = driver
             await self._watch(running, driver)
         finally:
@@ -141,7 +152,7 @@ class Supervisor:
             if done and not running.cancelled():
                 running.exception()  # the reason of the failure is raised already; asyncio need not tell it again
             elif not done:
-                self._log.error("a client did not close and is abandoned", connection=self._connection.name)
+                self._log.error("a client did not close and is abandoned", connection=self.connection.name)
 
     async def _wait_until_ready(self, running: asyncio.Task[None], sink: _AttemptSink) -> None:
         ready = asyncio.create_task(sink.ready.wait())
@@ -160,6 +171,8 @@ class Supervisor:
         while not running.done():
             self._judge()
             await asyncio.wait({running}, timeout=self._timing.tick)
+            if self._anew.is_set():
+                raise Retryable("begun anew by hand")
             if time.monotonic() >= reconcile_at and not running.done():
                 reconcile_at = time.monotonic() + self._timing.reconcile
                 await self._reconcile(driver)
@@ -179,7 +192,7 @@ class Supervisor:
         missing = [p for p in self._plan.points if p.index not in there]
         if not missing:
             return
-        self._log.warning("subscribing what is missing", connection=self._connection.name, signals=len(missing))
+        self._log.warning("subscribing what is missing", connection=self.connection.name, signals=len(missing))
         try:
             async with asyncio.timeout(self._timing.connect):
                 await driver.subscribe(missing)
@@ -195,7 +208,7 @@ class Supervisor:
         if not isinstance(self._driver, Receiver):
             running = self._driver is not None
             reason = "this connection takes nothing that is sent to it" if running else "the connection is not running"
-            raise Rejected("path" if running else "gone", reason, attribute=self._connection.name)
+            raise Rejected("path" if running else "gone", reason, attribute=self.connection.name)
         return self._driver.push(channel, payload, secret)
 
     async def write(self, point: Point, raw: float | int | bool | str) -> WriteResult:
@@ -210,5 +223,5 @@ class Supervisor:
             async with asyncio.timeout(self._timing.write):
                 (result,) = await self._driver.write([WriteRequest(point, raw)])
         except TimeoutError:
-            raise WorkError(f"{self._connection.name} did not answer the write within {self._timing.write:g} s") from None
+            raise WorkError(f"{self.connection.name} did not answer the write within {self._timing.write:g} s") from None
         return result

@@ -10,6 +10,7 @@ import numpy as np
 from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S
 from twin.flow.tables import downstream, flow_paths, leads_defective_away, slots_of
 from twin.model.factory import FactoryModel, NodeKind
+from twin.model.histogram import histogram_quantile as histogram_quantile
 
 if TYPE_CHECKING:
     from twin.flow.run import Plan
@@ -87,27 +88,6 @@ class FlowResult:
             first = getattr(parts[0], f.name)
             values[f.name] = np.concatenate([getattr(p, f.name) for p in parts]) if isinstance(first, np.ndarray) else first
         return cls(**values)
-
-
-def histogram_quantile(histogram: np.ndarray, edges: np.ndarray, q: float) -> np.ndarray:
-    """Quantile ``q`` of each row of a histogram with logarithmic bins, interpolated geometrically inside the bin.
-
-    Args:
-        histogram: [R,L] counts. edges: [L+1].
-
-    Returns:
-        float64 [R]; nan where a row is empty.
-    """
-    total = histogram.sum(axis=1)
-    cumulative = np.cumsum(histogram, axis=1)
-    wanted = q * total
-    bins = np.minimum((cumulative < wanted[:, None]).sum(axis=1), histogram.shape[1] - 1)
-    rows = np.arange(len(histogram))
-    inside = histogram[rows, bins]
-    before = cumulative[rows, bins] - inside
-    share = np.divide(wanted - before, inside, out=np.zeros(len(rows)), where=inside > 0)
-    values = edges[bins] * (edges[bins + 1] / edges[bins]) ** np.clip(share, 0.0, 1.0)
-    return np.where(total > 0, values, np.nan)
 
 
 def result_of(model: FactoryModel, state: Any, plan: Plan, from_us: int, until_us: int) -> FlowResult:

@@ -9,6 +9,7 @@ import numpy as np
 
 from twin.core.errors import WorkError
 from twin.flow.run import LineRun, Overflow, Plan
+from twin.flow.start import LineState
 from twin.flow.tables import UNLIMITED_ITEMS
 from twin.model.factory import FactoryModel
 from twin.model.shifts import WEEK_US
@@ -51,6 +52,7 @@ def trace(
     begin_s: float = 0.0,
     seed: int = 1,
     replication: int = 0,
+    start: LineState | None = None,
     most_moments: int = 4000,
     device: str = "cpu",
 ) -> Trace:
@@ -61,6 +63,7 @@ def trace(
     Args:
         warmup_s: Warm-up of the run; only there so that slices end where those of ``simulate`` do.
         begin_s: Time 0 of the run, counted from a Monday's midnight [s]. replication: its number.
+        start: The line at time 0; None: empty.
         most_moments: The window ends early after so many moments.
 
     Raises:
@@ -69,7 +72,7 @@ def trace(
     from_us, end_us = round(from_s * 1e6), round((from_s + span_s) * 1e6)
     plan = Plan(seed=seed, begin_us=round(begin_s * 1e6) % WEEK_US, total_us=max(end_us, 1), intervals=1)
     while True:
-        run = LineRun(model, plan, count=1, first=replication, device=device)
+        run = LineRun(model, plan, count=1, first=replication, start=start, device=device)
         try:
             run.advance(round(min(warmup_s, from_s) * 1e6))
             run.advance(from_us)

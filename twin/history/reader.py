@@ -112,6 +112,12 @@ class Reader:
             ).fetchall()
         return [SignalSummary(*row) for row in found]
 
+    def used_bytes(self) -> int:
+        """Pages in use, without those that are free to be used again [bytes]."""
+        with self._snapshot() as db:
+            pages, free, size = (db.execute(f"PRAGMA {n}").fetchone()[0] for n in ("page_count", "freelist_count", "page_size"))
+        return int((pages - free) * size)
+
     def units(self) -> dict[SignalKey, str]:
         with self._snapshot() as db:
             found = db.execute("SELECT prim, name, unit FROM signal WHERE unit != ''").fetchall()
@@ -145,6 +151,15 @@ class Recording(Reader):
             connection.close()
             raise InputError(f"is no history file of format {FORMAT}", file=path)
         super().__init__(connection)
+
+    def latest_at(self, key: SignalKey, t_ns: int) -> Sample | None:
+        """The last sample of ``key`` at or before ``t_ns`` [ns UTC], None where there is none."""
+        row = self.read_latest(key, t_ns)
+        return None if row is None else unpack(key, row)
+
+    def signals(self) -> list[SignalSummary]:
+        """(prim, name, first_ns, last_ns, count) of everything recorded."""
+        return self.summaries()
 
     def samples(self, key: SignalKey, t0_ns: int, t1_ns: int) -> list[Sample]:
         """Whole samples with ``t0_ns <= time <= t1_ns`` [ns UTC], in order of time."""

@@ -6,7 +6,9 @@ from collections import deque
 
 import numpy as np
 
-from twin.model.factory import FactoryModel, NodeKind, NodeState
+from twin.model.factory import FactoryModel
+from twin.model.histogram import histogram_quantile
+from twin.model.kpis import Observation, kpi_unit, line_kpis, planned_cycles_s, power_by_state
 from twin.protocol.messages import Kpi
 from twin.sim.simulation import lead_edges_s
 
@@ -17,13 +19,13 @@ WINDOW_S = 600.0
 class SlidingFigures:
     """KPIs between now and up to ``WINDOW_S`` ago.
 
-    ``add`` takes ``Simulation.statistics()``; ``kpis`` answers with the names of the contract: ``throughput`` [1/h], ``wip``
-    [1], ``lead_time``, ``lead_time_p95`` [s], and per station ``<path>:utilisation|blocked|starved|down|setup|...`` [1].
-    What is undefined (nothing sunk yet) is None.
+    ``add`` takes ``Simulation.statistics()``; ``kpis`` answers with the figures of ``twin.model.kpis``, by which studies count
+    too. What is undefined (nothing sunk yet) is None.
     """
 
     def __init__(self) -> None:
         self._history: deque[dict[str, np.ndarray]] = deque()
+        self._planned: tuple[FactoryModel, np.ndarray, np.ndarray] | None = None
 
     def clear(self) -> None:
         self._history.clear()
@@ -40,45 +42,33 @@ class SlidingFigures:
         if len(self._history) < 2:
             return []
         first, last = self._history[0], self._history[-1]
-        span_us = float(last["time_us"] - first["time_us"])
-        if span_us <= 0.0:
+        span_s = float(last["time_us"] - first["time_us"]) * 1e-6
+        if span_s <= 0.0:
             return []
-        sunk = float(last["sunk"] - first["sunk"])
-        hist = last["lead_hist"] - first["lead_hist"]
-        out = [
-            Kpi("throughput", sunk / span_us * 3.6e9, "1/h"),
-            Kpi("wip", float(last["pieces_us"] - first["pieces_us"]) / span_us, "1"),
-            Kpi("lead_time", float(last["lead_us"] - first["lead_us"]) / sunk * 1e-6 if sunk else None, "s"),
-            Kpi("lead_time_p95", _quantile(hist, 0.95), "s"),
-        ]
-        shares = (last["state_us"] - first["state_us"]) / span_us
-        for i, node in enumerate(model.nodes):
-            if node.kind == NodeKind.STATION:
-                for name, state in _SHARES.items():
-                    out.append(Kpi(f"{node.path}:{name}", float(shares[i, state]), "1"))
-            elif node.kind in (NodeKind.BUFFER, NodeKind.CONVEYOR):
-                level = float(last["level_us"][i] - first["level_us"][i]) / span_us
-                out.append(Kpi(f"{node.path}:mean_level", level, "1"))
-        return out
-
-
-_SHARES = {
-    "utilisation": NodeState.WORKING,
-    "setup": NodeState.SETUP,
-    "blocked": NodeState.BLOCKED,
-    "starved": NodeState.STARVED,
-    "down": NodeState.DOWN,
-}
-
-
-def _quantile(histogram: np.ndarray, q: float) -> float | None:
-    """Quantile of a logarithmic histogram, interpolated geometrically inside its bin; None where it is empty."""
-    total = int(histogram.sum())
-    if total == 0:
-        return None
-    edges = lead_edges_s()
-    cumulative = np.cumsum(histogram)
-    bin = int(np.searchsorted(cumulative, q * total))
-    before = float(cumulative[bin - 1]) if bin else 0.0
-    share = (q * total - before) / float(histogram[bin])
-    return float(edges[bin] * (edges[bin + 1] / edges[bin]) ** share)
+        if self._planned is None or self._planned[0] is not model:
+            self._planned = (model, planned_cycles_s(model), power_by_state(model))
+        _, cycles_s, power = self._planned
+        change = {name: (last[name] - first[name])[None] for name in last}
+        state_time_s = change["state_us"] * 1e-6
+        sunk = change["sunk"].astype(float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lead_s = np.where(sunk > 0, change["lead_us"] / sunk * 1e-6, np.nan)
+        edges = lead_edges_s()
+        figures = line_kpis(
+            model,
+            Observation(
+                span_s=span_s,
+                sunk=sunk,
+                wip=change["pieces_us"] * 1e-6 / span_s,
+                lead_mean_s=lead_s,
+                lead_p95_s=histogram_quantile(change["lead_hist"], edges, 0.95),
+                energy_j=np.einsum("rns,ns->r", state_time_s, power),
+                state_time_s=state_time_s,
+                node_out=change["left"],
+                level_mean=change["level_us"] * 1e-6 / span_s,
+                lead_hist=change["lead_hist"],
+                lead_edges_s=edges,
+            ),
+            cycles_s,
+        )
+        return [Kpi(name, None if np.isnan(v[0]) else float(v[0]), kpi_unit(name)) for name, v in figures.items()]

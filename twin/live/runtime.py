@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
 
 from twin.core import log
@@ -15,6 +15,7 @@ from twin.core.clock import now_ns
 from twin.core.errors import InputError, Rejected
 from twin.core.samples import Sample, SignalKey
 from twin.live.figures import SlidingFigures
+from twin.live.shadow import ShadowFeed, ShadowLine
 from twin.live.signals import SignalBoard
 from twin.model.factory import FactoryModel
 from twin.model.frame import StateFrame
@@ -24,11 +25,14 @@ from twin.protocol.messages import (
     Connectors,
     ConnectorStatus,
     KpiBatch,
+    LineFound,
+    LineItem,
     NodeStates,
     Notice,
     SignalBatch,
 )
 from twin.sim import Simulation
+from twin.sim.found import found_line
 
 T = TypeVar("T")
 
@@ -36,6 +40,8 @@ FRAME_HZ = 30.0
 SLOW_HZ = 5.0
 KPI_PERIOD_S = 1.0
 KEYFRAME_PERIOD_S = 10.0
+FOUND_PERIOD_S = 2.0
+"""How often it is recorded where every piece of the line is, for studies that begin there [s]."""
 SLICE_S = 0.05
 """Longest time the loop steps before it looks at calls again [s]."""
 COMPILE_SHARE = 2.0
@@ -53,7 +59,7 @@ class Failure:
     fatal: bool
 
 
-Event = StateFrame | Clock | NodeStates | KpiBatch | SignalBatch | Connectors | BodyTable | Notice | Failure
+Event = StateFrame | Clock | NodeStates | LineFound | KpiBatch | SignalBatch | Connectors | BodyTable | Notice | Failure
 
 
 class LiveSource(Protocol):
@@ -77,6 +83,7 @@ class Runtime:
         compile_model: Compiles the stage as it stands; called on the owner thread.
         rate: Simulated seconds per wall second. paused: Start paused.
         live: Connected plant, if any. recorder: Where simulated samples go.
+        shadow: The plant's values drive the twin, instead of the simulation; they come from here.
 
     Events are given to subscribers on the owner thread and must be taken at once.
     """
@@ -91,11 +98,12 @@ class Runtime:
         device: str = "cpu",
         live: LiveSource | None = None,
         recorder: Recorder | None = None,
+        shadow: ShadowFeed | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._compile = compile_model
         self._options = {"seed": seed, "device": device}
-        self._live, self._recorder = live, recorder
+        self._live, self._recorder, self._shadow = live, recorder, shadow
         self._progress = progress or (lambda text: None)
         self._calls: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue(CALLS)
         self._subscribers: list[Callable[[Event], None]] = []
@@ -226,13 +234,18 @@ class Runtime:
         self._emit(self.clock())
 
     def _new_run(self) -> None:
-        self.simulation = Simulation(self.model, hz=self._hz(), **self._options)  # type: ignore[arg-type]
+        self.simulation = self._make()
         self.run = f"run-{now_ns()}"
         self._table_version += 1
         self._figures.clear()
         self._keyframe = self.simulation.snapshot()
         self._emit(self.body_table())
         self._publish_all()
+
+    def _make(self) -> Simulation:
+        if self._shadow is not None:
+            return ShadowLine(self.model, self._shadow, hz=self._hz())  # type: ignore[return-value]  # has what is asked of it
+        return Simulation(self.model, hz=self._hz(), **self._options)  # type: ignore[arg-type]
 
     def _hz(self) -> float:
         return self.model.rigid.steps_per_second or 60.0
@@ -242,7 +255,7 @@ class Runtime:
             self._progress("compiling the stage")
             self.model = self._compile()
             self._progress("loading physics kernels (the first run on a machine compiles them, about 20 s)")
-            self.simulation = Simulation(self.model, hz=self._hz(), **self._options)  # type: ignore[arg-type]
+            self.simulation = self._make()
             self.simulation.step(1)
             self._table_version = 1
             self._keyframe = self.simulation.snapshot()
@@ -273,7 +286,7 @@ class Runtime:
 
     def _new_run_from_keyframe(self) -> None:
         keyframe = self._keyframe
-        simulation = Simulation(self.model, hz=self._hz(), **self._options)  # type: ignore[arg-type]
+        simulation = self._make()
         if keyframe["line.phase"].shape == simulation.snapshot()["line.phase"].shape:
             simulation.restore(keyframe)
         self.simulation = simulation
@@ -284,6 +297,7 @@ class Runtime:
         target = self.simulation.time
         next_frame = next_slow = next_kpi = wall
         next_keyframe = wall + KEYFRAME_PERIOD_S
+        next_found = wall
         rate_wall, rate_sim = wall, self.simulation.time
         while not self._stop.is_set():
             now = time.perf_counter()
@@ -316,6 +330,9 @@ class Runtime:
                 rate_wall, rate_sim = now, simulation.time
                 next_kpi = max(next_kpi + KPI_PERIOD_S, now)
                 self._publish_figures()
+            if now >= next_found and self.state == "running":
+                next_found = max(next_found + FOUND_PERIOD_S, now)
+                self._publish_line()
             if now >= next_keyframe:
                 next_keyframe = now + KEYFRAME_PERIOD_S
                 self._keyframe = simulation.snapshot()
@@ -403,6 +420,11 @@ class Runtime:
         if batch is not None:
             self._emit(batch)
         self._emit(self._node_states())
+
+    def _publish_line(self) -> None:
+        found = found_line(self.simulation)
+        items = [LineItem(**asdict(item)) for item in found.items]
+        self._emit(LineFound(self.simulation.time, items, found.down))
 
     def _publish_figures(self) -> None:
         self._emit(self.clock())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twin.core.clock import now_ns
 from twin.core.samples import GOOD, Sample, SignalKey
+from twin.live.disagreement import Residuals
 from twin.model.factory import FactoryModel
 from twin.protocol.messages import SignalBatch, SignalValue
 
@@ -18,6 +19,7 @@ class SignalBoard:
         self._latest: dict[SignalKey, Sample] = {}
         self._driven: set[SignalKey] = set()
         self._changed: set[SignalKey] = set()
+        self.residuals = Residuals()
 
     @property
     def latest(self) -> dict[SignalKey, Sample]:
@@ -32,6 +34,7 @@ class SignalBoard:
             self._driven.add(key)
             self._latest[key] = sample
             self._changed.add(key)
+            self.residuals.plant(sample)
 
     def from_simulation(self, model: FactoryModel, values: dict[int, float | int | bool]) -> list[Sample]:
         """Take simulated values; returns the samples of those that changed, for recording."""
@@ -41,6 +44,7 @@ class SignalBoard:
             signal = model.signals[index]
             key = SignalKey(signal.prim, signal.name)
             if key in self._driven:
+                self.residuals.simulated(key, value, now)
                 continue
             before = self._latest.get(key)
             if before is not None and before.value == value:

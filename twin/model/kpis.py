@@ -1,8 +1,13 @@
 """Key figures of a line from what was observed of it: one table for simulated and for live machine states.
 
 Names are those of the contract. Those of ISO 22400-2 keep its times (per node, averaged over servers):
-planned busy time PBT = on shift, actual production time APT = working, set-up time ASUT = set-up, and its formulas:
-availability = APT / PBT, effectiveness = PRU * PQ / APT, quality ratio = GQ / PQ, OEE = the product of the three.
+planned busy time PBT = on shift, actual production time APT = working, actual set-up time ASUT = set-up, actual processing time
+AUPT = APT + ASUT, actual delay time ADET = blocked + starved + waiting for people + down, so that PBT = AUPT + ADET; quantities
+produced PQ = items that left, good GQ, scrapped SQ = PQ - GQ; and its formulas:
+
+    availability = APT / PBT, effectiveness = PRU * PQ / APT (PRU: planned run time per item), quality ratio = GQ / PQ,
+    OEE = the product of the three, NEE = AUPT / PBT * effectiveness * quality ratio, set-up rate = ASUT / AUPT,
+    technical efficiency = APT / (APT + ADET), scrap ratio = SQ / PQ.
 """
 
 from __future__ import annotations
@@ -13,9 +18,19 @@ import numpy as np
 
 from twin.model.distributions import Distribution, DistributionRow
 from twin.model.factory import FactoryModel, Node, NodeKind, NodeState
+from twin.model.histogram import histogram_quantile
 
-LINE_KPIS = {"throughput": "1/h", "wip": "1", "lead_time": "s", "lead_time_p95": "s", "energy_per_item": "J"}
-"""Figures of the whole line and their units."""
+LINE_KPIS = {
+    "throughput": "1/h",
+    "wip": "1",
+    "lead_time": "s",
+    "lead_time_p95": "s",
+    "energy_per_item": "J",
+    "lead_time_p50": "s",
+    "lead_time_p99": "s",
+    "power": "W",
+}
+"""Figures of the whole line and their UCUM units; ``power`` is the mean electric power of all machines."""
 STATE_SHARES = {
     "utilisation": NodeState.WORKING,
     "blocked": NodeState.BLOCKED,
@@ -24,9 +39,20 @@ STATE_SHARES = {
     "setup": NodeState.SETUP,
 }
 """Figures of a station that are the share of time in one state."""
-STATION_KPIS = (*STATE_SHARES, "availability", "effectiveness", "quality", "oee", "oee_standalone")
-"""Figures of a station, all in [1]. ``oee_standalone`` is not ISO's: blocked and starved time is taken out of PBT, so that
-a machine does not answer for its neighbours."""
+STATION_KPIS = (
+    *STATE_SHARES,
+    "availability",
+    "effectiveness",
+    "quality",
+    "oee",
+    "oee_standalone",
+    "nee",
+    "setup_rate",
+    "technical_efficiency",
+    "scrap_ratio",
+)
+"""Figures of a station, all in [1]. ``quality`` is ISO's quality ratio. ``oee_standalone`` is not ISO's: blocked and starved time
+is taken out of PBT, so that a machine does not answer for its neighbours."""
 PLACE_KPIS = ("mean_level",)
 """Figures of a buffer or conveyor [1]."""
 
@@ -37,6 +63,7 @@ class Observation:
 
     Attributes:
         span_s: Length of each [s].
+        lead_hist: [R,L] pieces by lead time, edges ``lead_edges_s`` [L+1]; None where only ``lead_p95_s`` is known.
         sunk: [R] pieces that reached a sink which does not reject. wip: [R] mean pieces inside.
         lead_mean_s, lead_p95_s: [R] NaN where nothing was sunk. energy_j: [R] NaN where nobody knows it.
         state_time_s: [R,N,7] time in each ``NodeState``, averaged over servers.
@@ -54,6 +81,8 @@ class Observation:
     node_out: np.ndarray
     level_mean: np.ndarray
     node_defective: np.ndarray | None = None
+    lead_hist: np.ndarray | None = None
+    lead_edges_s: np.ndarray | None = None
 
 
 def kpi_unit(name: str) -> str:
@@ -66,20 +95,35 @@ def kpi_names(model: FactoryModel) -> list[str]:
     return list(LINE_KPIS) + [f"{node.path}:{figure}" for node in model.nodes for figure in _figures(node)]
 
 
-def line_kpis(model: FactoryModel, seen: Observation) -> dict[str, np.ndarray]:
-    """Every figure of ``kpi_names``, float64 [R]; NaN where it is undefined (nothing sunk, never on shift, ...)."""
+def line_kpis(model: FactoryModel, seen: Observation, cycles_s: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Every figure of ``kpi_names``, float64 [R]; NaN where it is undefined (nothing sunk, never on shift, ...).
+
+    Args:
+        cycles_s: ``planned_cycles_s(model)``, for callers that ask again and again.
+    """
     powered = any(any(node.power) for node in model.nodes)
+    cycles = planned_cycles_s(model) if cycles_s is None else cycles_s
+    unknown = np.full(len(seen.sunk), np.nan)
+
+    def percentile(q: float) -> np.ndarray:
+        if seen.lead_hist is None or seen.lead_edges_s is None:
+            return unknown
+        return histogram_quantile(seen.lead_hist, seen.lead_edges_s, q)
+
     out = {
         "throughput": seen.sunk / seen.span_s * 3600.0,
         "wip": np.asarray(seen.wip, float),
         "lead_time": np.asarray(seen.lead_mean_s, float),
         "lead_time_p95": np.asarray(seen.lead_p95_s, float),
-        "energy_per_item": _ratio(seen.energy_j, seen.sunk) if powered else np.full(len(seen.sunk), np.nan),
+        "energy_per_item": _ratio(seen.energy_j, seen.sunk) if powered else unknown,
+        "lead_time_p50": percentile(0.5),
+        "lead_time_p99": percentile(0.99),
+        "power": np.asarray(seen.energy_j, float) / seen.span_s if powered else unknown,
     }
     for i, node in enumerate(model.nodes):
         if node.kind == NodeKind.STATION:
             defective = None if seen.node_defective is None else seen.node_defective[:, i]
-            figures = station_kpis(model, node, seen.state_time_s[:, i], seen.node_out[:, i], defective)
+            figures = station_kpis(node, float(cycles[i]), seen.state_time_s[:, i], seen.node_out[:, i], defective)
             out |= {f"{node.path}:{name}": values for name, values in figures.items()}
         elif _figures(node):
             out[f"{node.path}:mean_level"] = np.asarray(seen.level_mean[:, i], float)
@@ -87,11 +131,12 @@ def line_kpis(model: FactoryModel, seen: Observation) -> dict[str, np.ndarray]:
 
 
 def station_kpis(
-    model: FactoryModel, node: Node, state_time_s: np.ndarray, items_out: np.ndarray, defective: np.ndarray | None = None
+    node: Node, cycle_s: float, state_time_s: np.ndarray, items_out: np.ndarray, defective: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
     """The figures ``STATION_KPIS`` of one station.
 
     Args:
+        cycle_s: Planned time of one cycle [s].
         state_time_s: [R,7] time in each state, averaged over servers [s].
         items_out: [R] items that left.
         defective: [R] defective items among those finished; where it is not counted (None, NaN) the authored scrap rate stands
@@ -108,7 +153,7 @@ def station_kpis(
     # a cycle works a whole batch; a batch that leaves as one item leaves once a cycle
     cycles = np.asarray(items_out, float) / (1 if node.output >= 0 else max(node.batch_size, 1))
     out["availability"] = _ratio(apt, pbt)
-    out["effectiveness"] = _ratio(planned_cycle_s(model, node) * cycles, apt * max(node.servers, 1))
+    out["effectiveness"] = _ratio(cycle_s * cycles, apt * max(node.servers, 1))
     out["quality"] = np.where(cycles > 0, 1.0 - node.scrap_rate, np.nan)
     if defective is not None:
         # an item that was finished before the horizon and leaves within it can make this exceed the items out by one
@@ -117,15 +162,25 @@ def station_kpis(
     out["oee"] = out["availability"] * out["effectiveness"] * out["quality"]
     standalone = _ratio(apt, pbt - t[:, NodeState.BLOCKED] - t[:, NodeState.STARVED])
     out["oee_standalone"] = standalone * out["effectiveness"] * out["quality"]
+    asut = t[:, NodeState.SETUP]
+    delays = [NodeState.BLOCKED, NodeState.STARVED, NodeState.WAITING_CREW, NodeState.DOWN]
+    out["nee"] = _ratio(apt + asut, pbt) * out["effectiveness"] * out["quality"]
+    out["setup_rate"] = _ratio(asut, apt + asut)
+    out["technical_efficiency"] = _ratio(apt, apt + t[:, delays].sum(axis=1))
+    out["scrap_ratio"] = 1.0 - out["quality"]
     return out
+
+
+def planned_cycles_s(model: FactoryModel) -> np.ndarray:
+    """``planned_cycle_s`` of every node, float64 [N]; 0 for what is no station."""
+    return np.array([planned_cycle_s(model, node) if node.kind == NodeKind.STATION else 0.0 for node in model.nodes])
 
 
 def planned_cycle_s(model: FactoryModel, node: Node) -> float:
     """Planned run time of one cycle [s]: the mean of its distribution, over the item types that can come."""
     if not node.cycle:
         return 0.0
-    index = model.nodes.index(node)
-    weight = _types_reaching(model, index) if len(node.cycle) > 1 else np.ones(1)
+    weight = _types_reaching(model, model.node_index(node.path)) if len(node.cycle) > 1 else np.ones(1)
     means = np.array([mean_of(model.distributions.rows[row]) for row in node.cycle])
     weight = weight[: len(means)]
     return float(means @ weight / weight.sum()) if weight.sum() > 0 else float(means.mean())
@@ -207,6 +262,16 @@ def _figures(node: Node) -> tuple[str, ...]:
     if node.kind == NodeKind.STATION:
         return STATION_KPIS
     return PLACE_KPIS if node.kind in (NodeKind.BUFFER, NodeKind.CONVEYOR) else ()
+
+
+def power_by_state(model: FactoryModel) -> np.ndarray:
+    """Electric power by node and NodeState [W], [N,7]: a machine that waits idles, one that is off draws nothing."""
+    out = np.zeros((len(model.nodes), len(NodeState)))
+    for row, node in zip(out, model.nodes, strict=True):
+        idle, busy, blocked, setup, down = node.power
+        row[NodeState.WORKING], row[NodeState.SETUP], row[NodeState.BLOCKED] = busy, setup, blocked
+        row[NodeState.STARVED], row[NodeState.WAITING_CREW], row[NodeState.DOWN] = idle, idle, down
+    return out
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

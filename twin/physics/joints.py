@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import warp as wp
 
-from twin.model.rigid import Joint, RigidModel
+from twin.model.rigid import BodyKind, Joint, RigidModel
 from twin.physics.geometry import rotate
 from twin.physics.kernels.data import JOINT_IMPULSES, JointRow, JointState, JointTables, blank_rows
 
@@ -38,6 +38,8 @@ def upload_joints(model: RigidModel, device: wp.Device) -> JointTables:
             row["driven"][axis] = 2 if drive.acceleration else 1
             row["stiffness"][axis], row["damping"][axis] = drive.stiffness, drive.damping
             row["max_force"][axis] = min(drive.max_force, _ENDLESS)
+        kinematic = any(i >= 0 and model.bodies[i].kind == BodyKind.KINEMATIC for i in (joint.body0, joint.body1))
+        row["alert"] = int(kinematic or bool(joint.drives))
         row["cone0"], row["cone1"] = joint.cone
         row["break_force"], row["break_torque"] = min(joint.break_force, _ENDLESS), min(joint.break_torque, _ENDLESS)
         for body in {joint.body0, joint.body1} - {-1}:

@@ -10,10 +10,10 @@ import warp as wp
 
 from twin.core.errors import InputError
 from twin.core.findings import Finding
-from twin.model.rigid import RigidModel
+from twin.model.rigid import BodyKind, RigidModel
 from twin.physics.joints import CARRIED, allocate_joints, stands_at, upload_joints
 from twin.physics.kernels import launch
-from twin.physics.kernels.data import CANDIDATES, POINTS, SCRATCH, Bodies, Contacts, Work
+from twin.physics.kernels.data import CANDIDATES, POINTS, SCRATCH, Bodies, Contacts, Naps, Scratch, Work
 from twin.physics.lanes import Lanes, cores
 from twin.physics.tables import upload
 from twin.process.device import resolve_device
@@ -21,20 +21,32 @@ from twin.process.device import resolve_device
 REBUILD_STEPS = 8
 """The tree of moving bodies is built anew every so many steps, and refitted between."""
 
-_BODY_ARRAYS = ("position", "rotation", "linear_velocity", "angular_velocity", "alive", "held", "prototype", "generation")
+_STATE = (
+    "position", "rotation", "linear_velocity", "angular_velocity", "alive", "held", "prototype", "generation",
+    "surface_drive", "gravity",
+)  # fmt: skip
+_NAPS = ("nap", "rest", "seen", "seen_position", "seen_drive")
 _OF_CONTACTS = ("count", "owner_generation")
-_OF_POINT = ("partner", "partner_generation", "normal", "anchor", "normal_impulse", "tangent_impulse")
+_OF_POINT = (
+    "partner", "partner_body", "partner_generation", "collider", "normal", "anchor", "partner_anchor", "separation",
+    "partner_velocity", "surface", "static_friction", "dynamic_friction", "restitution", "normal_impulse", "tangent_impulse",
+)  # fmt: skip
+BOUNDS_ALONE = 4096
+"""Bodies whose bounds are found faster by one thread than handed to several."""
+SLEEP_S = 0.5
+"""An island that has been still for so long falls asleep [s]."""
 
 
 @dataclass(frozen=True)
 class Stats:
     """What happened in one world: contact points of the last step, deepest overlap of it [m], and since the start: contact
-    points or neighbours that found no place, bodies dropped because their state was not finite."""
+    points or neighbours that found no place, bodies dropped because their state was not finite. ``asleep``: bodies that sleep."""
 
     contacts: int
     penetration: float
     overflow: int
     invalid: int
+    asleep: int
 
 
 class World:
@@ -46,6 +58,7 @@ class World:
         item_capacity: Slots for goods, beside the model's own bodies.
         device: Warp device. hz: steps per second. substeps: solver substeps of each.
         threads: CPU threads that share the work of many bodies; all cores, up to four, where not given. The result is the same.
+        sleeping: Islands that have been still for ``SLEEP_S`` are left out until something stirs them.
 
     Attributes:
         position: [W,M,3] m, centre of mass. rotation: [W,M,4] xyzw of the prim's frame.
@@ -53,6 +66,7 @@ class World:
         alive: [W,M]. held: [W,M] moved by somebody else. prototype: [W,M] of goods. generation: [W,M], raised by whoever puts
             another body into a slot or puts it elsewhere.
         surface_drive: [W,S] multiplier of each shape's surface velocity.
+        gravity: [W,3] m/s2.
 
     Raises:
         InputError: No such device, or a rate or capacity that makes no sense.
@@ -68,6 +82,7 @@ class World:
         hz: float = 60.0,
         substeps: int = 4,
         threads: int | None = None,
+        sleeping: bool = True,
     ) -> None:
         threads = min(cores(), 4) if threads is None else threads
         for name, value in (("worlds", worlds), ("hz", hz), ("substeps", substeps), ("threads", threads)):
@@ -83,18 +98,20 @@ class World:
         self._joints = allocate_joints(model, worlds, self.device)
         self._steps = 0
         self._bodies = self._allocate_bodies()
-        for name in (*_BODY_ARRAYS, "surface_drive"):
+        for name in _STATE:
             setattr(self, name, getattr(self._bodies, name))
-        self._contacts = [self._allocate(Contacts) for _ in range(2)]
+        self._naps = self._allocate_naps(sleeping)
+        self._contacts = [self._allocate_contacts() for _ in range(2)]
         self._work = self._allocate(Work)
-        self._work.shared = int(self.device.is_cpu)
+        self._scratch = self._allocate(Scratch)
+        self._scratch.shared = int(self.device.is_cpu)
         self._work.lower = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
         self._work.upper = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
         groups: wp.array = wp.array(
             np.repeat(np.arange(worlds, dtype=np.int32), max(self.slots, 1)), dtype=wp.int32, device=self.device
         )
         if self.slots:
-            self._launch_bounds()
+            self._launch_bounds(notice=False)
         self._bvh = wp.Bvh(self._work.lower, self._work.upper, groups=groups)
 
     position: wp.array
@@ -106,6 +123,7 @@ class World:
     prototype: wp.array
     generation: wp.array
     surface_drive: wp.array
+    gravity: wp.array
 
     @property
     def findings(self) -> list[Finding]:
@@ -139,7 +157,29 @@ class World:
             setattr(b, name, wp.zeros((w, m), dtype=wp.int32, device=self.device))
         drive = np.tile(np.array([s.surface_drive for s in model.shapes] or [0.0], np.float32), (w, 1))
         b.surface_drive = wp.array(drive, dtype=wp.float32, device=self.device)
+        b.gravity = wp.array(np.tile(np.asarray(model.gravity, np.float32), (w, 1)), dtype=wp.vec3, device=self.device)
         return b
+
+    def _allocate_naps(self, sleeping: bool) -> Naps:
+        z = self._allocate(Naps)
+        z.steps = max(round(SLEEP_S * self.hz), 1) if sleeping else 0
+        # as it is now: the first step sees nothing that was done to a body
+        code = self._bodies.generation.numpy() * 4 + 2 * (self._bodies.alive.numpy() != 0) + (self._bodies.held.numpy() != 0)
+        z.seen.assign(code.astype(np.int32))
+        z.seen_position.assign(self._bodies.position)
+        z.seen_drive = wp.clone(self._bodies.surface_drive)
+        asleep = [i for i, body in enumerate(self.model.bodies) if body.starts_asleep and body.kind == BodyKind.DYNAMIC]
+        if sleeping and asleep:
+            nap, rest = z.nap.numpy().copy(), z.rest.numpy().copy()
+            # what touches what is not known yet: one that is stirred wakes them all
+            nap[:, asleep], rest[:, asleep] = 1 + asleep[0], -1
+            z.nap.assign(nap)
+            z.rest.assign(rest)
+            for array in (self._bodies.linear_velocity, self._bodies.angular_velocity):
+                values = array.numpy().copy()
+                values[:, asleep] = 0.0
+                array.assign(values)
+        return z
 
     def _allocate(self, struct: type) -> Any:
         """Arrays for every field of a struct; their shape follows from their name or number of dimensions."""
@@ -151,18 +191,28 @@ class World:
         }
         out = struct()
         for name, var in struct.vars.items():  # type: ignore[attr-defined]
-            if name in named:
-                shape: tuple[int, ...] = (w * m, *named[name])
+            if name == "point":
+                shape: tuple[int, ...] = (w * m * POINTS,)
+            elif name in named:
+                shape = (w * m, *named[name])
             elif wp.types.is_array(var.type):
-                shape = {1: (w,), 2: (w, m), 3: (w, m, POINTS)}[var.type.ndim]
+                shape = {1: (w,), 2: (w, m)}[var.type.ndim]
             else:
                 continue
             setattr(out, name, wp.zeros(shape, dtype=var.type.dtype, device=self.device))
         return out
 
-    def _launch_bounds(self) -> None:
-        args = [self._tables, self._bodies, self.slots, 1.0 / self.hz, self._work]
-        self._lanes.launch(launch.bounds, self.worlds * self.slots, args)
+    def _allocate_contacts(self) -> Contacts:
+        out = self._allocate(Contacts)
+        out.slots = max(self.slots, 1)
+        return out
+
+    def _launch_bounds(self, *, notice: bool = True) -> None:
+        args = [self._tables, self._bodies, self.slots, 1.0 / self.hz, int(notice), self._work, self._naps]
+        if self.worlds * self.slots < BOUNDS_ALONE:
+            wp.launch(launch.bounds, self.worlds * self.slots, [0, *args], device=self.device)
+        else:
+            self._lanes.launch(launch.bounds, self.worlds * self.slots, args)
 
     def step(self, steps: int = 1) -> None:
         """Advance every world by ``steps`` steps of 1 / hz seconds."""
@@ -178,11 +228,12 @@ class World:
                 self._bvh.rebuild()
             else:
                 self._bvh.refit()
-            args = [self._tables, self._bodies, old, self._bvh.id, self.slots, dt, self._work, new]
+            args = [self._tables, self._bodies, old, self._bvh.id, self.slots, dt, self._work, self._scratch, self._naps, new]
             self._lanes.launch(launch.collide, every, args)
-            args = [self._tables, self._joint_tables, self._bodies, self._joints, new, self.slots, self._work]
+            args = [self._tables, self._joint_tables, self._bodies, self._joints, new, self.slots, self._work, self._naps]
             wp.launch(launch.islands, self.worlds, args, device=self.device)
-            args = [self._tables, self._joint_tables, self.slots, dt, self.substeps, self._bodies, self._joints, self._work, new]
+            args = [self._tables, self._joint_tables, self.slots, dt, self.substeps]
+            args += [self._bodies, self._joints, self._work, self._naps, new]
             self._lanes.launch(launch.solve, every, args)
             self._contacts = [new, old]
             self._steps += 1
@@ -247,6 +298,31 @@ class World:
         if not np.isfinite(drive):
             raise InputError(f"the drive of a belt must be finite, is {drive}", attribute="drive")
         self._write("surface_drive", world, shape, drive)
+
+    def set_gravity(self, gravity: np.ndarray, *, world: int | None = None) -> None:
+        """Gravity [3] m/s2 of one world, or of all, from the next step on; wakes what sleeps there.
+
+        Raises:
+            InputError: A number that is not finite.
+        """
+        if np.shape(gravity) != (3,) or not np.isfinite(gravity).all():
+            raise InputError(f"gravity must be three finite numbers, is {gravity}", attribute="gravity")
+        values = self.gravity.numpy().copy()
+        values[slice(None) if world is None else world] = gravity
+        self.gravity.assign(values)
+        self.wake(world=world)
+
+    def wake(self, *, world: int | None = None) -> None:
+        """Wake everything in one world, or in all."""
+        for array in (self._naps.nap, self._naps.rest):
+            values = array.numpy().copy()
+            values[slice(None) if world is None else world] = 0
+            array.assign(values)
+
+    @property
+    def asleep(self) -> np.ndarray:
+        """[W,M] bodies that sleep, a copy."""
+        return (self._naps.nap.numpy() != 0)[:, : self.slots]
 
     # ---- joints
 
@@ -323,32 +399,42 @@ class World:
             float(work.penetration.numpy()[world].max()),
             int(work.overflow.numpy()[world].sum()),
             int(work.invalid.numpy()[world].sum()),
+            int(np.count_nonzero(self._naps.nap.numpy()[world])),
         )
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Everything needed to continue bit for bit, contact impulses included."""
-        out = {name: getattr(self, name).numpy().copy() for name in (*_BODY_ARRAYS, "surface_drive")}
+        out = {name: getattr(self, name).numpy().copy() for name in _STATE}
+        out |= {f"nap.{name}": getattr(self._naps, name).numpy().copy() for name in _NAPS}
         out |= {f"contact.{name}": getattr(self._contacts[0], name).numpy().copy() for name in _OF_CONTACTS}
-        points = self._contacts[0].point.numpy()
-        out |= {f"contact.{name}": points[name].copy() for name in _OF_POINT}
+        used = np.arange(POINTS) < out["contact.count"][:, :, None]
+        points = self._contacts[0].point.numpy().reshape(used.shape)
+        out |= {f"contact.{name}": points[name][used] for name in _OF_POINT}
         out |= {f"joint.{name}": getattr(self._joints, name).numpy().copy() for name in CARRIED}
         return out | {"steps": np.array(self._steps)}
 
     def restore(self, snapshot: dict[str, np.ndarray]) -> None:
         """Go back to a snapshot of a world of the same model and capacity."""
-        for name in (*_BODY_ARRAYS, "surface_drive"):
+        for name in _STATE:
             getattr(self, name).assign(snapshot[name])
+        for name in _NAPS:
+            getattr(self._naps, name).assign(snapshot[f"nap.{name}"])
+        # what sleepers rest on is in one of the two buffers only
+        rest = snapshot["nap.rest"].copy()
+        rest[snapshot["nap.nap"] != 0] = -1
+        self._naps.rest.assign(rest)
         for name in _OF_CONTACTS:
             getattr(self._contacts[0], name).assign(snapshot[f"contact.{name}"])
-        points = self._contacts[0].point.numpy().copy()
+        used = np.arange(POINTS) < snapshot["contact.count"][:, :, None]
+        points = self._contacts[0].point.numpy().copy().reshape(used.shape)
         for name in _OF_POINT:
-            points[name] = snapshot[f"contact.{name}"]
-        self._contacts[0].point.assign(points)
+            points[name][used] = snapshot[f"contact.{name}"]
+        self._contacts[0].point.assign(points.reshape(-1))
         for name in CARRIED:
             getattr(self._joints, name).assign(snapshot[f"joint.{name}"])
         self._steps = int(snapshot["steps"])
         if self.slots:
-            self._launch_bounds()
+            self._launch_bounds(notice=False)
             self._bvh.rebuild()
 
 

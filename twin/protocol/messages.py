@@ -1,17 +1,22 @@
 """Control messages of the websocket ``/api/ws``, MessagePack, told apart by the field ``t``.
 
 Every binary websocket message begins either with the four bytes ``TWF2`` (a state frame, see frames.py) or with a
-MessagePack map (one of these). TypeScript types are generated from this file by ``twin.protocol.typescript``.
+MessagePack map (one of these). To a client that asked for it (``Hello.batches``) the server also sends arrays of such maps:
+what was waiting for it, in order. TypeScript types are generated from this file by ``twin.protocol.typescript``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
 
 PROTOCOL_VERSION = 2
 """Raised whenever a message or the frame layout changes its meaning; an old tab is told to reload."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A number that a client counts by; what the journal can hold."""
 
 # ---- edits
 
@@ -45,15 +50,16 @@ class Hello(msgspec.Struct, tag="hello", tag_field="t"):
     name: str = ""
     session: str = ""
     epoch: str = ""
-    last_seq: int = 0
+    last_seq: Count = 0
     tab: str = ""
+    batches: bool = False
 
 
 class Edit(msgspec.Struct, tag="edit", tag_field="t"):
     """An atomic transaction; idempotent by (session, opid). ``label`` is for the activity log."""
 
-    opid: int
-    base_seq: int
+    opid: Count
+    base_seq: Count
     txn: list[Op]
     label: str = ""
 
@@ -61,11 +67,11 @@ class Edit(msgspec.Struct, tag="edit", tag_field="t"):
 class Undo(msgspec.Struct, tag="undo", tag_field="t"):
     """Undo this user's own last transaction; answered like an edit."""
 
-    opid: int
+    opid: Count
 
 
 class Redo(msgspec.Struct, tag="redo", tag_field="t"):
-    opid: int
+    opid: Count
 
 
 class Preview(msgspec.Struct, tag="preview", tag_field="t"):
@@ -255,6 +261,29 @@ class NodeStates(msgspec.Struct, tag="nodes", tag_field="t"):
     left: list[int]
 
 
+class LineItem(msgspec.Struct, array_like=True):
+    """An item on the line: node path, item type, pieces, age [s], how far along a conveyor (0 to 1), whether its work is done,
+    how long its cycle has lasted [s], and the node it came from where an assembly wants to know."""
+
+    node: str
+    type: str
+    pieces: int
+    age_s: float
+    along: float
+    done: bool
+    elapsed_s: float | None
+    origin: str
+
+
+class LineFound(msgspec.Struct, tag="line", tag_field="t"):
+    """Where every piece of the line is; kept in the pose track, for studies that begin there. Never sent to a page."""
+
+    sim_time: float
+    items: list[LineItem]
+    down: dict[str, float]
+    """Stations under repair, and for how long [s]."""
+
+
 class Kpi(msgspec.Struct, array_like=True):
     name: str
     value: float | None
@@ -293,6 +322,7 @@ class Geometry(msgspec.Struct, omit_defaults=True):
     ``kind``: ``mesh`` (``mesh`` is the content hash of a buffer under ``/api/assets/<hash>``), or analytic ``cube``
     (``size`` [x, y, z]), ``sphere`` (``radius``), ``cylinder``, ``cone``, ``capsule`` (``radius``, ``height``, ``axis``
     X, Y or Z), ``plane`` (``size``, normal ``axis``), ``bounds`` (``size`` and ``center``: what cannot be drawn).
+    Curves, points and point instancers come as meshes.
     Lengths in the prim's local stage units. ``materials`` index ``SceneDoc.materials``, one per mesh subset.
     """
 
@@ -316,8 +346,25 @@ class Light(msgspec.Struct, omit_defaults=True):
     size: list[float] = []
 
 
+class Camera(msgspec.Struct, omit_defaults=True):
+    """A UsdGeom camera, looking along -Z of its prim with +Y up. Vertical field of view in degrees, 0 for an orthographic one,
+    which shows ``height``. Lengths in m."""
+
+    vertical_fov: float
+    aspect: float
+    near: float
+    far: float
+    height: float = 0.0
+
+
 class MaterialDoc(msgspec.Struct, omit_defaults=True):
-    """UsdPreviewSurface: colours linear RGB; textures are content hashes under ``/api/assets/<hash>``."""
+    """UsdPreviewSurface: colours linear RGB; textures are content hashes under ``/api/assets/<hash>``.
+
+    ``roughness_texture`` is read from green, ``metallic_texture`` from blue, ``occlusion_texture`` from red, as in glTF.
+    ``uv`` is [rotation in degrees, scale u, scale v, translation u, translation v] of all textures, ``wrap`` repeat, clamp or
+    mirror for u and v; empty for none and repeat. What is less opaque than ``opacity_threshold`` is not drawn.
+    ``vertex_colors``: the mesh has colours of its own.
+    """
 
     path: str
     color: list[float] = msgspec.field(default_factory=lambda: [0.6, 0.6, 0.6])
@@ -327,6 +374,17 @@ class MaterialDoc(msgspec.Struct, omit_defaults=True):
     emissive: list[float] = msgspec.field(default_factory=lambda: [0.0, 0.0, 0.0])
     color_texture: str = ""
     normal_texture: str = ""
+    roughness_texture: str = ""
+    metallic_texture: str = ""
+    occlusion_texture: str = ""
+    emissive_texture: str = ""
+    opacity_texture: str = ""
+    opacity_threshold: float = 0.0
+    clearcoat: float = 0.0
+    clearcoat_roughness: float = 0.01
+    uv: list[float] = []
+    wrap: list[str] = []
+    vertex_colors: bool = False
 
 
 class PrimDoc(msgspec.Struct, omit_defaults=True):
@@ -344,6 +402,7 @@ class PrimDoc(msgspec.Struct, omit_defaults=True):
     visible: bool = True
     geometry: Geometry | None = None
     light: Light | None = None
+    camera: Camera | None = None
     body: int = -1
     node: int = -1
     edited: bool = False
@@ -481,6 +540,7 @@ ServerMessage = (
     | BodyTable
     | SignalBatch
     | NodeStates
+    | LineFound
     | KpiBatch
     | Connectors
     | ScenePatch
@@ -490,4 +550,14 @@ ServerMessage = (
 
 encode = msgspec.msgpack.Encoder().encode
 decode_client = msgspec.msgpack.Decoder(ClientMessage).decode
+
+
+def encode_batch(messages: Sequence[bytes]) -> bytes:
+    """Encoded messages as one array."""
+    count = len(messages)
+    head = b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
+    return b"".join((head, *messages))
+
+
 decode_server = msgspec.msgpack.Decoder(ServerMessage).decode
+decode_server_batch = msgspec.msgpack.Decoder(list[ServerMessage]).decode

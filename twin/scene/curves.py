@@ -46,14 +46,15 @@ def _one(curves: UsdGeom.BasisCurves, points: np.ndarray, to_world: np.ndarray, 
     if curves.GetTypeAttr().Get() == UsdGeom.Tokens.linear:
         line = np.vstack([points, points[:1]]) if wrap == "periodic" else points
     else:
-        line = _cubic(points, str(curves.GetBasisAttr().Get()), wrap)
+        line = cubic(points, str(curves.GetBasisAttr().Get()), wrap)
     world = (line @ to_world[:3, :3] + to_world[3, :3]) * unit
     steps = np.linalg.norm(np.diff(world, axis=0), axis=1)
     world = world[np.concatenate([[True], steps > 1e-9])]
     return world if len(world) > 1 else None
 
 
-def _cubic(points: np.ndarray, basis: str, wrap: str) -> np.ndarray:
+def cubic(points: np.ndarray, basis: str, wrap: str) -> np.ndarray:
+    """A cubic curve with control points [n,3] as a polyline [P,3]; ``basis`` and ``wrap`` are those of ``BasisCurves``."""
     step = 3 if basis == "bezier" else 1
     if wrap == "periodic":
         points = np.vstack([points, points[: 4 - step]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pxr import Sdf, Usd
@@ -13,8 +14,10 @@ from twin.core.errors import StudyError
 from twin.model.factory import FactoryModel
 from twin.scene.casting import CastError, holds_infinity, plain, to_usd
 from twin.scene.factory import compile_factory
-from twin.scene.stage import asset_root_of, check_assets, find_asset_root, open_layer, open_stage
+from twin.scene.stage import applied_schemas, asset_root_of, check_assets, find_asset_root, open_layer, open_stage
 from twin.scene.values import mistyped
+
+_NOT_LINE = ("TwinItemAPI", "TwinSignalAPI", "TwinSensorAPI")
 
 
 def compile_scenario(
@@ -88,6 +91,37 @@ class OpenScenario:
             for target, value in values.items():
                 _set(self._stage, target, value)
         return compile_factory(self._stage)
+
+
+@dataclass(frozen=True)
+class Settable:
+    """An attribute that a study may set: its path ``<prim>.<attribute>``, type, value (None: not authored, no fallback), and what
+    the schema says of it. ``allowed``: the tokens that it takes, where they are listed."""
+
+    path: str
+    type: str
+    value: object
+    doc: str
+    allowed: tuple[str, ...] = ()
+
+
+def list_settable(stage: Usd.Stage) -> list[Settable]:
+    """What a study may set on the nodes, crews, shifts and fleets of a stage, and the variants of its prims."""
+    out = []
+    for prim in stage.Traverse(Usd.TraverseInstanceProxies()):
+        if not any(schema.startswith("Twin") and schema not in _NOT_LINE for schema in applied_schemas(prim)):
+            continue
+        definition = prim.GetPrimDefinition()
+        for attribute in prim.GetAttributes():
+            name = attribute.GetName()
+            if not name.startswith("twin:") or name.startswith(("twin:signal:", "twin:sensor:", "twin:emulate:")):
+                continue
+            tokens = attribute.GetMetadata("allowedTokens") or ()
+            value = attribute.Get()
+            shown = list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
+            doc = definition.GetPropertyDocumentation(name) or ""
+            out.append(Settable(str(attribute.GetPath()), str(attribute.GetTypeName()), shown, doc, tuple(map(str, tokens))))
+    return out
 
 
 def _check_overs(stage: Usd.Stage, layer: Sdf.Layer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,16 +46,41 @@ def resolve_inside(asset_path: str, *, anchor: str, root: Path) -> Path:
     """Real path of an asset named in the layer at ``anchor``.
 
     Raises:
-        SceneError: It is a URL, or lies outside ``root`` once ``..`` and links are followed.
+        SceneError: It is a URL, or lies outside ``root`` once ``..`` and links are followed, or USD would find it elsewhere
+            than beside the layer.
     """
     if "://" in asset_path:
         raise SceneError(f"asset {asset_path!r} is a URL; assets must be files inside {root}", file=anchor)
+    if not asset_path.isprintable():
+        raise SceneError(f"asset {asset_path!r} has characters that no path should have", file=anchor)
     inner = Ar.SplitPackageRelativePathOuter(asset_path)[0] if Ar.IsPackageRelativePath(asset_path) else asset_path
-    folder = Path(Ar.SplitPackageRelativePathOuter(anchor)[0]).parent
-    real = Path(os.path.realpath(folder / inner))
+    package, inside = Ar.SplitPackageRelativePathOuter(anchor)
+    if package.endswith(".usdz"):
+        return _resolve_packaged(inner, package=package, inside=inside, root=root)
+    real = Path(os.path.realpath(Path(package).parent / inner))
     if not real.is_relative_to(root):
         raise SceneError(f"asset {asset_path!r} leads outside the asset root {root}", file=anchor)
+    if not real.exists() and _searched(inner):
+        raise SceneError(f"asset {asset_path!r} would be found in the working directory, outside the asset root", file=anchor)
     return real
+
+
+def _resolve_packaged(path: str, *, package: str, inside: str, root: Path) -> Path:
+    """The package, if it holds an asset that one of its layers names."""
+    real = Path(os.path.realpath(package))
+    if not real.is_relative_to(root):
+        raise SceneError(f"the package leads outside the asset root {root}", file=package)
+    names = Sdf.ZipFile.Open(package).GetFileNames()
+    inside = inside or names[0]  # what a package's own name stands for
+    name = posixpath.normpath(posixpath.join(posixpath.dirname(inside), path))
+    if name not in names and path not in names:
+        raise SceneError(f"asset {path!r} is not in the package; a package must hold all that it names", file=package)
+    return real
+
+
+def _searched(path: str) -> bool:
+    """Whether USD, which finds nothing beside the layer, goes on to look in the working directory, and finds it there."""
+    return not os.path.isabs(path) and not path.startswith(("./", "../")) and os.path.exists(path)
 
 
 def open_layer(path: Path, *, referrer: str | None = None) -> Sdf.Layer:
@@ -64,7 +90,7 @@ def open_layer(path: Path, *, referrer: str | None = None) -> Sdf.Layer:
         SceneError: It is missing or cannot be parsed.
     """
     named = f" (named in {referrer})" if referrer else ""
-    if not path.is_file():
+    if not os.path.isfile(Ar.SplitPackageRelativePathOuter(str(path))[0]):
         raise SceneError(f"no such file{named}", file=path)
     try:
         layer = Sdf.Layer.FindOrOpen(str(path))
@@ -94,14 +120,14 @@ def asset_paths(layer: Sdf.Layer) -> list[str]:
 def _escapes(layer: Sdf.Layer, root: Path, missing: Findings) -> Iterator[Path]:
     """Checks one layer's asset paths; yields the layers that it composes."""
     anchor = layer.realPath or layer.identifier
-    package = Ar.SplitPackageRelativePathOuter(anchor)[0].endswith(".usdz")
+    packaged = Ar.SplitPackageRelativePathOuter(anchor)[0].endswith(".usdz")
     composed = set(layer.GetCompositionAssetDependencies())
     for path in asset_paths(layer):
-        if package and "://" not in path:
-            continue  # paths inside a package resolve inside it
         real = resolve_inside(path, anchor=anchor, root=root)
         if path in composed:
-            if real.is_file():
+            if packaged:
+                yield Path(layer.ComputeAbsolutePath(path))
+            elif real.is_file():
                 yield real
             else:
                 missing.error(anchor, "missing-asset", f"{path!r} does not exist")

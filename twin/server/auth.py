@@ -16,6 +16,9 @@ OPEN_PREFIX = "/assets/"
 """The page and what it is made of; everything else needs a token."""
 MAX_BODY = 1 << 20
 """Largest body of a request [bytes]."""
+UPLOADS = "/api/uploads"
+MAX_UPLOAD = 128 << 20
+"""Largest file that is taken in [bytes]."""
 
 CSP = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -62,7 +65,7 @@ class Guard:
             await send(message)
 
         if scope["type"] == "http":
-            await self._app(scope, _limited(receive), send_with_headers)
+            await self._app(scope, _limited(receive, _largest(scope)), send_with_headers)
         else:
             await self._app(scope, receive, send)
 
@@ -74,7 +77,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and (not origin or origin not in (f"http://{name}", f"https://{name}", self._public)):
             return 403, "cross-origin requests are not allowed"
-        if headers.get("content-length", "0").isdigit() and int(headers.get("content-length", "0")) > MAX_BODY:
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or len(length) > 18 or int(length) > _largest(scope):
             return 413, "the request is too large"
         scope["who"] = self._who(headers)
         path = scope["path"]
@@ -103,7 +107,11 @@ def _hostname(host: str) -> str:
         return ""
 
 
-def _limited(receive: Any) -> Any:
+def _largest(scope: dict[str, Any]) -> int:
+    return MAX_UPLOAD if scope["path"] == UPLOADS else MAX_BODY
+
+
+def _limited(receive: Any, most: int) -> Any:
     """``receive`` that ends a body that is longer than it said."""
     taken = 0
 
@@ -111,7 +119,7 @@ def _limited(receive: Any) -> Any:
         nonlocal taken
         message = await receive()
         taken += len(message.get("body", b""))
-        return message if taken <= MAX_BODY else {"type": "http.disconnect"}
+        return message if taken <= most else {"type": "http.disconnect"}
 
     return limited
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import HTTPException, Request
+from fastapi import HTTPException, Query, Request
+from fastapi import Path as PathParameter
 from fastapi.responses import JSONResponse
 
 from twin.collab import Identity, Outcome, may
@@ -16,6 +17,9 @@ from twin.server.hub import Hub
 from twin.server.limits import Bucket
 
 T = TypeVar("T")
+Id = Annotated[int, PathParameter(ge=0, lt=2**63)]
+"""Number of something in an address; what SQLite can hold."""
+Nanoseconds = Annotated[int, Query(ge=-(2**63), lt=2**63)]
 
 
 @dataclass(frozen=True)

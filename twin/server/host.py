@@ -24,9 +24,9 @@ from twin.connectors.lint import lint
 from twin.core import log
 from twin.core.errors import MappingError, Rejected
 from twin.core.findings import Finding
-from twin.core.samples import SignalKey
+from twin.core.samples import Sample, SignalKey
 from twin.history import Historian
-from twin.live import Event, Runtime
+from twin.live import Event, Runtime, ShadowFeed
 from twin.model.factory import FactoryModel
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
@@ -59,7 +59,7 @@ COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6
 Told = tuple[Outcome, list[Any]]
 """What became of an edit, and what everybody is told of it."""
 MAX_PRIMS = 100_000
-"""No prims are added to a stage that has as many."""
+"""No edit may make a stage grow beyond as many prims."""
 
 
 @dataclass
@@ -71,6 +71,8 @@ class Settings:
     asset_root: Path | None = None
     mappings: Sequence[Path] = ()
     emulate: bool = False
+    allow_writes: bool = False
+    shadow: bool = False
     rate: float = 1.0
     paused: bool = False
     device: str = "cpu"
@@ -84,6 +86,20 @@ class Join:
 
     welcome: Welcome
     messages: list[Any] = field(default_factory=list)
+
+
+class Both:
+    """Hands every sample of the plant to history and to what it drives."""
+
+    def __init__(self, history: Historian, shadow: ShadowFeed) -> None:
+        self._history, self._shadow = history, shadow
+
+    def append(self, samples: list[Sample]) -> int:
+        self._shadow.append(samples)
+        return self._history.append(samples)
+
+    def declare(self, key: SignalKey, unit: str) -> None:
+        self._history.declare(key, unit)
 
 
 class Host:
@@ -109,6 +125,7 @@ class Host:
         self._acting: Identity | None = None
         self._stopped = False
         self.document.guard = self._guard
+        self.document.room = lambda: MAX_PRIMS - self._extractor.count
         self._emulated: subprocess.Popen[bytes] | None = None
         self._extractor = SceneExtractor(
             self.document.stage, assets=self.assets, edit_layer=self.document.layer, asset_root=self.document.asset_root
@@ -116,6 +133,7 @@ class Host:
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
         self._model: FactoryModel | None = None
+        self.shadow = ShadowFeed() if settings.shadow else None
         self.plant = self._connect()
         self.runtime = Runtime(
             self._compile,
@@ -125,6 +143,7 @@ class Host:
             device=settings.device,
             live=self.plant,
             recorder=self.history,
+            shadow=self.shadow,
             progress=progress,
         )
         self.commits = Commits(self.document, self.runtime)
@@ -143,7 +162,10 @@ class Host:
             known = {SignalKey(s.prim, s.name) for s in signals}
             taken = {key for mapping in mappings for key in mapping.targets()}
             mappings.append(emulated_mapping(endpoint, known - taken))
-        return Plant(mappings, self.history) if mappings else None
+        if not mappings:
+            return None
+        recorder = Both(self.history, self.shadow) if self.shadow is not None else self.history
+        return Plant(mappings, recorder, allow_writes="armed" if self.settings.allow_writes else False)
 
     def start(self) -> None:
         """Start simulating and connecting; returns when the first step is done."""
@@ -201,6 +223,7 @@ class Host:
         library = library_parts(self.document.asset_root, found)
         model = self.runtime.model
         findings: list[Finding] = [*self.document.findings, *self.runtime.simulation.findings, *found]
+        findings += self._extractor.all_findings()
         stage = self.document.stage
         return SceneDoc(
             seq=self.document.seq,
@@ -224,6 +247,17 @@ class Host:
             prop.driven = self._driven(path, prop.name)
         return detail
 
+    def uploaded(self, user: str, asset: str) -> None:
+        """Owner: the library has a new part."""
+        self._scene = None
+        self.access.audit(user, "upload", asset)
+
+    def mesh_frame(self, meters: float, up: str) -> tuple[float, str]:
+        """Owner: what brings a mesh whose unit is ``meters`` long to the stage: a factor, and how to turn it."""
+        own = "Y" if self.runtime.model.rigid.up_axis == 1 else "Z"
+        turn = "none" if up == own else f"{up.lower()}-to-{own.lower()}"
+        return meters / _meters_per_unit(self.document.stage), turn
+
     def layers(self) -> dict[str, Any]:
         """Owner: what the stage is composed of, and its variants."""
         stage, root = self.document.stage, self.document.asset_root
@@ -241,8 +275,6 @@ class Host:
     def _guard(self, op: Op) -> None:
         if self._acting is not None:
             self.rules.check(op, self._acting.role, self._acting.user)
-        if op.kind == "add_prim" and self._extractor.count >= MAX_PRIMS:
-            raise Rejected("limit", f"a shared stage may have {MAX_PRIMS:,} prims", prim=op.path)
         if op.kind in ("set_field", "block", "clear", "restore_spec") and self._driven(op.path, op.field):
             raise Rejected("driven", f"{op.field} is written by a connection", prim=op.path)
 
@@ -288,6 +320,9 @@ class Host:
             else:
                 self.runtime.value_changed(outcome.changed)
         patch = self._patch(outcome.entry.seq, outcome.changed, outcome.resync)
+        if outcome.resync:
+            # once the view has moved on; else the next edit would have to wait for it
+            self.on_owner(self._relevance.prepare)
         if self._model is not None and (now := node_docs(self._model)) != before:
             patch.nodes = now
         return outcome, [edited(outcome.entry), patch]

@@ -17,14 +17,15 @@ from fastapi import FastAPI
 
 from twin.core.errors import InputError
 from twin.server.app import create_app
+from twin.server.gateways import Gateways, upstream_socket
 from twin.server.host import Host, Settings
 from twin.server.oidc import Provider
 
 MAX_MESSAGE = 8 << 20
 
 
-def bind(address: str, port: int) -> socket.socket:
-    """A listening socket.
+def bind(address: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A listening socket; ``shared``: others of this process may be bound to the same address.
 
     Raises:
         InputError: The address is not this machine's, or the port is in use.
@@ -33,6 +34,8 @@ def bind(address: str, port: int) -> socket.socket:
     # named, or asyncio takes it for something else and leaves small answers waiting for the peer's delayed ACK (40 ms each)
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         sock.bind((address, port))
     except OSError as error:
@@ -59,26 +62,26 @@ def server_config(app: FastAPI, tls_cert: Path | None = None, tls_key: Path | No
     )
 
 
-class _Server(uvicorn.Server):
-    """Prints the ready line when connections are accepted."""
+class Ready(uvicorn.Server):
+    """Prints its ready line, if it has one, when connections are accepted."""
 
-    def __init__(self, config: uvicorn.Config, ready: dict[str, Any]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: dict[str, Any] | None) -> None:
         super().__init__(config)
         self._line = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
+        if self.started and self._line is not None:
             print(json.dumps(self._line), flush=True)
 
 
-class _Leave(BaseException):
+class Leave(BaseException):
     """A signal asked the server to stop."""
 
 
-def _leave(number: int, frame: object) -> None:
+def leave(number: int, frame: object) -> None:
     """Before uvicorn listens to signals, and when it passes on the one that ended it: stop in order, exit 0."""
-    raise _Leave
+    raise Leave
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class Front:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     provider: Provider | None = None
+    gateways: int = 0
+    """Processes that hold viewers' connections; 0: the server does."""
 
 
 def check_tls(cert: Path, key: Path) -> None:
@@ -108,33 +113,55 @@ def check_tls(cert: Path, key: Path) -> None:
         raise InputError(f"cannot be used with {key}: {error}", file=cert, attribute="--tls-cert") from error
 
 
-def serve(settings: Settings, front: Front) -> None:
+def url_of(front: Front, sock: socket.socket) -> str:
+    """Address that people open."""
+    shown = f"[{front.address}]" if ":" in front.address else front.address
+    scheme = "https" if front.tls_cert else "http"
+    return front.public_url.rstrip("/") or f"{scheme}://{shown}:{sock.getsockname()[1]}"
+
+
+def names_of(front: Front) -> frozenset[str]:
+    """Host names that the server answers to."""
+    return frozenset({front.address, urlsplit(front.public_url).hostname or front.address})
+
+
+def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        sock: A listening socket whose address has been announced already (``welcome.choose``); else one is made and announced.
 
     Raises:
         InputError: The port, the stage, the project or a mapping cannot be used.
     """
     sys.setswitchinterval(0.0005)  # the event loop must not wait for Python in the owner thread
-    sock = bind(front.address, front.port)
+    announced = sock is not None
+    sock = sock or bind(front.address, front.port)
+    gateways: Gateways | None = None
     host: Host | None = None
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+        signal.signal(number, leave)
     try:
         host = Host(settings, lambda text: print(f"{text} ...", file=sys.stderr, flush=True))
         host.start()
-        address = front.address
-        shown = f"[{address}]" if ":" in address else address
-        public = front.public_url.rstrip("/")
-        url = public or f"{'https' if front.tls_cert else 'http'}://{shown}:{sock.getsockname()[1]}"
-        names = {address, urlsplit(public).hostname or address}
-        app = create_app(host, hosts=frozenset(names), public=public, provider=front.provider)
+        url, tap = url_of(front, sock), None
+        if front.gateways:
+            # the port was free; from now on others of this user could share it
+            port = sock.getsockname()[1]
+            sock.close()
+            gateways = Gateways([bind(front.address, port, shared=True) for _ in range(front.gateways)])
+            sock, tap = upstream_socket(gateways.upstream), gateways.publish
+            gateways.start()
+        app = create_app(host, hosts=names_of(front), public=front.public_url.rstrip("/"), provider=front.provider, tap=tap)
         ready = {"event": "ready", "url": url, "open_url": f"{url}/#token={host.token}", "token": host.token}
-        _Server(server_config(app, front.tls_cert, front.tls_key), ready).run(sockets=[sock])
-    except _Leave:
+        Ready(server_config(app, front.tls_cert, front.tls_key), None if announced else ready).run(sockets=[sock])
+    except Leave:
         pass
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # nothing may interrupt what follows
+        if gateways is not None:
+            gateways.stop()
         if host is not None:
             host.stop()
         sock.close()

@@ -26,8 +26,10 @@ from twin.protocol.messages import (
     Undo,
     decode_client,
     encode,
+    encode_batch,
 )
 from twin.protocol.messages import History as UndoState
+from twin.server.gateway import HEADER as FRAMES_HEADER
 from twin.server.host import Host, edited
 from twin.server.hub import CLOSE_UNAUTHORISED, Client, Hub
 from twin.server.limits import Bucket
@@ -46,6 +48,8 @@ MAX_PATH = 1024
 MAX_REASON = 120
 """Longest reason in the close of a websocket [characters]."""
 CLOSE_TIMEOUT_S = 2.0
+BATCH = 64
+"""Messages that are sent as one to a client that takes batches."""
 CLOSE_AGAIN_LATER = 1013
 
 
@@ -68,7 +72,8 @@ async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
     if hello.protocol != PROTOCOL_VERSION:
         await socket.close(CLOSE_PROTOCOL, f"this server speaks protocol {PROTOCOL_VERSION}: reload the page")
         return
-    client = Client(socket.scope["who"])
+    elsewhere = FRAMES_HEADER in socket.headers
+    client = Client(socket.scope["who"], batches=hello.batches, frames_elsewhere=elsewhere)
     hub.clients.add(client)
     try:
         hub.claim(client, hello.session, hello.tab)
@@ -124,7 +129,11 @@ async def _enter(client: Client, hello: Hello, host: Host, hub: Hub) -> None:
 
 async def _send(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
     while True:
-        for n, data in enumerate(await client.next()):
+        waiting = await client.next()
+        if client.batches:
+            # a few messages instead of many: with fifty editors sending is most of the server's work
+            waiting = [encode_batch(waiting[i : i + BATCH]) for i in range(0, len(waiting), BATCH)]
+        for n, data in enumerate(waiting):
             if n % 4 == 3:
                 await asyncio.sleep(0)  # others' turn, and a look whether the peer is still there
             await socket.send_bytes(data)
@@ -132,7 +141,7 @@ async def _send(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None
             client.close(CLOSE_UNAUTHORISED, "access has ended")
         if client.close_code:
             return
-        frame = client.next_frame(hub.frames)
+        frame = None if client.frames_elsewhere else client.latest.take(hub.frames)
         if frame is not None:
             await socket.send_bytes(frame)
 
@@ -176,14 +185,14 @@ async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> N
             else:
                 client.send(encode(Refused(0, "limit", "too many commands at once; try again in a moment")))
         elif isinstance(message, Seen):
-            client.saw(message.number)
+            client.latest.saw(message.number)
         elif not lossy.take():
             continue
         elif isinstance(message, Presence):
             holding = message.holding if may(role, "edit") else []
             client.presence.selection = _paths(message.selection)
             client.presence.camera = message.camera[:6]
-            client.follower.look(client.presence.camera)
+            client.latest.follower.look(client.presence.camera)
             client.presence.holding = hub.hold(client, _paths(holding))
             hub.others(client, client.presence)
         elif isinstance(message, Preview) and may(role, "edit") and len(message.path) <= MAX_PATH:

@@ -18,8 +18,6 @@ from twin.sim.places import (
     BUFFER,
     COLLECTING,
     CONVEYOR,
-    FREE,
-    GAP_M,
     GLIDE_MIN_SPEED,
     HALT_OFF,
     IDLE,
@@ -52,7 +50,6 @@ from twin.sim.places import (
     inside_zone,
     landing,
     middle,
-    place_free,
     put_at,
     reach,
     rides,
@@ -70,6 +67,10 @@ QUEUED_M = wp.constant(0.12)
 """Goods that stand no farther behind the place of the one ahead than their lengths and this are next in line [m]."""
 
 
+ARRIVED = wp.constant(-2)
+NO_SLOT = wp.constant(-3)
+"""A source whose item turns up in this moment, or found no slot and tries again in the next step."""
+
 # ---- sources
 
 
@@ -84,7 +85,7 @@ def arrive(t: LineTables, s: LineState, g: Goods, r: Random, w: int, n: int):
         return
     i = free_slot(s, g, w)
     if i < 0:
-        s.waiting[w, n] = -2  # looks again in the next step
+        s.waiting[w, n] = NO_SLOT
         return
     pick = end - 1
     if end - begin > 1:
@@ -97,13 +98,13 @@ def arrive(t: LineTables, s: LineState, g: Goods, r: Random, w: int, n: int):
 
 
 @wp.func
-def wait_for_arrival(t: LineTables, s: LineState, g: Goods, r: Random, w: int, n: int):
+def wait_for_arrival(t: LineTables, s: LineState, w: int, n: int):
     """The source is empty: when does the next item turn up?"""
     s.waiting[w, n] = -1
     s.arrival_us[w, n] = wp.int64(-1)
     if t.limit[n] < ZERO or s.made[w, n] < t.limit[n]:
         if t.saturated[n] != 0:
-            arrive(t, s, g, r, w, n)
+            s.waiting[w, n] = ARRIVED
         elif t.interarrival[n] >= 0:
             want(s, w, n, ARRIVAL)
 
@@ -148,7 +149,7 @@ def draw_in(t: LineTables, s: LineState, g: Goods, w: int, m: int, left: float):
 
 
 @wp.func
-def take_out(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: int):
+def take_out(t: LineTables, s: LineState, w: int, i: int, n: int):
     """Item ``i`` leaves node ``n``."""
     kind = t.kind[n]
     s.left[w, n] = s.left[w, n] + ONE
@@ -158,7 +159,7 @@ def take_out(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n
         s.made[w, n] = s.made[w, n] + ONE
         s.entered[w, n] = s.entered[w, n] + ONE
         s.born_us[w, i] = s.time_us[w]
-        wait_for_arrival(t, s, g, r, w, n)
+        wait_for_arrival(t, s, w, n)
         return
     s.level[w, n] = s.level[w, n] - 1
     if kind == STATION:
@@ -209,7 +210,7 @@ def sink(t: LineTables, s: LineState, g: Goods, w: int, i: int, m: int):
 
 @wp.func
 def join_server(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, m: int, k: int):
-    """Item ``i``, come from node ``n``, is in server ``k`` of station ``m``; the last one of a batch starts the cycle of all."""
+    """Item ``i``, which came from node ``n``, is in server ``k`` of station ``m``; the last of a batch starts its cycle."""
     s.server[w, i] = k
     enter_order(s, w, i)
     s.server_state[w, k] = COLLECTING
@@ -256,6 +257,8 @@ def put_in(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int
         if bodily and here:
             if t.in_line[c] != 0:
                 hold(g, w, i)
+            elif t.robot_of[c] >= 0:
+                carry(t, s, g, w, i, n, c, set_down(t, c, p))
             else:
                 take_off(s, g, w, i)
         elif bodily and has_zone(t, c):
@@ -287,132 +290,21 @@ def put_in(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int
 
 
 @wp.func
-def move(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: int, c: int):
+def move(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int):
     """Item ``i`` goes from node ``n`` to ``c``."""
     half = reach(t, g, w, i)
     if t.kind[n] == STATION and t.rework[n] == c:
         s.defective[w, i] = 0
-    take_out(t, s, g, r, w, i, n)
+    take_out(t, s, w, i, n)
     turn_round_robin(t, s, w, n, c)
     put_in(t, s, g, w, i, n, c)
     if t.in_line[n] != 0:
-        draw_in(t, s, g, w, n, half)
-
-
-# ---- bodies on their way
+        s.freed[w, n] = half
 
 
 @wp.func
-def glide(t: LineTables, s: LineState, g: Goods, w: int, i: int, dt: float):
-    """A step along the straight way to the next node's place; another item that still stands there is waited for."""
-    b = g.first + i
-    m = s.node[w, i]
-    if s.phase[w, i] == SERVED and t.in_line[m] != 0:
-        if not place_free(t, s, g, w, i, s.glide_to[w, i], reach(t, g, w, i)):
-            return
-    way = s.glide_to[w, i] - g.position[w, b]
-    distance = wp.length(way)
-    step = s.glide_speed[w, i] * dt
-    if distance <= step:
-        g.position[w, b] = s.glide_to[w, i]
-        g.rotation[w, b] = t.entry_rotation[m]
-        g.linear_velocity[w, b] = t.direction[m] * t.speed[m]
-        s.gliding[w, i] = 0
-        phase = s.phase[w, i]
-        if phase == PASSING:
-            if t.kind[m] == SINK:
-                sink(t, s, g, w, i, m)
-            else:
-                s.phase[w, i] = MOVING
-                g.held[w, b] = 0
-        elif phase == SERVED and t.in_line[m] != 0:
-            hold(g, w, i)
-        else:
-            take_off(s, g, w, i)
-    else:
-        g.position[w, b] = g.position[w, b] + way * (step / distance)
-        g.rotation[w, b] = wp.normalize(wp.quat_slerp(g.rotation[w, b], t.entry_rotation[m], step / distance))
-        g.linear_velocity[w, b] = way * (s.glide_speed[w, i] / distance)
-
-
-@wp.func
-def appear(t: LineTables, s: LineState, g: Goods, w: int, i: int, m: int):
-    """An item that an in-line station took out of a buffer stands in its place as soon as that is clear."""
-    place = set_down(t, m, g.prototype[w, g.first + i])
-    if place_free(t, s, g, w, i, place, reach(t, g, w, i)):
-        put_at(t, g, w, i, m, place)
-        hold(g, w, i)
-
-
-@wp.func
-def stack_up(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int):
-    """Show a collected item where it will stand on what leaves the station, once that place is clear: the pallet is seen to
-    grow. Layers fill from the deck up, the stack is level with the output's top."""
-    c = first_next(t, n)
-    if c >= 0:
-        if t.kind[c] == ROUTER:
-            c = first_next(t, c)
-    if c < 0:
-        return
-    whole = t.prototype_half[t.output[n]]
-    place = set_down(t, c, t.output[n])
-    rank = int(0)
-    for j in range(s.top[w]):
-        if j != i and s.phase[w, j] != FREE:
-            if s.node[w, j] == n:
-                if s.sequence[w, j] < s.sequence[w, i]:
-                    rank += 1
-            elif g.alive[w, g.first + j] != 0:
-                if wp.length(g.position[w, g.first + j] - place) < whole[0] + reach(t, g, w, j) + GAP_M:
-                    return
-    b = g.first + i
-    half = t.prototype_half[g.prototype[w, b]]
-    up = int(2)
-    side = int(1)
-    if t.up[1] > 0.5:
-        up = 1
-        side = 2
-    along = wp.max(int(whole[0] / half[0] + 0.05), 1)
-    across = wp.max(int(whole[side] / half[side] + 0.05), 1)
-    layers = (t.batch[n] + along * across - 1) / (along * across)
-    layer = rank / (along * across)
-    x = (float(rank % along) + 0.5) * 2.0 * half[0] - float(along) * half[0]
-    y = (float((rank / along) % across) + 0.5) * 2.0 * half[side] - float(across) * half[side]
-    z = whole[up] - float(2 * (layers - layer) - 1) * half[up]
-    local = wp.vec3(x, y, z)
-    if up == 1:
-        local = wp.vec3(x, z, y)
-    center = place - wp.quat_rotate(t.entry_rotation[c], t.prototype_com[t.output[n]] - t.prototype_center[t.output[n]])
-    p = g.prototype[w, b]
-    local = local + t.prototype_com[p] - t.prototype_center[p]
-    g.position[w, b] = center + wp.quat_rotate(t.entry_rotation[c], local)
-    g.rotation[w, b] = t.entry_rotation[c]
-    g.alive[w, b] = 1
-    g.generation[w, b] = g.generation[w, b] + 1
-    hold(g, w, i)
-
-
-@wp.func
-def keep_pitch(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int):
-    """An item on a belt with a pitch stands as long as the one that entered before it is nearer than that."""
-    ahead = int(-1)
-    for j in range(s.top[w]):
-        if s.node[w, j] == n and g.alive[w, g.first + j] != 0 and s.sequence[w, j] < s.sequence[w, i]:
-            if ahead < 0 or s.sequence[w, j] > s.sequence[w, wp.max(ahead, 0)]:
-                ahead = j
-    b = g.first + i
-    near = bool(False)
-    if ahead >= 0:
-        near = wp.length(middle(t, g, w, ahead) - middle(t, g, w, i)) < t.pitch[n] - 0.001
-    if near and g.held[w, b] == 0:
-        hold(g, w, i)
-    elif not near and g.held[w, b] != 0:
-        g.held[w, b] = 0
-
-
-@wp.func
-def move_on(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int):
-    """Has an item that moves by itself reached what comes next? From belt to belt it just rides; else it waits to be let in."""
+def move_on(t: LineTables, s: LineState, g: Goods, w: int, i: int):
+    """Has an item that moves by itself reached what comes next? Then it waits to be let in, for no time where it just rides."""
     n = s.node[w, i]
     c = first_next(t, n)
     if c < 0:
@@ -426,9 +318,5 @@ def move_on(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int):
     else:
         arrived = inside_zone(t, c, here, 0.0)
     if arrived:
-        straight = t.kind[c] == CONVEYOR and t.predecessors[c] <= 1 and t.pitch[c] <= 0.0
-        if straight and (s.halts[w, c] & HALT_OFF) == 0:
-            move(t, s, g, r, w, i, n, c)
-        else:
-            s.phase[w, i] = WAITING
-            s.since_us[w, i] = s.time_us[w]
+        s.phase[w, i] = WAITING
+        s.since_us[w, i] = s.time_us[w]

@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any, Protocol
 
 from twin.core.errors import InputError, WorkError
+from twin.flow import LineState
 from twin.model.factory import FactoryModel
 from twin.studies.outcome import Outcome
 
@@ -22,7 +23,8 @@ FAILURES = (WorkError, InputError, RuntimeError, ValueError, ArithmeticError, Me
 
 @dataclass(frozen=True)
 class Task:
-    """Consecutive replications of one point. ``begin_s``: time 0, counted from a Monday's midnight [s]."""
+    """Consecutive replications of one point. ``begin_s``: time 0, counted from a Monday's midnight [s]. ``start``: the line
+    at time 0, None: empty."""
 
     model: FactoryModel
     fidelity: str
@@ -33,6 +35,7 @@ class Task:
     count: int
     intervals: int
     begin_s: float = 0.0
+    start: LineState | None = None
     device: str = "cpu"
     jobs: int | None = None
 
@@ -69,7 +72,11 @@ def open_backend(name: str, stop: Event | None = None) -> Backend:
     if name != "ray":
         raise InputError(f"no backend {name!r}", attribute="--backend", allowed=NAMES)
     if importlib.util.find_spec("ray") is None:
-        raise InputError("this backend needs the package ray, which is not installed", attribute="--backend", allowed=["local"])
+        raise InputError(
+            "this backend needs the package ray, which is not installed: pip install 'twin[ray]'",
+            attribute="--backend",
+            allowed=["local"],
+        )
     return RayBackend()
 
 
@@ -91,7 +98,8 @@ def perform(task: Task, progress: Callable[[float], None] | None = None, stop: E
         device=task.device,
         jobs=task.jobs,
         intervals=task.intervals,
-        **({"begin_s": task.begin_s} if task.fidelity == "flow" else {}),
+        begin_s=task.begin_s,
+        **({"start": task.start} if task.fidelity == "flow" else {}),
         progress=progress,
         cancel=stop,
     )
@@ -147,6 +155,8 @@ class RayBackend:
             return done
         except self._ray.exceptions.RayTaskError as error:
             raise WorkError(str(error.cause)) from error
+        except self._ray.exceptions.RayError as error:  # a worker or its machine is gone
+            raise WorkError(f"a task was lost on the cluster: {error}") from error
 
     def clear(self) -> None:
         for reference in self._running:

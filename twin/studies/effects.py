@@ -28,7 +28,7 @@ def main_effects(study: Study, points: list[PointResult], kpi: str) -> list[Effe
 
     Empty where fewer than two numbers are swept, or where the points do not suffice to tell them apart.
     """
-    known = [(p, e.mean) for p in points if (e := estimate(p.kpis.get(kpi, np.zeros(0)))).mean is not None]
+    known = [(p, e.mean) for p in points if p.point.parameters and (e := estimate(p.kpis.get(kpi, np.zeros(0)))).mean is not None]
     names = [n for n, values in study.sweep.items() if isinstance(values, Range) or all(map(_is_number, values))]
     scenarios = sorted({p.point.scenario for p, _ in known})
     if len(names) < 2 or len(known) < len(names) + len(scenarios) + 2:

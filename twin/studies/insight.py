@@ -28,6 +28,8 @@ MOST_STATIONS = 12
 """Stations of which the sensitivity is found, those that hold the line back most first."""
 CYCLES_SHOWN = 40
 """A trace shows about so many cycles of the slowest station."""
+KEPT = 12
+"""Traces that a results folder keeps; the oldest go."""
 TRACED_S = (60.0, 4 * 3600.0)
 """Shortest and longest window of a trace [s]."""
 
@@ -81,6 +83,7 @@ def faster_point(base: Point, node: int, step: float, fidelity: str) -> Point:
         seed=base.seed,
         model=faster,
         content=content_hash(faster, fidelity),
+        start=base.start,
     )
 
 
@@ -114,7 +117,13 @@ def trace_point(plan: Plan, point: Point, warmup_s: float) -> Trace:
     cycles = [planned_cycle_s(model, n) / max(n.servers, 1) for n in model.nodes if n.kind == NodeKind.STATION]
     span = min(max(CYCLES_SHOWN * max(cycles, default=60.0), TRACED_S[0]), TRACED_S[1], plan.study.run.horizon_s)
     return flow.trace(
-        model, from_s=warmup_s, span_s=span, warmup_s=warmup_s, begin_s=plan.study.run.begin_s, seed=point.seed, replication=0
+        model,
+        from_s=warmup_s,
+        span_s=span,
+        warmup_s=warmup_s,
+        begin_s=plan.study.run.begin_s,
+        seed=point.seed,
+        start=point.start,
     )
 
 
@@ -140,11 +149,13 @@ def add_traces(insight: Insight, plan: Plan, wanted: list[Point], warmup_s: floa
                 insight.traces[point.index] = trace_point(plan, point, warmup_s)
             except TwinError as error:
                 insight.problems.append(f"no Gantt chart of {point.label}: {error}")
-    made = {keys[index]: _plain(trace) for index, trace in insight.traces.items()}
-    text = json.dumps(made)
     path = folder / "traces.json"
-    if made and (not path.is_file() or path.read_text(encoding="utf-8") != text):
-        write_atomically(path, text)
+    made = {keys[index]: _plain(trace) for index, trace in insight.traces.items()}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not made.keys() <= kept.keys():
+        others = {key: trace for key, trace in kept.items() if key not in made}
+        room = max(KEPT - len(made), 0)
+        write_atomically(path, json.dumps({**dict(list(others.items())[-room:] if room else []), **made}))
 
 
 def _plain(trace: Trace) -> dict[str, Any]:

@@ -19,6 +19,7 @@ def run_physics(
     *,
     horizon_s: float,
     warmup_s: float,
+    begin_s: float = 0.0,
     seed: int,
     first: int,
     count: int,
@@ -28,10 +29,11 @@ def run_physics(
     progress: Callable[[float], None] | None = None,
     cancel: Event | None = None,
 ) -> Outcome:
-    """Replications ``first`` to ``first + count`` as worlds of the rigid-body engine, at the stage's own step rate."""
+    """Replications ``first`` to ``first + count`` as worlds of the rigid-body engine, at the stage's own step rate.
+    ``begin_s``: time 0, counted from a Monday's midnight [s]."""
     del jobs  # the worlds of one simulation advance together
     hz = model.rigid.steps_per_second
-    simulation = Simulation(model, hz=hz, device=device, seed=seed, worlds=count, first_replication=first)
+    simulation = Simulation(model, hz=hz, device=device, seed=seed, worlds=count, first_replication=first, begin_s=begin_s)
     warm_steps, steps = round(warmup_s * hz), max(round(horizon_s * hz), 1)
     total = warm_steps + steps
     intervals = min(intervals, total)
@@ -81,7 +83,7 @@ def run_physics(
         state_time_s=state_time,
         node_in=change["entered"],
         node_out=change["left"],
-        node_defective=np.full(change["left"].shape, np.nan),
+        node_defective=change["defects"].astype(np.float64),
         level_mean=change["level_us"] / span_us[:, None],
         lead_hist=change["lead_hist"].astype(np.int32),
         sunk_per_interval=sunk,

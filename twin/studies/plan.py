@@ -16,10 +16,12 @@ import numpy as np
 
 from twin import __version__, flow
 from twin.core.errors import InputError, StudyError, WorkError
+from twin.flow import LineState
 from twin.model.factory import FactoryModel
 from twin.model.kpis import LINE_KPIS, kpi_names
 from twin.studies.design import design_points
 from twin.studies.spec import Scenario, Study
+from twin.studies.start import Found
 
 INTERVALS = 60
 """Bins of the time series that every replication keeps."""
@@ -59,6 +61,7 @@ class Point:
 
     Attributes:
         model: None where it cannot be compiled; ``error`` says why. content: hash of all that its engine reads.
+        start: The line as it stands at time 0; None: empty.
     """
 
     index: int
@@ -68,6 +71,7 @@ class Point:
     model: FactoryModel | None = None
     error: str | None = None
     content: str = ""
+    start: LineState | None = None
 
     @property
     def label(self) -> str:
@@ -90,6 +94,7 @@ class Plan:
 
     study: Study
     points: list[Point]
+    found: Found | None = None
 
     @property
     def baseline(self) -> Point:
@@ -134,20 +139,24 @@ class Plan:
             "intervals": INTERVALS,
             "columns": COLUMNS_VERSION,
         }
+        if self.found is not None:
+            identity["start"] = self.found.digest
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def warmup_key(self) -> str:
         """Identity of an automatic warm-up: what the baseline's pilot runs depend on."""
         run = self.study.run
         identity = [self.baseline.content, self.study.fidelity, _engine(self.study.fidelity), run.horizon_s, run.begin, run.seed]
+        if self.found is not None:
+            identity.append(self.found.digest)
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
-def plan_study(study: Study, compile: Compile | None = None, stop: Event | None = None) -> Plan:
+def plan_study(study: Study, compile: Compile | None = None, stop: Event | None = None, found: Found | None = None) -> Plan:
     """Compile every point; what cannot be compiled is noted at its point.
 
     Args:
-        compile: What makes a point's factory; by default its stage.
+        compile: What makes a point's factory; by default its stage. found: the line that all points begin with.
 
     Raises:
         StudyError: A design that cannot be laid out, or a figure that this line does not have.
@@ -160,19 +169,29 @@ def plan_study(study: Study, compile: Compile | None = None, stop: Event | None 
         for parameters in combinations:
             if stop is not None and stop.is_set():
                 raise WorkError("interrupted while planning; nothing was run", file=study.file)
-            point = Point(len(points), scenario.name, dict(parameters), _seed(study, scenario.name, parameters))
-            try:
-                point.model = compile(study, scenario, parameters)
-                _require_simulable(study, point.model)
-                point.content = content_hash(point.model, study.fidelity)
-            except InputError as error:
-                point.model, point.error = None, str(error)
-            points.append(point)
-    plan = Plan(study, points)
+            points.append(compile_point(study, scenario, parameters, len(points), compile))
+    plan = Plan(study, points, found)
+    if found is not None:
+        base = plan.baseline.runnable
+        for point in points:
+            if point.model is not None:
+                point.start = found.line_state(point.model, base)
     models = [p.model for p in points if p.model is not None]
     if models:
-        _require_kpis(study, models)
+        require_kpis(study, models)
     return plan
+
+
+def compile_point(study: Study, scenario: Scenario, parameters: Mapping[str, object], index: int, compile: Compile) -> Point:
+    """One point; what keeps it from being run is its ``error``."""
+    point = Point(index, scenario.name, dict(parameters), _seed(study, scenario.name, parameters))
+    try:
+        point.model = compile(study, scenario, parameters)
+        _require_simulable(study, point.model)
+        point.content = content_hash(point.model, study.fidelity)
+    except InputError as error:
+        point.model, point.error = None, str(error)
+    return point
 
 
 def content_hash(model: FactoryModel, fidelity: str) -> str:
@@ -199,7 +218,11 @@ def show_value(value: object) -> str:
 
 
 def _engine(fidelity: str) -> str:
-    return f"flow {flow.ENGINE_VERSION}" if fidelity == "flow" else f"physics {__version__}"
+    if fidelity == "flow":
+        return f"flow {flow.ENGINE_VERSION}"
+    from twin.sim import ENGINE_VERSION  # loads the rigid-body engine
+
+    return f"physics {ENGINE_VERSION} {__version__}"
 
 
 def _seed(study: Study, scenario: str, parameters: Mapping[str, object]) -> int:
@@ -220,9 +243,12 @@ def _require_simulable(study: Study, model: FactoryModel) -> None:
         raise StudyError("the stage has no line: nothing in it is a source, station or sink", file=study.stage)
 
 
-def _require_kpis(study: Study, models: Iterable[FactoryModel]) -> None:
+def require_kpis(study: Study, models: Iterable[FactoryModel]) -> None:
+    """Raise StudyError where the study names a figure that none of the lines has."""
     known = dict.fromkeys(name for model in models for name in kpi_names(model))
-    for key, names in (("kpis", study.kpis), ("replications.until", tuple(study.replications.until))):
+    goal = () if study.optimise is None else (study.optimise.kpi, *study.optimise.limits)
+    named = {"optimise": goal, "kpis": study.kpis, "replications.until": tuple(study.replications.until)}
+    for key, names in named.items():
         for name in names:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=3)

@@ -25,7 +25,7 @@ class Rank:
 
 
 def rank_points(points: list[PointResult], kpi: str) -> list[Rank]:
-    """Points by the mean of a figure, the best first; points without it are left out.
+    """Points by the mean of a figure, the best first; points without it, or beyond the limits of a search, are left out.
 
     A point is screened out where another is better by more than chance, one-sided t on paired replications with Bonferroni's
     bound over all points: those left contain the best one with 95 % (Nelson, Swann, Goldsman and Song, "Simple procedures
@@ -33,7 +33,8 @@ def rank_points(points: list[PointResult], kpi: str) -> list[Rank]:
     random numbers). Screening against some rivals only is valid too: it leaves more points, never the wrong ones.
     """
     sign = goodness(kpi)
-    known = [(p, e) for p in points if len(p.replication) and (e := estimate(p.kpis.get(kpi, np.zeros(0)))).mean is not None]
+    able = [p for p in points if p.feasible and len(p.replication)]
+    known = [(p, e) for p in able if (e := estimate(p.kpis.get(kpi, np.zeros(0)))).mean is not None]
     known.sort(key=lambda pe: -sign * (pe[1].mean or 0.0))
     rivals = [p for p, _ in known[:RIVALS]]
     level = 1.0 - (1.0 - CONFIDENCE) / max(len(known) - 1, 1)

@@ -133,11 +133,12 @@ def _overview(results: Results, done: list[PointResult]) -> str:
     kpi = study.kpis[0]
     scenarios = list(study.scenarios)
     known = [(p, e) for p in done if (e := estimate_of(p, kpi)).mean is not None]
-    numeric = [n for n in study.sweep if all(_is_number(p.point.parameters[n]) for p, _ in known)]
+    swept = [(p, e) for p, e in known if p.point.parameters]
+    numeric = [n for n in study.sweep if swept and all(_is_number(p.point.parameters[n]) for p, _ in swept)]
     drawings = []
     for name in numeric[:6]:
         groups: dict[str, list[Interval]] = {}
-        for p, e in known:
+        for p, e in swept:
             x = float(p.point.parameters[name])  # type: ignore[arg-type]
             series = scenarios.index(p.point.scenario)
             groups.setdefault(p.point.scenario, []).append(Interval(p.point.label, e.mean or 0.0, e.half_width or 0.0, series, x))
@@ -201,7 +202,7 @@ def _assumptions(results: Results, done: list[PointResult]) -> str:
         count += ", until " + ", ".join(f"{name_of(k)} is known to ± {t}" for k, t in study.replications.until.items())
     entries = [
         ("Engine", engine),
-        ("Begin", f"{study.run.begin.replace('T', ' ')[:16]} plant time, with an empty line"),
+        ("Begin", f"{study.run.begin.replace('T', ' ')[:16]} plant time, {_start_text(results)}"),
         ("Warm-up", warm),
         ("Measured time", duration(study.run.horizon_s)),
         ("Replications", count),
@@ -232,6 +233,17 @@ def _model_notes(done: list[PointResult], fidelity: str) -> list[str]:
     if fidelity == "physics" and any(n.scrap_rate > 0.0 for p in done for n in p.point.runnable.nodes):
         found.append("quality of a station is its authored scrap rate, not a count")
     return found
+
+
+def _start_text(results: Results) -> str:
+    found = results.plan.found
+    if found is None:
+        return "with an empty line"
+    moment = datetime.datetime.fromtimestamp(found.wall_ns / 1e9, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (
+        f"with the {sum(found.level):,} items that stood on the line at {moment} ({found.source}); how old they are and how far "
+        "cycles had come is not known: cycles begin anew"
+    )
 
 
 def _scenario_text(scenario: Scenario) -> str:

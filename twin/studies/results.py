@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twin.model.factory import FactoryModel, NodeState
-from twin.model.kpis import Observation, line_kpis
+from twin.model.factory import NodeState
+from twin.model.kpis import Observation, line_kpis, power_by_state
 from twin.studies.outcome import Outcome
 from twin.studies.plan import Plan, Point
 
@@ -38,7 +38,8 @@ class PointResult:
         paths: [P,2] pairs (from, to) of nodes; moved: [P] mean items that moved between them, NaN where not counted.
         node_out: [N] mean items that left each node.
         deadlocked: Numbers of the replications that came to a standstill.
-        precise: Every figure of ``until`` has its precision (always true without). error: why the point is unfinished.
+        precise: Every figure of ``until`` has its precision (always true without). feasible: it keeps the limits of a
+            search (always true without). error: why the point is unfinished.
     """
 
     point: Point
@@ -61,6 +62,7 @@ class PointResult:
     deadlocked: list[int] = field(default_factory=list)
     pieces: dict[str, int] = field(default_factory=dict)
     precise: bool = True
+    feasible: bool = True
     error: str | None = None
 
 
@@ -99,6 +101,8 @@ def digest(point: Point, outcome: Outcome | None, error: str | None) -> PointRes
             node_out=outcome.node_out,
             level_mean=outcome.level_mean,
             node_defective=outcome.node_defective,
+            lead_hist=outcome.lead_hist,
+            lead_edges_s=outcome.lead_edges_s,
         ),
     )
     return PointResult(
@@ -123,16 +127,6 @@ def digest(point: Point, outcome: Outcome | None, error: str | None) -> PointRes
         pieces={name: int(getattr(outcome, name).sum()) for name in ("spawned", "inside", "sunk", "scrapped", "lost")},
         error=error,
     )
-
-
-def power_by_state(model: FactoryModel) -> np.ndarray:
-    """Electric power by node and NodeState [W], [N,7]: a machine that waits idles, one that is off draws nothing."""
-    out = np.zeros((len(model.nodes), len(NodeState)))
-    for row, node in zip(out, model.nodes, strict=True):
-        idle, busy, blocked, setup, down = node.power
-        row[NodeState.WORKING], row[NodeState.SETUP], row[NodeState.BLOCKED] = busy, setup, blocked
-        row[NodeState.STARVED], row[NodeState.WAITING_CREW], row[NodeState.DOWN] = idle, idle, down
-    return out
 
 
 def _active_periods(point: Point, outcome: Outcome) -> np.ndarray:

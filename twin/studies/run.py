@@ -20,6 +20,7 @@ from twin.studies.plan import INTERVALS, Compile, Plan, Point, plan_study
 from twin.studies.ranking import rank_points
 from twin.studies.results import PointResult, Results, WarmUp, digest
 from twin.studies.spec import BLOCK, Study
+from twin.studies.start import keep_start, resolve_start
 from twin.studies.statistics import estimate, mser, replications_needed
 from twin.studies.store import StorageError, Store, write_atomically
 
@@ -75,11 +76,13 @@ def run_study(
     options: Options | None = None,
     compile: Compile | None = None,
     progress: Progress | None = None,
+    source: str | None = None,
 ) -> Results:
     """Run what is missing of a study and read all of it back.
 
     Args:
         folder: The results folder; parts go to ``folder/parts``.
+        source: Where the line is found that the study starts with: a running twin's address, or a project's folder.
 
     Raises:
         StudyError: The study cannot be planned; nothing was run.
@@ -92,18 +95,22 @@ def run_study(
             "shards need a plain number of replications", file=study.file, attribute="replications", allowed=["replications: 256"]
         )
     resolve_device(options.device)  # a mistyped device is not each point's failure
-    plan = plan_study(study, compile, options.stop)
+    study, found = resolve_start(study, folder, source)
+    plan = plan_study(study, compile, options.stop, found)
     plan.require_runnable()
+    if found is not None and source is not None:
+        keep_start(folder, found)
     backend = open_backend(options.backend, options.stop)
     store = Store(folder / "parts")
-    return _Run(plan, store, folder, options, backend, progress or Quiet()).all()
+    return StudyRun(plan, store, folder, options, backend, progress or Quiet()).all()
 
 
 def read_study(study: Study, folder: Path, *, compile: Compile | None = None) -> Results:
     """All that is stored of a study, from whichever shards wrote it. Nothing is run."""
-    plan = plan_study(study, compile)
+    study, found = resolve_start(study, folder, None)
+    plan = plan_study(study, compile, found=found)
     plan.require_runnable()
-    return _Run(plan, Store(folder / "parts"), folder, Options(), None, Quiet()).all()
+    return StudyRun(plan, Store(folder / "parts"), folder, Options(), None, Quiet()).all()
 
 
 def stored_warmup(plan: Plan, folder: Path) -> WarmUp | None:
@@ -129,8 +136,8 @@ def shard_spans(points: int, replications: int, shard: tuple[int, int] | None) -
     return out
 
 
-class _Run:
-    """One call of ``run_study``; without a backend nothing is simulated."""
+class StudyRun:
+    """The points of a plan, run as far as they are missing; without a backend nothing is simulated."""
 
     def __init__(
         self, plan: Plan, store: Store, folder: Path, options: Options, backend: Backend | None, progress: Progress
@@ -141,7 +148,8 @@ class _Run:
         self.interrupted = False
         self.task_size = BLOCK * max(options.jobs or 1, 1) if plan.study.fidelity == "flow" else BLOCK
 
-    def all(self) -> Results:
+    def all(self, *, insight: bool = True) -> Results:
+        """Finish every point, and look further where ``insight`` is wanted."""
         warmup = stored_warmup(self.plan, self.folder)
         if warmup is None and self.backend is not None:
             warmup = self._find_warmup()
@@ -154,7 +162,7 @@ class _Run:
         computed = self.computed
         cached = sum(len(p.replication) for p in points) - computed
         results = Results(self.plan, warmup, points, computed, cached, self.interrupted)
-        if self.study.fidelity == "flow" and not results.interrupted and self.options.shard is None:
+        if insight and self.study.fidelity == "flow" and not results.interrupted and self.options.shard is None:
             results.insight = self._insight(points, warmup.seconds)
             results.interrupted = self.interrupted
         return results
@@ -272,6 +280,7 @@ class _Run:
             count=count,
             intervals=INTERVALS,
             begin_s=self.study.run.begin_s,
+            start=point.start,
             device=self.options.device,
             jobs=self.options.jobs,
         )

@@ -63,6 +63,18 @@ class Replications:
 
 
 @dataclass(frozen=True)
+class Optimise:
+    """What ``twin study optimise`` looks for: most (``sign`` 1) or least (-1) of a figure, tried in ``trials`` points, ``batch``
+    at a time. ``limits``: lowest and highest mean that other figures may have."""
+
+    kpi: str
+    sign: int
+    trials: int = 64
+    batch: int = 8
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """When and how long. ``warmup_s`` None: found by MSER-5. ``begin``: plant-local ISO time, before the warm-up."""
 
@@ -71,6 +83,7 @@ class RunSettings:
     begin: str = DEFAULT_BEGIN
     seed: int = 1
     crn: bool = True
+    begin_given: bool = False
 
     @property
     def begin_s(self) -> float:
@@ -96,8 +109,10 @@ class Study:
     design: Design = field(default_factory=Design)
     kpis: tuple[str, ...] = ("throughput", "wip", "lead_time")
     compare: str = "paired-t"
+    start: str = "empty"
     sensitivity: float = SENSITIVITY
     """How much faster each station is tried, as a share of its rate; 0: not at all."""
+    optimise: Optimise | None = None
 
 
 _TOP_KEYS = (
@@ -112,6 +127,7 @@ _TOP_KEYS = (
     "start",
     "physics",
     "sensitivity",
+    "optimise",
 )
 
 
@@ -178,6 +194,7 @@ def parse_study(document: object, file: Path) -> Study:
             begin=run.begin,
             seed=run.seed,
             crn=run.crn,
+            begin_given=run.begin_given,
         )
         replications = (
             reader.replications(physics["replications"], "physics.replications") if "replications" in physics else replications
@@ -186,7 +203,6 @@ def parse_study(document: object, file: Path) -> Study:
         reader.mapping(top["physics"], "physics", optional=("horizon", "replications", "warmup"))
     if run.horizon_s <= 0.0:
         raise reader.error("the horizon must be above 0", "run.horizon")
-    reader.start(top.get("start", "empty"))
     design = parse_design(top.get("design", "grid"), file=file)
     sweep = reader.sweep(top.get("sweep", {}))
     if design.n and not sweep:
@@ -204,6 +220,8 @@ def parse_study(document: object, file: Path) -> Study:
         design=design,
         kpis=reader.names(top.get("kpis", ["throughput", "wip", "lead_time"]), "kpis"),
         compare=reader.choice(top.get("compare", "paired-t"), "compare", ("paired-t", "none")),
+        start=reader.start(top.get("start", "empty")),
+        optimise=reader.optimise(top["optimise"]) if "optimise" in top else None,
         sensitivity=reader.sensitivity(top.get("sensitivity", f"{SENSITIVITY * 100:g} %")),
     )
 
@@ -280,6 +298,7 @@ class _Reader:
             begin=self.begin(run.get("begin", DEFAULT_BEGIN)),
             seed=self.integer(run.get("seed", 1), "run.seed", 0, 2**31 - 1),
             crn=crn,
+            begin_given="begin" in run,
         )
 
     def begin(self, value: object) -> str:
@@ -297,14 +316,17 @@ class _Reader:
             raise self.error(f"{value!r} is not a plant-local date and time", "run.begin", ("2026-11-23T06:00",))
         return moment.isoformat(timespec="seconds")
 
-    def start(self, value: object) -> None:
-        if value == "empty":
-            return
-        if isinstance(value, str) and re.fullmatch(r"live|history@\S+", value):
-            raise self.error(
-                f"starting from {value!r} is not possible yet: a study starts with an empty line", "start", ("empty",)
-            )
-        raise self.error(f"{value!r} is not known", "start", ("empty", "live", "history@2026-11-23T08:00:00Z"))
+    def start(self, value: object) -> str:
+        match = re.fullmatch(r"empty|live|history@(\S+)", value) if isinstance(value, str) else None
+        allowed = ("empty", "live", "history@2026-11-23T08:00:00Z")
+        if match is None:
+            raise self.error(f"{value!r} is not known", "start", allowed)
+        if match[1]:
+            try:
+                datetime.datetime.fromisoformat(match[1])
+            except ValueError as error:
+                raise self.error(f"{match[1]!r} is not a time", "start", allowed) from error
+        return match[0]
 
     def scenarios(self, value: object) -> dict[str, Scenario]:
         out: dict[str, Scenario] = {}
@@ -376,6 +398,33 @@ class _Reader:
                 )
             return Replications(low, low)
         return Replications(low, high, {name: self.target(v, f"{key}.until.{name}", kpi_unit(name)) for name, v in until.items()})
+
+    def optimise(self, value: object) -> Optimise:
+        parts = self.mapping(value, "optimise", optional=("maximise", "minimise", "trials", "batch", "limits"))
+        goals = [name for name in ("maximise", "minimise") if name in parts]
+        if len(goals) != 1:
+            raise self.error("expected one of maximise and minimise", "optimise", ("maximise: throughput", "minimise: lead_time"))
+        kpi = parts[goals[0]]
+        if not isinstance(kpi, str):
+            raise self.error(f"{kpi!r} is not a figure", f"optimise.{goals[0]}")
+        limits = {}
+        for name, ends in self.mapping(parts.get("limits"), "optimise.limits").items():
+            key = f"optimise.limits.{name}"
+            ends = self.mapping(ends, key, optional=("min", "max"))
+            low, high = (self.number(ends.get(e, d), f"{key}.{e}") for e, d in (("min", -math.inf), ("max", math.inf)))
+            limits[name] = (low, high)
+        return Optimise(
+            kpi,
+            1 if goals[0] == "maximise" else -1,
+            self.integer(parts.get("trials", 64), "optimise.trials", 1, 100_000),
+            self.integer(parts.get("batch", 8), "optimise.batch", 1, 1000),
+            limits,
+        )
+
+    def number(self, value: object, key: str) -> float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value):
+            raise self.error(f"{value!r} is not a number", key)
+        return float(value)
 
     def sensitivity(self, value: object) -> float:
         if value is None or value == "none":

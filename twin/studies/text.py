@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from twin.model.kpis import kpi_unit
 from twin.studies.plan import short_name, show_value
 from twin.studies.words import interval, signed
 
@@ -20,7 +21,7 @@ class Bar:
     """A progress bar on stderr with the time left; replications done of those expected."""
 
     def __init__(self, title: str) -> None:
-        console = Console(stderr=True)
+        console = Console(stderr=True, emoji=False)
         columns = (
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(),
             TextColumn("replications, left"), TimeRemainingColumn(elapsed_when_finished=True),
@@ -60,8 +61,36 @@ def heading(kpi: str, unit: str) -> str:
 
 
 def _console() -> Console:
-    # a pipe has no width: give tables the room that they need instead of cutting names
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    # a pipe has no width: give tables the room that they need instead of cutting names; rich takes :station: for a picture
+    return Console(emoji=False) if sys.stdout.isatty() else Console(width=200, emoji=False)
+
+
+def print_names(settable: list[Any], figures: list[str]) -> None:
+    """What a study may set (objects with ``path``, ``type``, ``value``, ``doc``, ``allowed``), and the figures of the line."""
+    table = Table(title="set and sweep")
+    for name in ("attribute", "value", "what it is"):
+        table.add_column(name, overflow="fold")
+    before = ""
+    for s in settable:
+        prim = s.path.partition(".")[0]
+        if prim != before and before:
+            table.add_section()
+        before = prim
+        about = f"{s.doc} ({', '.join(s.allowed)})" if s.allowed else s.doc
+        table.add_row(escape(s.path), escape("–" if s.value is None else str(s.value)), escape(about))
+    console = _console()
+    console.print(table)
+    table = Table(title="kpis")
+    for name in ("figure", "unit"):
+        table.add_column(name, overflow="fold")
+    groups: dict[str, list[str]] = {}
+    for name in figures:
+        place, _, figure = name.rpartition(":")
+        groups.setdefault(place, []).append(figure)
+    for place, names in groups.items():
+        for name in names if not place else [f"{place}:{'|'.join(names)}"]:
+            table.add_row(escape(name), "1" if place else kpi_unit(name))
+    console.print(table)
 
 
 def print_plan(document: dict[str, Any]) -> None:

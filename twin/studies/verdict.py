@@ -152,6 +152,8 @@ def _alarms(results: Results) -> str:
             out.append(f"<b>{label}</b>: {share} came to a standstill ({numbers}); they count.")
         elif not p.precise:
             out.append(f"<b>{label}</b> has not reached the wanted precision after {len(p.replication)} replications.")
+    if beyond := sum(not p.feasible for p in results.points):
+        out.append(f"{beyond} of the points tried break the limits that were set, and are not ranked.")
     if results.warmup is not None and results.warmup.too_short:
         out.append(
             "The run is too short to say where its start-up ends: the warm-up below is a guess, the horizon should be longer."

@@ -11,8 +11,23 @@ from twin.studies.plan import short_name
 from twin.studies.results import PointResult
 from twin.studies.statistics import Estimate, estimate
 
-LESS_IS_BETTER = ("wip", "lead_time", "lead_time_p95", "energy_per_item", "blocked", "starved", "down", "setup")
-UNIT_NAMES = {"1/h": "pieces per hour", "s": "seconds", "J": "joule", "1": ""}
+LESS_IS_BETTER = (
+    "wip",
+    "lead_time",
+    "lead_time_p50",
+    "lead_time_p95",
+    "lead_time_p99",
+    "energy_per_item",
+    "power",
+    "blocked",
+    "starved",
+    "down",
+    "setup",
+    "setup_rate",
+    "scrap_ratio",
+    "mean_level",
+)
+UNIT_NAMES = {"1/h": "pieces per hour", "s": "seconds", "J": "joule", "W": "watt", "1": ""}
 
 
 def interval(mean: float | None, half_width: float | None) -> str:
@@ -39,7 +54,13 @@ def estimate_of(result: PointResult, kpi: str) -> Estimate:
 
 def name_of(kpi: str) -> str:
     """Name of a figure in a sentence."""
-    special = {"wip": "work in process", "lead_time_p95": "lead time, 95th percentile", "energy_per_item": "energy per item"}
+    special = {
+        "wip": "work in process",
+        "lead_time_p50": "median lead time",
+        "lead_time_p95": "lead time, 95th percentile",
+        "lead_time_p99": "lead time, 99th percentile",
+        "power": "mean power",
+    }
     return special.get(kpi, short_name(kpi) if "/" in kpi else kpi.replace("_", " "))
 
 

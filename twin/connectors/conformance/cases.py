@@ -247,7 +247,8 @@ def reconnects(rig: Rig) -> str:
     grown = (_memory() - memory) / 1e6
     assert threading.active_count() <= threads + 2, f"{threading.active_count() - threads} threads more"
     assert grown < 4.0 + 0.02 * rig.reconnects, f"{grown:.1f} MB more"
-    assert plant.statuses()[0].state == "live"
+    # the loss of the last connection may be noticed only now, where a driver has several
+    rig.until(lambda: plant.statuses()[0].state == "live", "live at the end")
     return f"{rig.reconnects}, {grown:+.1f} MB"
 
 

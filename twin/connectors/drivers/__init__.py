@@ -49,7 +49,7 @@ KINDS = {
     for k in (
         DriverKind(
             "mqtt",
-            "MQTT 3.1.1 brokers: JSON and plain payloads, wildcards",
+            "MQTT 3.1.1 and 5 brokers: JSON and plain payloads, wildcards",
             "mqtt://HOST[:1883] or mqtts://HOST[:8883]",
             MqttOptions,
             MqttSource,

@@ -16,8 +16,11 @@ from twin.physics.kernels.data import (
     SPHERE,
     Bodies,
     Contacts,
+    Naps,
     RigidTables,
+    Scratch,
     Work,
+    first_point,
     kind_of,
     reacts,
 )
@@ -25,6 +28,7 @@ from twin.physics.kernels.manifold import convex_convex, convex_plane, convex_tr
 from twin.physics.kernels.motion import drop, sound
 from twin.physics.kernels.narrow import (
     box_box,
+    box_on_face,
     box_plane,
     closest_on_triangle,
     gather_normals,
@@ -32,13 +36,35 @@ from twin.physics.kernels.narrow import (
     sphere_box,
     sphere_point,
 )
-from twin.physics.kernels.surface import surface_velocity
+from twin.physics.kernels.surface import along_path, belt_of
 
 MARGIN_M = wp.constant(0.01)
 """Contacts are made this much before surfaces touch, plus what the bodies move in a step [m]."""
 MATCH_M2 = wp.constant(0.0004)
 """A point within 2 cm of one of the last step, in the owner's frame, is the same point [m2]."""
 DEEP_M = wp.constant(0.05)
+NEAR_M = wp.constant(0.004)
+"""Bodies that stay farther apart than this in a step are not tied to each other by a contact [m]."""
+ASIDE_M = wp.constant(0.001)
+"""A sleeper is left asleep while what passes stays this far away [m]."""
+
+
+@wp.func
+def notice(t: RigidTables, b: Bodies, z: Naps, w: int, i: int):
+    """See whether somebody did something to a body since the last step, or whether it moves by itself."""
+    code = b.generation[w, i] * 4 + wp.where(b.alive[w, i] != 0, 2, 0) + wp.where(b.held[w, i] != 0, 1, 0)
+    stir = int(0)
+    if code != z.seen[w, i]:
+        stir = 1
+    if z.nap[w, i] != 0 or not reacts(t, b, w, i):
+        if wp.length_sq(b.position[w, i] - z.seen_position[w, i]) > 0.0:
+            stir = 1
+        if wp.length_sq(b.linear_velocity[w, i]) + wp.length_sq(b.angular_velocity[w, i]) > 0.0:
+            if b.alive[w, i] != 0:
+                stir = 1
+    z.stir[w, i] = stir
+    z.seen[w, i] = code
+    z.seen_position[w, i] = b.position[w, i]
 
 
 @wp.func
@@ -80,18 +106,18 @@ def bound(t: RigidTables, b: Bodies, k: Work, w: int, i: int, slots: int, dt: fl
 
 
 @wp.func
-def insert(k: Work, w: int, i: int, row: int, count: int, value: int) -> int:
+def insert(k: Work, x: Scratch, w: int, i: int, row: int, count: int, value: int) -> int:
     """Keep the candidates in ascending order: what follows must not depend on how the tree was built."""
     if count >= MAX_CANDIDATES:
         k.overflow[w, i] = k.overflow[w, i] + 1
         return count
     j = count
     while j > 0:
-        if k.candidate[row, j - 1] <= value:
+        if x.candidate[row, j - 1] <= value:
             break
-        k.candidate[row, j] = k.candidate[row, j - 1]
+        x.candidate[row, j] = x.candidate[row, j - 1]
         j -= 1
-    k.candidate[row, j] = value
+    x.candidate[row, j] = value
     return count + 1
 
 
@@ -130,7 +156,7 @@ def combine(mode: int, x: float, y: float) -> float:
 @wp.func
 def touch(
     t: RigidTables,
-    k: Work,
+    k: Scratch,
     row: int,
     a: int,
     pa: wp.vec3,
@@ -191,6 +217,13 @@ def touch(
             k.found_normal[row, j] = -k.found_normal[row, j]
         return found
     if sa == BOX and sb == BOX:
+        found = int(-1)
+        if hb[0] + hb[1] + hb[2] >= ha[0] + ha[1] + ha[2]:
+            found = box_on_face(k, row, pa, qa, ha, pb, qb, hb, 1.0, margin)
+        else:
+            found = box_on_face(k, row, pb, qb, hb, pa, qa, ha, -1.0, margin)
+        if found >= 0:
+            return found
         return box_box(k, row, pa, qa, ha, pb, qb, hb, step, margin)
     return convex_convex(t, k, row, convex_of(t, a, pa, qa), convex_of(t, c, pb, qb), step, margin)
 
@@ -200,6 +233,7 @@ def keep(
     t: RigidTables,
     b: Bodies,
     k: Work,
+    x: Scratch,
     old: Contacts,
     fresh: Contacts,
     w: int,
@@ -213,10 +247,13 @@ def keep(
     pb: wp.vec3,
     qb: wp.quat,
     other: int,
+    step: wp.vec3,
+    near: float,
 ):
     """Store the points found, with friction, surface velocity and the impulses of the same points in the last step.
 
-    ``other`` is the partner body, or -1 for a fixed collider.
+    ``other`` is the partner body, or -1 for a fixed collider. Points with bodies that the ``step`` leaves ``near`` [m] apart
+    are left out: they would make islands of what does not touch, and wake sleepers.
     """
     mode = wp.max(t.collider[a].friction_combine, t.collider[c].friction_combine)
     static = combine(mode, t.collider[a].static_friction, t.collider[c].static_friction)
@@ -231,47 +268,90 @@ def keep(
         generation = b.generation[w, other]
         if reacts(t, b, w, other):
             partner_body = other
+    # surfaces: the partner's and the owner's, each turning about its centre or running along its curve
+    drive_a = float(0.0)
+    drive_b = float(0.0)
+    if t.collider[a].source >= 0:
+        drive_a = b.surface_drive[w, t.collider[a].source]
+    if t.collider[c].source >= 0:
+        drive_b = b.surface_drive[w, t.collider[c].source]
+    linear = wp.vec3(0.0, 0.0, 0.0)
+    angular = wp.vec3(0.0, 0.0, 0.0)
+    center = wp.vec3(0.0, 0.0, 0.0)
+    own_linear = wp.vec3(0.0, 0.0, 0.0)
+    own_angular = wp.vec3(0.0, 0.0, 0.0)
+    own_center = wp.vec3(0.0, 0.0, 0.0)
+    if drive_b != 0.0:
+        linear, angular, center = belt_of(t, c, pb, qb, drive_b)
+    if drive_a != 0.0:
+        own_linear, own_angular, own_center = belt_of(t, a, pa, qa, drive_a)
+    position = b.position[w, i]
+    turn = b.rotation[w, i]
+    at = first_point(fresh, w, i)
+    n = fresh.count[w, i]
+    known = int(0)
+    if old.owner_generation[w, i] == b.generation[w, i]:
+        known = old.count[w, i]
     for j in range(found):
-        n = fresh.count[w, i]
-        if n >= MAX_POINTS:
-            k.overflow[w, i] = k.overflow[w, i] + 1
-            return
-        fresh.count[w, i] = n + 1
-        p = k.found[row, j]
-        normal = k.found_normal[row, j]
-        anchor = wp.quat_rotate_inv(b.rotation[w, i], p - b.position[w, i])
-        fresh.point[w, i, n].partner = key
-        fresh.point[w, i, n].partner_body = partner_body
-        fresh.point[w, i, n].partner_generation = generation
-        fresh.point[w, i, n].normal = normal
-        fresh.point[w, i, n].anchor = anchor
-        velocity = wp.vec3(0.0, 0.0, 0.0)
+        p = x.found[row, j]
+        normal = x.found_normal[row, j]
+        depth = x.found_depth[row, j]
+        wanted = bool(True)
         if partner_body >= 0:
-            fresh.point[w, i, n].partner_anchor = wp.quat_rotate_inv(b.rotation[w, other], p - b.position[w, other])
-        else:
-            fresh.point[w, i, n].partner_anchor = p
-            if other >= 0:
-                velocity = b.linear_velocity[w, other] + wp.cross(b.angular_velocity[w, other], p - b.position[w, other])
-        fresh.point[w, i, n].partner_velocity = velocity
-        fresh.point[w, i, n].separation = k.found_depth[row, j]
-        fresh.point[w, i, n].surface = surface_velocity(t, b, w, c, p, pb, qb) - surface_velocity(t, b, w, a, p, pa, qa)
-        fresh.point[w, i, n].static_friction = static
-        fresh.point[w, i, n].dynamic_friction = dynamic
-        fresh.point[w, i, n].restitution = restitution
-        normal_impulse = float(0.0)
-        tangent_impulse = wp.vec3(0.0, 0.0, 0.0)
-        if old.owner_generation[w, i] == b.generation[w, i]:
+            if depth > near + wp.max(-wp.dot(step, normal), 0.0):
+                wanted = False
+        if wanted and n >= MAX_POINTS:
+            k.overflow[w, i] = k.overflow[w, i] + 1
+            wanted = False
+        if wanted:
+            anchor = wp.quat_rotate_inv(turn, p - position)
+            fresh.point[at + n].partner = key
+            fresh.point[at + n].partner_body = partner_body
+            fresh.point[at + n].partner_generation = generation
+            fresh.point[at + n].collider = c
+            fresh.point[at + n].normal = normal
+            fresh.point[at + n].anchor = anchor
+            velocity = wp.vec3(0.0, 0.0, 0.0)
+            if partner_body >= 0:
+                fresh.point[at + n].partner_anchor = wp.quat_rotate_inv(b.rotation[w, other], p - b.position[w, other])
+                k.links[w, i] = k.links[w, i] + 1
+            else:
+                fresh.point[at + n].partner_anchor = p
+                if other >= 0:
+                    velocity = b.linear_velocity[w, other] + wp.cross(b.angular_velocity[w, other], p - b.position[w, other])
+            fresh.point[at + n].partner_velocity = velocity
+            fresh.point[at + n].separation = depth
+            surface = wp.vec3(0.0, 0.0, 0.0)
+            if drive_b != 0.0:
+                surface = linear + wp.cross(angular, p - center)
+                if t.collider[c].surface_path >= 0:
+                    surface = along_path(t, t.collider[c].surface_path, p) * drive_b
+            if drive_a != 0.0:
+                own = own_linear + wp.cross(own_angular, p - own_center)
+                if t.collider[a].surface_path >= 0:
+                    own = along_path(t, t.collider[a].surface_path, p) * drive_a
+                surface = surface - own
+            fresh.point[at + n].surface = surface
+            fresh.point[at + n].static_friction = static
+            fresh.point[at + n].dynamic_friction = dynamic
+            fresh.point[at + n].restitution = restitution
+            normal_impulse = float(0.0)
+            tangent_impulse = wp.vec3(0.0, 0.0, 0.0)
             nearest = MATCH_M2
-            for m in range(old.count[w, i]):
-                if old.point[w, i, m].partner == key and old.point[w, i, m].partner_generation == generation:
-                    distance = wp.length_sq(old.point[w, i, m].anchor - anchor)
-                    if distance < nearest and wp.dot(old.point[w, i, m].normal, normal) > 0.9:
-                        nearest = distance
-                        normal_impulse = old.point[w, i, m].normal_impulse
-                        tangent_impulse = old.point[w, i, m].tangent_impulse
-        fresh.point[w, i, n].normal_impulse = normal_impulse
-        fresh.point[w, i, n].tangent_impulse = tangent_impulse
-        k.penetration[w, i] = wp.max(k.penetration[w, i], -k.found_depth[row, j])
+            for m in range(known):
+                if old.point[at + m].partner == key:
+                    distance = wp.length_sq(old.point[at + m].anchor - anchor)
+                    if distance < nearest:
+                        if old.point[at + m].partner_generation == generation:
+                            if wp.dot(old.point[at + m].normal, normal) > 0.9:
+                                nearest = distance
+                                normal_impulse = old.point[at + m].normal_impulse
+                                tangent_impulse = old.point[at + m].tangent_impulse
+            fresh.point[at + n].normal_impulse = normal_impulse
+            fresh.point[at + n].tangent_impulse = tangent_impulse
+            k.penetration[w, i] = wp.max(k.penetration[w, i], -depth)
+            n += 1
+    fresh.count[w, i] = n
 
 
 @wp.func
@@ -279,6 +359,7 @@ def against(
     t: RigidTables,
     b: Bodies,
     k: Work,
+    x: Scratch,
     old: Contacts,
     fresh: Contacts,
     w: int,
@@ -288,6 +369,7 @@ def against(
     pb: wp.vec3,
     qb: wp.quat,
     other: int,
+    asleep: bool,
     dt: float,
 ):
     """Body ``i`` against one collider ``c`` with pose (pb, qb), of body ``other`` or fixed."""
@@ -300,11 +382,20 @@ def against(
         step = step - b.linear_velocity[w, other] * dt
         speed = speed + wp.length(b.angular_velocity[w, other]) * t.body[kind_of(t, b, w, other)].radius
     margin = MARGIN_M + wp.length(step) + speed * dt
+    near = wp.where(asleep, ASIDE_M, NEAR_M) + speed * dt
     for a in range(t.body[kind].first, t.body[kind].last):
-        if not ignores(t, a, c):
+        ignored = bool(False)
+        if t.groups > 1 or t.pair_count > 0:
+            ignored = ignores(t, a, c)
+        if not ignored:
             pa = p + wp.quat_rotate(q, t.collider[a].position)
             qa = q * t.collider[a].rotation
-            found = touch(t, k, row, a, pa, qa, c, pb, qb, step, margin)
+            found = touch(t, x, row, a, pa, qa, c, pb, qb, step, margin)
+            if t.collider[c].sensor >= 0:
+                for j in range(found):
+                    if x.found_depth[row, j] <= 0.0:
+                        k.sensed[w, i] = k.sensed[w, i] | (1 << t.collider[c].sensor)
+                found = 0
             if found > 0:
                 if t.collider[c].shape == MESH and t.collider[a].shape != SPHERE:
                     # one manifold for each of the directions that the faces under the shape look to
@@ -312,16 +403,16 @@ def against(
                     kept = int(0)
                     for _ in range(3):
                         if begin < found:
-                            same = gather_normals(k, row, begin, found)
-                            end = reduce(k, row, begin, same)
+                            same = gather_normals(x, row, begin, found)
+                            end = reduce(x, row, begin, same)
                             for j in range(begin, end):
-                                k.found[row, kept] = k.found[row, j]
-                                k.found_normal[row, kept] = k.found_normal[row, j]
-                                k.found_depth[row, kept] = k.found_depth[row, j]
+                                x.found[row, kept] = x.found[row, j]
+                                x.found_normal[row, kept] = x.found_normal[row, j]
+                                x.found_depth[row, kept] = x.found_depth[row, j]
                                 kept += 1
                             begin = same
                     found = kept
-                keep(t, b, k, old, fresh, w, i, row, found, a, qa, pa, c, pb, qb, other)
+                keep(t, b, k, x, old, fresh, w, i, row, found, a, qa, pa, c, pb, qb, other, step, near)
 
 
 @wp.func
@@ -329,8 +420,10 @@ def collide_body(
     t: RigidTables,
     b: Bodies,
     k: Work,
+    x: Scratch,
     old: Contacts,
     fresh: Contacts,
+    z: Naps,
     bvh: wp.uint64,
     w: int,
     i: int,
@@ -338,39 +431,60 @@ def collide_body(
     slots: int,
     dt: float,
 ):
-    """All contact points that body ``i`` owns: with fixed colliders, with bodies that do not react, and with later bodies."""
+    """All contact points that body ``i`` owns: with fixed colliders, with bodies that do not react or sleep, and with later
+    bodies. A sleeper keeps those that it fell asleep with."""
+    lower = k.lower[w * slots + i]
+    upper = k.upper[w * slots + i]
+    hit = int(0)
+    if z.nap[w, i] != 0 and z.stir[w, i] == 0:
+        if z.rest[w, i] == -1:
+            count = old.count[w, i]
+            fresh.count[w, i] = count
+            fresh.owner_generation[w, i] = old.owner_generation[w, i]
+            at = first_point(fresh, w, i)
+            for n in range(count):
+                fresh.point[at + n] = old.point[at + n]
+            z.rest[w, i] = -2
+        return
     fresh.count[w, i] = 0
+    k.links[w, i] = 0
+    k.sensed[w, i] = 0
     k.penetration[w, i] = 0.0
     fresh.owner_generation[w, i] = b.generation[w, i]
     if not reacts(t, b, w, i):
+        if z.stir[w, i] != 0 and b.alive[w, i] != 0:
+            # it moves by itself: what sleeps in its way is stirred
+            query = wp.bvh_query_aabb(bvh, lower, upper, wp.bvh_get_group_root(bvh, w))
+            while wp.bvh_query_next(query, hit):
+                if z.nap[w, hit - w * slots] != 0:
+                    z.stir[w, hit - w * slots] = 1
         return
-    lower = k.lower[w * slots + i]
-    upper = k.upper[w * slots + i]
     # fixed colliders as -2 - collider, bodies as they are: one list, so that the narrow phase is compiled in one place
     count = int(0)
-    hit = int(0)
     for n in range(t.plane_count):
-        count = insert(k, w, i, row, count, -2 - t.planes[n])
+        count = insert(k, x, w, i, row, count, -2 - t.planes[n])
     if t.fixed_count > 0:
         query = wp.bvh_query_aabb(t.fixed_bvh, lower, upper)
         while wp.bvh_query_next(query, hit):
-            count = insert(k, w, i, row, count, -2 - t.fixed[hit])
+            count = insert(k, x, w, i, row, count, -2 - t.fixed[hit])
     query = wp.bvh_query_aabb(bvh, lower, upper, wp.bvh_get_group_root(bvh, w))
     while wp.bvh_query_next(query, hit):
         j = hit - w * slots
         if j != i:
             if b.alive[w, j] != 0:
-                if j > i or not reacts(t, b, w, j):
-                    count = insert(k, w, i, row, count, j)
+                if j > i or z.nap[w, j] != 0 or not reacts(t, b, w, j):
+                    count = insert(k, x, w, i, row, count, j)
     for n in range(count):
-        j = k.candidate[row, n]
+        j = x.candidate[row, n]
         begin = -2 - j
         end = begin + 1
         p = wp.vec3(0.0, 0.0, 0.0)
         q = wp.quat(0.0, 0.0, 0.0, 1.0)
         other = int(-1)
+        asleep = bool(False)
         if j >= 0:
             other = j
+            asleep = z.nap[w, j] != 0
             kind = kind_of(t, b, w, j)
             begin = t.body[kind].first
             end = t.body[kind].last
@@ -378,4 +492,4 @@ def collide_body(
             q = b.rotation[w, j]
         for c in range(begin, end):
             pc = p + wp.quat_rotate(q, t.collider[c].position)
-            against(t, b, k, old, fresh, w, i, row, c, pc, q * t.collider[c].rotation, other, dt)
+            against(t, b, k, x, old, fresh, w, i, row, c, pc, q * t.collider[c].rotation, other, asleep, dt)

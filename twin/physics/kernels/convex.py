@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.physics.kernels.data import BOX, CAPSULE, CYLINDER, HULL, RIM, RigidTables, Work
+from twin.physics.kernels.data import BOX, CAPSULE, CYLINDER, HULL, RIM, RigidTables, Scratch
 
 ROUNDS = wp.constant(24)
 """Iterations of the distance search; polytopes need about five."""
@@ -56,6 +56,23 @@ def convex_of(t: RigidTables, c: int, p: wp.vec3, q: wp.quat) -> Convex:
         out.last = t.hull_begin[hull + 1]
         out.face_first = t.face_begin[hull]
         out.face_last = t.face_begin[hull + 1]
+    return out
+
+
+@wp.func
+def moved(c: Convex, way: wp.vec3) -> Convex:
+    """The same shape, ``way`` [m] further."""
+    out = Convex()
+    out.kind = c.kind
+    out.p = c.p + way
+    out.q = c.q
+    out.half = c.half
+    out.round = c.round
+    out.bevel = c.bevel
+    out.first = c.first
+    out.last = c.last
+    out.face_first = c.face_first
+    out.face_last = c.face_last
     return out
 
 
@@ -273,7 +290,7 @@ def way_out(t: RigidTables, a: Convex, b: Convex) -> wp.vec3:
 
 
 @wp.func
-def feature(t: RigidTables, k: Work, row: int, slot: int, c: Convex, way: wp.vec3):
+def feature(t: RigidTables, k: Scratch, row: int, slot: int, c: Convex, way: wp.vec3):
     """The part of a shape that looks along ``way``, into polygon ``slot`` (world, counter-clockwise seen from outside).
 
     Returns its number of points (1 point, 2 line, more: face), and the face's normal, zero where there is no face.

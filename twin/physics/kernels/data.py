@@ -15,6 +15,8 @@ CANDIDATES = 64
 """Bodies and colliders near one body that are looked at."""
 JOINT_IMPULSES = 21
 """Scalar impulses of a joint: six lower limits, six upper ones, six drives, two distances, a cone."""
+SENSORS = 31
+"""Trigger volumes of a model that are watched."""
 SCRATCH = 40
 """Points of one manifold while it is made."""
 RIM_POINTS = 16
@@ -76,6 +78,7 @@ class ColliderRow:
     friction_combine: int
     restitution_combine: int
     group: int
+    sensor: int  # bit of a trigger volume, which is not pushed; -1 none
     source: int  # index into RigidModel.shapes, -1 for goods
     surface_linear: wp.vec3  # [m/s] at drive 1, collider's frame (or world)
     surface_angular: wp.vec3  # [rad/s] at drive 1
@@ -93,7 +96,7 @@ class RigidTables:
     """
 
     bodies: int  # bodies of the stage
-    gravity: wp.vec3  # [m/s2]
+    shapes: int  # shapes of the model, which surface drives are counted by
     body: wp.array(dtype=BodyRow)  # type: ignore[valid-type]  # [K]
     collider: wp.array(dtype=ColliderRow)  # type: ignore[valid-type]  # [C]
     path_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
@@ -147,6 +150,7 @@ class JointRow:
     cone1: float  # towards Z
     break_force: float  # [N]
     break_torque: float  # [N m]
+    alert: int  # it is driven, or hangs on something that moves by itself: what it holds never sleeps
 
 
 @wp.struct
@@ -185,6 +189,20 @@ class Bodies:
     prototype: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     generation: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # raised whenever the slot holds another body, or it was put elsewhere
     surface_drive: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,S] multiplier of the surface velocity
+    gravity: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [W] m/s2
+
+
+@wp.struct
+class Naps:
+    """Who sleeps [W,M]: an island that has been still for a while is left out until something stirs it."""
+
+    steps: int  # that an island must have been still for; 0: nobody sleeps
+    nap: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # 0 awake, else 1 + the head of the sleeping island
+    rest: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # steps at rest; asleep: -1 contacts not yet in both buffers, -2 done
+    stir: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # of this step: put elsewhere, pushed, taken away, or moving by itself
+    seen: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # generation, alive and held as of the last step
+    seen_position: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m]
+    seen_drive: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,S]
 
 
 @wp.struct
@@ -194,6 +212,7 @@ class Point:
     partner: int  # body index, or -2 - collider of a fixed one
     partner_body: int  # index where the partner is dynamic, else -1
     partner_generation: int
+    collider: int  # of the partner
     normal: wp.vec3  # towards the owner
     anchor: wp.vec3  # [m] in the owner's frame, from its centre of mass
     partner_anchor: wp.vec3  # [m] in the partner's frame; world point where it does not react
@@ -223,6 +242,7 @@ class Point:
     normal_mass: float  # [kg]
     tangent: wp.vec3
     tangent_mass: wp.vec3  # inverse of the 2x2 matrix: 11, 12, 22
+    grip: float  # coefficient of friction of this step: static where the surfaces stick
     approach: float  # [m/s] normal velocity before the step
     highest: float  # [N s] highest normal impulse of the step
 
@@ -233,7 +253,20 @@ class Contacts:
 
     count: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M]
     owner_generation: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M]
-    point: wp.array3d(dtype=Point)  # type: ignore[valid-type]  # [W,M,POINTS]
+    slots: int  # M
+    point: wp.array(dtype=Point)  # type: ignore[valid-type]  # [W*M*POINTS]: one index is found faster than three
+
+
+@wp.struct
+class Scratch:
+    """Memory of the narrow phase while it is at one body, a row each; apart from ``Work`` because structures go by value."""
+
+    shared: int  # 1: bodies of one launch come one after the other and use the same row, which stays in the cache
+    candidate: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W*M,CANDIDATES]
+    polygon: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W*M,3,SCRATCH] while clipping
+    found: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W*M,SCRATCH] points of one manifold, world
+    found_depth: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # separation of each
+    found_normal: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]
 
 
 @wp.struct
@@ -242,19 +275,18 @@ class Work:
 
     lower: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [W*M] bounds for the BVH
     upper: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
-    shared: int  # 1: bodies of one launch come one after the other and use the same row of scratch, which stays in the cache
-    candidate: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W*M,CANDIDATES] scratch
-    polygon: wp.array3d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W*M,3,SCRATCH] while clipping
-    found: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [W*M,SCRATCH] points of one manifold, world
-    found_depth: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # separation of each
-    found_normal: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]
     root: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # island of a body [W,M]
     next: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # next body of the same island
     tail: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    flag: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # of an island's head, while islands are made
+    links: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # contact points with bodies that react
+    sensed: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # trigger volumes that the body is in, a bit each
     inv_inertia: wp.array2d(dtype=wp.mat33)  # type: ignore[valid-type]  # [1/(kg m2)] world axes; zero: does not react
     inv_mass: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
     start_position: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]
     start_rotation: wp.array2d(dtype=wp.quat)  # type: ignore[valid-type]
+    start_velocity: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m/s]
+    start_spin: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [rad/s]
     # counters, by body where several threads count
     overflow: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M] contact points or candidates that found no place
     invalid: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M] how often a body was taken off the world because their state was not finite
@@ -265,6 +297,12 @@ class Work:
 def blank_rows(struct: Any, count: int) -> Any:
     """Structured array of ``count`` rows of a Warp struct, at least one, all zero."""
     return np.zeros(max(count, 1), struct.numpy_dtype())
+
+
+@wp.func
+def first_point(s: Contacts, w: int, i: int) -> int:
+    """Index of the first contact point of a body."""
+    return (w * s.slots + i) * MAX_POINTS
 
 
 @wp.func

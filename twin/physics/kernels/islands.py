@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.physics.kernels.data import Bodies, Contacts, JointState, JointTables, RigidTables, Work, reacts
+from twin.physics.kernels.data import Bodies, Contacts, JointState, JointTables, Naps, RigidTables, Work, first_point, reacts
 
 
 @wp.func
@@ -30,19 +30,66 @@ def join(k: Work, w: int, i: int, j: int):
 
 
 @wp.func
-def build_islands(t: RigidTables, jt: JointTables, b: Bodies, js: JointState, k: Work, fresh: Contacts, w: int, slots: int):
-    """Bodies that touch or hold one another, directly or through others, form an island, headed by the lowest index."""
+def rouse(z: Naps, w: int, i: int):
+    z.nap[w, i] = 0
+    z.rest[w, i] = 0
+
+
+@wp.func
+def wake_stirred(t: RigidTables, b: Bodies, k: Work, z: Naps, fresh: Contacts, w: int, slots: int):
+    """Sleeping islands of which a body was moved, pushed or taken away, or that lie on what begins to move."""
+    ground = int(0)
+    for s in range(t.shapes):
+        if b.surface_drive[w, s] != z.seen_drive[w, s]:
+            ground = 1
+    for i in range(slots):
+        k.flag[w, i] = 0
+    for i in range(slots):
+        if z.stir[w, i] != 0:
+            if z.nap[w, i] != 0:
+                k.flag[w, z.nap[w, i] - 1] = 1
+            else:
+                ground = 1
+    if ground != 0:
+        for i in range(slots):
+            if z.nap[w, i] != 0:
+                for c in range(fresh.count[w, i]):
+                    j = fresh.point[first_point(fresh, w, i) + c].partner
+                    if j >= 0:
+                        if z.stir[w, j] != 0:
+                            k.flag[w, z.nap[w, i] - 1] = 1
+                    s = t.collider[fresh.point[first_point(fresh, w, i) + c].collider].source
+                    if s >= 0:
+                        if b.surface_drive[w, s] != z.seen_drive[w, s]:
+                            k.flag[w, z.nap[w, i] - 1] = 1
+    for s in range(t.shapes):
+        z.seen_drive[w, s] = b.surface_drive[w, s]
+    for i in range(slots):
+        if z.nap[w, i] != 0:
+            if k.flag[w, z.nap[w, i] - 1] != 0:
+                rouse(z, w, i)
+
+
+@wp.func
+def build_islands(
+    t: RigidTables, jt: JointTables, b: Bodies, js: JointState, k: Work, z: Naps, fresh: Contacts, w: int, slots: int
+):
+    """Bodies that touch or hold one another, directly or through others, form an island, headed by the lowest index. What an
+    awake body touches is awake."""
+    wake_stirred(t, b, k, z, fresh, w, slots)
     points = int(0)
     for i in range(slots):
-        k.root[w, i] = i
+        k.root[w, i] = wp.where(z.nap[w, i] != 0, z.nap[w, i] - 1, i)
         k.next[w, i] = -1
         k.tail[w, i] = i
-    for i in range(slots):
+        k.flag[w, i] = 0
         points += fresh.count[w, i]
-        for c in range(fresh.count[w, i]):
-            j = fresh.point[w, i, c].partner_body
-            if j >= 0:
-                join(k, w, i, j)
+    for i in range(slots):
+        if z.nap[w, i] == 0 and k.links[w, i] != 0:
+            for c in range(fresh.count[w, i]):
+                j = fresh.point[first_point(fresh, w, i) + c].partner_body
+                if j >= 0:
+                    join(k, w, i, j)
     for j in range(jt.count):
         if js.broken[w, j] == 0:
             i0 = jt.joint[j].body0
@@ -59,7 +106,14 @@ def build_islands(t: RigidTables, jt: JointTables, b: Bodies, js: JointState, k:
     for i in range(slots):
         r = find(k, w, i)
         k.root[w, i] = r
-        if r != i:
-            k.next[w, k.tail[w, r]] = i
-            k.tail[w, r] = i
+        if z.nap[w, i] == 0:
+            k.flag[w, r] = 1
+    for i in range(slots):
+        r = k.root[w, i]
+        if k.flag[w, r] != 0:
+            if z.nap[w, i] != 0:
+                rouse(z, w, i)
+            if r != i:
+                k.next[w, k.tail[w, r]] = i
+                k.tail[w, r] = i
     k.points[w] = points

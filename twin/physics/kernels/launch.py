@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.physics.kernels.collide import bound, collide_body
-from twin.physics.kernels.data import Bodies, Contacts, JointState, JointTables, RigidTables, Work
+from twin.physics.kernels.collide import bound, collide_body, notice
+from twin.physics.kernels.data import Bodies, Contacts, JointState, JointTables, Naps, RigidTables, Scratch, Work
 from twin.physics.kernels.islands import build_islands
 from twin.physics.kernels.solve import carry_kinematic, is_head, solve_island
 
@@ -22,13 +22,17 @@ def bounds(
     b: Bodies,
     slots: int,
     dt: float,
+    noticing: int,
     # out
     k: Work,
+    z: Naps,
 ):
     """Bounds of every body for the broad phase; one thread a body."""
     n = first + wp.tid()
     w = n // slots
     i = n % slots
+    if z.steps > 0 and noticing != 0:
+        notice(t, b, z, w, i)
     bound(t, b, k, w, i, slots, dt)
 
 
@@ -45,14 +49,16 @@ def collide(
     dt: float,
     # out
     k: Work,
+    x: Scratch,
+    z: Naps,
     fresh: Contacts,
 ):
     """Contact points of every body; one thread a body."""
     n = first + wp.tid()
     w = n // slots
     i = n % slots
-    row = wp.where(k.shared != 0, first, n)
-    collide_body(t, b, k, old, fresh, bvh, w, i, row, slots, dt)
+    row = wp.where(x.shared != 0, first, n)
+    collide_body(t, b, k, x, old, fresh, z, bvh, w, i, row, slots, dt)
 
 
 @wp.kernel
@@ -67,10 +73,11 @@ def islands(
     slots: int,
     # out
     k: Work,
+    z: Naps,
 ):
     """Islands of touching bodies; one thread a world."""
     w = wp.tid()
-    build_islands(t, jt, b, js, k, contacts, w, slots)
+    build_islands(t, jt, b, js, k, z, contacts, w, slots)
 
 
 @wp.kernel
@@ -86,13 +93,14 @@ def solve(
     b: Bodies,
     js: JointState,
     k: Work,
+    z: Naps,
     contacts: Contacts,
 ):
     """Velocities and positions; one thread an island."""
     n = first + wp.tid()
     w = n // slots
     i = n % slots
-    if is_head(t, b, k, w, i):
-        solve_island(t, jt, b, js, k, contacts, w, i, dt, substeps)
+    if is_head(t, b, k, z, w, i):
+        solve_island(t, jt, b, js, k, z, contacts, w, i, dt, substeps)
     else:
         carry_kinematic(t, b, w, i, dt)

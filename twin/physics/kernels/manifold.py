@@ -1,6 +1,6 @@
 """Contact points between convex shapes of any kind: a direction, the two faces that look at each other, one clipped by the other.
 
-Writes to ``Work.found*`` of the owning body like ``narrow``, with the same conventions.
+Writes to ``Scratch.found*`` of the owning body like ``narrow``, with the same conventions.
 """
 
 # ruff: noqa: SIM102  (Warp has no short-circuit evaluation: nested ifs keep array reads in range)
@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.physics.kernels.convex import Convex, direction, feature, flat_normal, gap, reach, way_out
-from twin.physics.kernels.data import BOX, CAPSULE, CYLINDER, HULL, RigidTables, Work
+from twin.physics.kernels.convex import Convex, direction, feature, flat_normal, gap, moved, reach, way_out
+from twin.physics.kernels.data import BOX, CAPSULE, CYLINDER, HULL, RigidTables, Scratch
 from twin.physics.kernels.narrow import FULL, SEAM_M, add, beyond_seam, clip, closest_on_triangle, reduce, sphere_point
 
 ALIGNED = wp.constant(0.9995)
 """Cosine of the angle between a contact's direction and a face up to which the face carries (1.8 degrees)."""
+AHEAD_M = wp.constant(0.002)
+"""Shapes that are farther apart than this at the end of a step do not meet in it [m]."""
 PARALLEL = wp.constant(0.05)
 """Sine of the angle up to which two lines touch along their length."""
 
 
 @wp.func
-def add_apart(k: Work, row: int, found: int, p: wp.vec3, n: wp.vec3, s: float) -> int:
+def add_apart(k: Scratch, row: int, found: int, p: wp.vec3, n: wp.vec3, s: float) -> int:
     """Add a point unless there is one within a millimetre."""
     for j in range(found):
         if wp.length_sq(k.found[row, j] - p) < 1.0e-6:
@@ -29,7 +31,7 @@ def add_apart(k: Work, row: int, found: int, p: wp.vec3, n: wp.vec3, s: float) -
 
 
 @wp.func
-def line_line(k: Work, row: int, n: wp.vec3, margin: float) -> int:
+def line_line(k: Scratch, row: int, n: wp.vec3, margin: float) -> int:
     """The line in polygon 0 (of A) along the one in polygon 2 (of B), where they are parallel: the ends of what they share."""
     a0 = k.polygon[row, 0, 0]
     b0 = k.polygon[row, 2, 0]
@@ -59,7 +61,9 @@ def line_line(k: Work, row: int, n: wp.vec3, margin: float) -> int:
 
 
 @wp.func
-def face_clip(k: Work, row: int, face: int, sides: int, source: int, count: int, n: wp.vec3, sign: float, margin: float) -> int:
+def face_clip(
+    k: Scratch, row: int, face: int, sides: int, source: int, count: int, n: wp.vec3, sign: float, margin: float
+) -> int:
     """Polygon ``source`` cut to the polygon ``face`` whose normal is ``n``; contact normals are ``sign`` times it."""
     origin = k.polygon[row, face, 0]
     u = wp.normalize(k.polygon[row, face, 1] - origin)
@@ -97,7 +101,7 @@ def slack(c: Convex) -> float:
 
 
 @wp.func
-def convex_convex(t: RigidTables, k: Work, row: int, a: Convex, b: Convex, step: wp.vec3, margin: float) -> int:
+def convex_convex(t: RigidTables, k: Scratch, row: int, a: Convex, b: Convex, step: wp.vec3, margin: float) -> int:
     """Shape A against shape B. ``step`` is how far A moves relative to B in this step [m]; at the seam between level boxes the
     way it is heading decides, as in ``box_box``."""
     seams = int(0)
@@ -122,6 +126,17 @@ def convex_convex(t: RigidTables, k: Work, row: int, a: Convex, b: Convex, step:
         return 0
     if state == 0:
         n = way_out(t, a, b)
+    elif seams < 2:
+        least = wp.min(wp.min(a.half[0], wp.min(a.half[1], a.half[2])), wp.min(b.half[0], wp.min(b.half[1], b.half[2])))
+        if gap(t, a, b, n) > 0.0 and wp.length(step) < 0.5 * least:
+            # apart now: what counts is the direction in which they meet, not the one in which they are near. An edge that
+            # glides towards the next roller would be thrown up by a plane that is not there when it arrives.
+            m, there, met = direction(t, moved(a, step), b, slack(a) + slack(b) + AHEAD_M)
+            if met < 0:
+                return 0
+            if met > 0:
+                n = m
+                middle = there - step
     if seams > 1:
         n = seam
     s = gap(t, a, b, n)
@@ -185,7 +200,7 @@ def convex_convex(t: RigidTables, k: Work, row: int, a: Convex, b: Convex, step:
 
 
 @wp.func
-def convex_plane(t: RigidTables, k: Work, row: int, a: Convex, pb: wp.vec3, n: wp.vec3, margin: float) -> int:
+def convex_plane(t: RigidTables, k: Scratch, row: int, a: Convex, pb: wp.vec3, n: wp.vec3, margin: float) -> int:
     """A capsule, cylinder or hull against the half space below the plane through ``pb`` with normal ``n``."""
     if wp.dot(a.p - pb, n) - wp.length(a.half) > margin:
         return 0
@@ -211,7 +226,7 @@ def convex_plane(t: RigidTables, k: Work, row: int, a: Convex, pb: wp.vec3, n: w
 @wp.func
 def convex_triangle(
     t: RigidTables,
-    k: Work,
+    k: Scratch,
     row: int,
     found: int,
     a: Convex,

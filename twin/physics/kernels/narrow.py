@@ -1,6 +1,6 @@
 """Narrow phase: contact points between two colliders.
 
-Each function writes points of one manifold to ``Work.found*`` of the owning body and returns how many. A point lies half-way
+Each function writes points of one manifold to ``Scratch.found*`` of the owning body and returns how many. A point lies half-way
 between the two surfaces; its normal points towards collider A (the owner's); separation is negative where they overlap.
 Boxes: separating axes, then the incident face is clipped against the reference face (D. Gregorius, "Robust Contact Creation
 for Physics Simulations", GDC 2015).
@@ -12,13 +12,18 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.physics.kernels.data import SCRATCH, Work
+from twin.physics.kernels.data import SCRATCH, Scratch
 
 FULL = wp.constant(SCRATCH)
 SEAM_M = wp.constant(0.004)
 """Two boxes that overlap less than this on two axes meet corner to corner: where they are heading decides [m]."""
+REACHED_M = wp.constant(1.0e-4)
+"""What comes nearer by less than this in a step is not being reached: that is the sway of a body at rest [m]."""
 EDGE_BIAS_M = wp.constant(0.002)
 """An edge must separate by this much more than the best face [m]: faces make steadier manifolds."""
+INSIDE_M = wp.constant(0.006)
+"""How far inside a face the corners must lie that need no other axis looked at [m]."""
+FLAT_COSINE = wp.constant(0.99)
 LEVEL_M = wp.constant(0.002)
 """Points this much less deep than the deepest still carry their share [m]."""
 SAME_NORMAL = wp.constant(0.97)
@@ -42,7 +47,7 @@ def extent(q: wp.quat, half: wp.vec3, n: wp.vec3) -> float:
 
 
 @wp.func
-def add(k: Work, row: int, n: int, point: wp.vec3, normal: wp.vec3, separation: float) -> int:
+def add(k: Scratch, row: int, n: int, point: wp.vec3, normal: wp.vec3, separation: float) -> int:
     if n >= FULL:
         return n
     k.found[row, n] = point
@@ -52,7 +57,7 @@ def add(k: Work, row: int, n: int, point: wp.vec3, normal: wp.vec3, separation: 
 
 
 @wp.func
-def swap(k: Work, row: int, a: int, b: int):
+def swap(k: Scratch, row: int, a: int, b: int):
     p = k.found[row, a]
     n = k.found_normal[row, a]
     d = k.found_depth[row, a]
@@ -65,7 +70,7 @@ def swap(k: Work, row: int, a: int, b: int):
 
 
 @wp.func
-def reduce(k: Work, row: int, begin: int, end: int) -> int:
+def reduce(k: Scratch, row: int, begin: int, end: int) -> int:
     """Of the points [begin, end) keep four: the deepest, the farthest from it, and the two that span most area, chosen among
     those that are nearly as deep; where these are fewer than four, the deepest of the others beside them."""
     if end - begin <= 4:
@@ -122,7 +127,7 @@ def reduce(k: Work, row: int, begin: int, end: int) -> int:
 
 
 @wp.func
-def clip(k: Work, row: int, source: int, target: int, count: int, a: float, b: float, c: float) -> int:
+def clip(k: Scratch, row: int, source: int, target: int, count: int, a: float, b: float, c: float) -> int:
     """Cut polygon ``source`` (x, y, height) by the half plane a x + b y <= c into polygon ``target``; returns its size."""
     out = int(0)
     if count == 0:
@@ -150,11 +155,13 @@ def clip(k: Work, row: int, source: int, target: int, count: int, a: float, b: f
 def beyond_seam(s: float, way: float) -> float:
     """How far apart two boxes are along an axis after a step of ``way``; a wall that is being reached must win clearly over the
     ground that is lain on, or the overlap of a body at rest makes an edge of every seam."""
-    return s + way - wp.where(way < 0.0, SEAM_M * 0.5, 0.0)
+    return s + way - wp.where(way < -REACHED_M, SEAM_M * 0.5, 0.0)
 
 
 @wp.func
-def incident_face(k: Work, row: int, p: wp.vec3, q: wp.quat, half: wp.vec3, origin: wp.vec3, u: wp.vec3, v: wp.vec3, n: wp.vec3):
+def incident_face(
+    k: Scratch, row: int, p: wp.vec3, q: wp.quat, half: wp.vec3, origin: wp.vec3, u: wp.vec3, v: wp.vec3, n: wp.vec3
+):
     """The face of a box that looks most against ``n``, as polygon 0 in the frame (origin; u, v, n)."""
     m = wp.quat_rotate_inv(q, n)
     face = int(0)
@@ -175,7 +182,7 @@ def incident_face(k: Work, row: int, p: wp.vec3, q: wp.quat, half: wp.vec3, orig
 
 @wp.func
 def box_box(
-    k: Work,
+    k: Scratch,
     row: int,
     pa: wp.vec3,
     qa: wp.quat,
@@ -305,7 +312,70 @@ def box_box(
 
 
 @wp.func
-def box_plane(k: Work, row: int, pa: wp.vec3, qa: wp.quat, ha: wp.vec3, pb: wp.vec3, n: wp.vec3, margin: float) -> int:
+def box_on_face(
+    k: Scratch,
+    row: int,
+    pa: wp.vec3,
+    qa: wp.quat,
+    ha: wp.vec3,
+    pb: wp.vec3,
+    qb: wp.quat,
+    hb: wp.vec3,
+    side: float,
+    margin: float,
+) -> int:
+    """Box A where it lies on a face of B, all four corners well inside it: what ``box_box`` finds, at a tenth of the cost.
+
+    No other axis separates more there: the deepest corner is deeper below any tilted plane that B lies behind, as long as the
+    overlap is smaller than its distance from the edges of the face. ``side`` is -1 where the owner is B.
+
+    Returns:
+        Points found, 0 where a face of B separates the boxes, -1 where all axes must be looked at.
+    """
+    d = wp.quat_rotate_inv(qb, pa - pb)
+    f = int(0)
+    best = wp.abs(d[0]) - hb[0]
+    for j in range(1, 3):
+        if wp.abs(d[j]) - hb[j] > best:
+            best = wp.abs(d[j]) - hb[j]
+            f = j
+    m = wp.quat_to_matrix(wp.quat_inverse(qb) * qa)
+    if best - (wp.abs(m[f, 0]) * ha[0] + wp.abs(m[f, 1]) * ha[1] + wp.abs(m[f, 2]) * ha[2]) > margin:
+        return 0
+    face = int(0)
+    if wp.abs(m[f, 1]) > wp.abs(m[f, face]):
+        face = 1
+    if wp.abs(m[f, 2]) > wp.abs(m[f, face]):
+        face = 2
+    up = wp.where(d[f] < 0.0, -1.0, 1.0)
+    lean = m[f, face] * up
+    if wp.abs(lean) < FLAT_COSINE:
+        return -1
+    e1 = (face + 1) % 3
+    e2 = (face + 2) % 3
+    x1 = wp.vec3(m[0, e1], m[1, e1], m[2, e1]) * ha[e1]
+    x2 = wp.vec3(m[0, e2], m[1, e2], m[2, e2]) * ha[e2]
+    middle = d - wp.vec3(m[0, face], m[1, face], m[2, face]) * (ha[face] * wp.where(lean > 0.0, 1.0, -1.0))
+    f1 = (f + 1) % 3
+    f2 = (f + 2) % 3
+    spread1 = wp.abs(x1[f1]) + wp.abs(x2[f1])
+    spread2 = wp.abs(x1[f2]) + wp.abs(x2[f2])
+    if wp.abs(middle[f1]) + spread1 > hb[f1] - INSIDE_M or wp.abs(middle[f2]) + spread2 > hb[f2] - INSIDE_M:
+        return -1
+    if middle[f] * up - wp.abs(x1[f]) - wp.abs(x2[f]) - hb[f] < -INSIDE_M:
+        return -1
+    n = axis_of(qb, f) * up
+    found = int(0)
+    for j in range(4):
+        corner = middle + x1 * wp.where(j == 0 or j == 3, -1.0, 1.0) + x2 * wp.where(j < 2, -1.0, 1.0)
+        s = corner[f] * up - hb[f]
+        if s < margin:
+            found = add(k, row, found, pb + wp.quat_rotate(qb, corner) - n * (0.5 * s), n * side, s)
+    return found
+
+
+@wp.func
+def box_plane(k: Scratch, row: int, pa: wp.vec3, qa: wp.quat, ha: wp.vec3, pb: wp.vec3, n: wp.vec3, margin: float) -> int:
     """Box against the half space below the plane through ``pb`` with normal ``n``."""
     if wp.dot(pa - pb, n) - extent(qa, ha, n) > margin:
         return 0
@@ -322,7 +392,7 @@ def box_plane(k: Work, row: int, pa: wp.vec3, qa: wp.quat, ha: wp.vec3, pb: wp.v
 
 
 @wp.func
-def sphere_point(k: Work, row: int, found: int, center: wp.vec3, radius: float, q: wp.vec3, n: wp.vec3, margin: float) -> int:
+def sphere_point(k: Scratch, row: int, found: int, center: wp.vec3, radius: float, q: wp.vec3, n: wp.vec3, margin: float) -> int:
     """Sphere against the surface point ``q``; ``n`` is the way out where the centre lies on the point."""
     way = center - q
     distance = wp.length(way)
@@ -339,7 +409,7 @@ def sphere_point(k: Work, row: int, found: int, center: wp.vec3, radius: float, 
 
 
 @wp.func
-def sphere_box(k: Work, row: int, center: wp.vec3, radius: float, pb: wp.vec3, qb: wp.quat, hb: wp.vec3, margin: float) -> int:
+def sphere_box(k: Scratch, row: int, center: wp.vec3, radius: float, pb: wp.vec3, qb: wp.quat, hb: wp.vec3, margin: float) -> int:
     local = wp.quat_rotate_inv(qb, center - pb)
     c = wp.vec3(wp.clamp(local[0], -hb[0], hb[0]), wp.clamp(local[1], -hb[1], hb[1]), wp.clamp(local[2], -hb[2], hb[2]))
     if wp.length_sq(local - c) > 1.0e-12:
@@ -389,7 +459,7 @@ def closest_on_triangle(p: wp.vec3, a: wp.vec3, b: wp.vec3, c: wp.vec3) -> wp.ve
 
 
 @wp.func
-def gather_normals(k: Work, row: int, begin: int, end: int) -> int:
+def gather_normals(k: Scratch, row: int, begin: int, end: int) -> int:
     """Bring the points that share the normal of the first one to the front; returns where the others begin."""
     n = k.found_normal[row, begin]
     same = begin + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.physics.kernels.data import Bodies, RigidTables
+from twin.physics.kernels.data import RigidTables
 
 
 @wp.func
@@ -45,19 +45,11 @@ def along_path(t: RigidTables, path: int, p: wp.vec3) -> wp.vec3:
 
 
 @wp.func
-def surface_velocity(t: RigidTables, b: Bodies, w: int, c: int, p: wp.vec3, center: wp.vec3, q: wp.quat) -> wp.vec3:
-    """Velocity of the surface of collider ``c`` at the point ``p``, beside that of its material [m/s]."""
-    source = t.collider[c].source
-    if source < 0:
-        return wp.vec3(0.0, 0.0, 0.0)
-    drive = b.surface_drive[w, source]
-    if drive == 0.0:
-        return wp.vec3(0.0, 0.0, 0.0)
-    if t.collider[c].surface_path >= 0:
-        return along_path(t, t.collider[c].surface_path, p) * drive
+def belt_of(t: RigidTables, c: int, p: wp.vec3, q: wp.quat, drive: float):
+    """How the surface of collider ``c`` at the pose (p, q) runs at a drive: [m/s], [rad/s], and what it turns about [m]."""
     linear = t.collider[c].surface_linear
     angular = t.collider[c].surface_angular
     if t.collider[c].surface_world == 0:
         linear = wp.quat_rotate(q, linear)
         angular = wp.quat_rotate(q, angular)
-    return (linear + wp.cross(angular, p - center - wp.quat_rotate(q, t.collider[c].surface_center))) * drive
+    return linear * drive, angular * drive, p + wp.quat_rotate(q, t.collider[c].surface_center)

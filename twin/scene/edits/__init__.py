@@ -1,11 +1,12 @@
 """Edits: operations of people, applied to a layer above the stage's own files."""
 
 from twin.scene.edits.apply import apply_txn
-from twin.scene.edits.context import Applied
+from twin.scene.edits.context import UNLIMITED, Applied
 from twin.scene.edits.difference import Opinion, difference
 from twin.scene.edits.layer import layer_from_text, layer_to_text, make_edit_layer, save_layer
 
 __all__ = [
+    "UNLIMITED",
     "Applied",
     "Opinion",
     "apply_txn",

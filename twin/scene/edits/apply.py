@@ -11,7 +11,7 @@ from pxr import Sdf, Tf, Usd
 from twin.core.errors import Rejected
 from twin.protocol.messages import Op
 from twin.scene.edits import fields, prims, specs
-from twin.scene.edits.context import Applied, Context
+from twin.scene.edits.context import UNLIMITED, Applied, Context
 from twin.scene.stage import asset_root_of, tf_message
 
 _VALUES: dict[str, Callable[[Context, Op], fields.Step]] = {
@@ -36,7 +36,13 @@ _STRUCTURE: dict[str, Callable[[Context, Op], None]] = {
 
 
 def apply_txn(
-    stage: Usd.Stage, layer: Sdf.Layer, txn: Sequence[Op], *, asset_root: Path | None = None, internal: bool = False
+    stage: Usd.Stage,
+    layer: Sdf.Layer,
+    txn: Sequence[Op],
+    *,
+    asset_root: Path | None = None,
+    internal: bool = False,
+    room: int = UNLIMITED,
 ) -> Applied:
     """Apply a transaction to the edit layer of a stage.
 
@@ -45,12 +51,13 @@ def apply_txn(
         txn: Operations in order. asset_root: Where assets must lie; by default that of the stage's file.
         internal: The operations come from an ``Applied.inverse`` or the journal, and not from a client: ``restore_spec`` is
             allowed.
+        room: How many prims may be added.
 
     Raises:
-        Rejected: With code ``path``, ``gone``, ``type``, ``lossy``, ``asset`` or ``base``; the layer is as it was.
+        Rejected: With code ``path``, ``gone``, ``type``, ``lossy``, ``asset``, ``base`` or ``limit``; the layer is as it was.
     """
     root = Path(asset_root).resolve() if asset_root is not None else asset_root_of(stage)
-    context = Context(stage, layer, root)
+    context = Context(stage, layer, root, room)
     if not internal and any(op.kind == "restore_spec" for op in txn):
         raise Rejected("type", "restore_spec is not for clients")
     try:

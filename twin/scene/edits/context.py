@@ -10,6 +10,12 @@ from pxr import Sdf, Usd
 from twin.core.errors import Rejected
 from twin.protocol.messages import Op
 
+UNLIMITED = 1 << 60
+MAX_DEPTH = 64
+"""Levels of prims that edits may make: composing, drawing and copying go down all of them at once."""
+MAX_PATH = 1024
+"""Longest path of a prim [characters]."""
+
 
 @dataclass
 class Applied:
@@ -28,11 +34,12 @@ class Applied:
 
 @dataclass
 class Context:
-    """``root`` is the asset root; ``done`` collects, its inverse in order of application."""
+    """``root`` is the asset root; ``room`` how many more prims may come; ``done`` collects, its inverse as it was applied."""
 
     stage: Usd.Stage
     layer: Sdf.Layer
     root: Path
+    room: int = UNLIMITED
     done: Applied = field(default_factory=Applied)
 
     def undo_with(self, *ops: Op) -> None:
@@ -46,6 +53,20 @@ class Context:
     def note_resync(self, path: object) -> None:
         if str(path) not in self.done.resync:
             self.done.resync.append(str(path))
+
+    def take(self, prim: Usd.Prim, *, at: Sdf.Path) -> None:
+        """Count the prims of a subtree that has come, or is about to come, at a path.
+
+        Raises:
+            Rejected: ``limit``: too many prims, or too deep.
+        """
+        deepest = MAX_DEPTH - at.pathElementCount + prim.GetPath().pathElementCount
+        for each in Usd.PrimRange(prim, Usd.TraverseInstanceProxies(Usd.PrimAllPrimsPredicate)):
+            self.room -= 1
+            if self.room < 0:
+                raise Rejected("limit", "the stage would have too many prims", prim=at)
+            if each.GetPath().pathElementCount > deepest:
+                raise Rejected("limit", f"prims may be nested {MAX_DEPTH} deep", prim=at)
 
     def prim(self, path: str) -> Usd.Prim:
         """The prim an operation is about.
@@ -67,6 +88,8 @@ def prim_path(text: object) -> Sdf.Path:
     Raises:
         Rejected: ``path``.
     """
+    if isinstance(text, str) and len(text) > MAX_PATH:
+        raise Rejected("path", f"a path has at most {MAX_PATH} characters")
     if isinstance(text, str) and Sdf.Path.IsValidPathString(text):
         path = Sdf.Path(text)
         if path.IsAbsolutePath() and path.IsPrimPath():

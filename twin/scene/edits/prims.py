@@ -9,7 +9,7 @@ from pxr import Pcp, Sdf, Tf, Usd, UsdUtils
 
 from twin.core.errors import Rejected, SceneError
 from twin.protocol.messages import Op
-from twin.scene.edits.context import Context, prim_path
+from twin.scene.edits.context import UNLIMITED, Context, prim_path
 from twin.scene.edits.fields import write_metadata
 from twin.scene.edits.specs import inverse_of_prim, over, parent_of, prune, remove
 from twin.scene.stage import check_assets, open_layer, resolve_inside
@@ -24,6 +24,8 @@ def add_prim(context: Context, op: Op) -> None:
     context.undo_with(Op("remove_prim", op.path))
     context.note_resync(path)
     if value.get("copy"):
+        # counted before it is made: copies of copies double
+        context.take(context.prim(str(prim_path(value["copy"]))), at=path)
         _copy(context, prim_path(value["copy"]), path)
         return
     kind = value.get("type") or ""
@@ -41,6 +43,7 @@ def add_prim(context: Context, op: Op) -> None:
     if reference is not None:
         spec.referenceList.Prepend(Sdf.Reference(reference))
     _composed(context, path)
+    context.take(context.stage.GetPrimAtPath(path), at=path)
 
 
 def _free_path(context: Context, text: str) -> Sdf.Path:
@@ -163,6 +166,9 @@ def move_prim(context: Context, op: Op) -> None:
     if isinstance(op.value, str) and prim_path(op.value).HasPrefix(source):
         raise Rejected("path", "a prim cannot be moved into itself", prim=op.path)
     target = _free_path(context, op.value)
+    room, context.room = context.room, UNLIMITED
+    context.take(context.prim(op.path), at=target)
+    context.room = room
     index = list(parent_of(context.layer.GetPrimAtPath(source)).nameChildren.keys()).index(source.name)
     context.undo_with(Op("move_prim", op.value, str(index), op.path))
     place = int(op.field) if op.field.isdigit() else Sdf.NamespaceEdit.atEnd

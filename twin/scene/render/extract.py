@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux
 
+from twin.core.findings import Finding
 from twin.model.factory import FactoryModel
-from twin.protocol.messages import Geometry, Light, MaterialDoc, NodeDoc, PrimDoc, PrototypeDoc, SignalDoc
+from twin.protocol.messages import Camera, Geometry, Light, MaterialDoc, NodeDoc, PrimDoc, PrototypeDoc, SignalDoc
 from twin.scene.frames import array, rigid, split
 from twin.scene.prototypes import NAMING, item_type, prototype_paths, subtree
 from twin.scene.render.assets import AssetStore
+from twin.scene.render.geometry import Geometries
 from twin.scene.render.materials import DrawnMaterials
-from twin.scene.render.meshes import material_subsets, mesh_buffer
 from twin.scene.stage import applied_schemas, asset_root_of, meters_per_unit
 
 TIME = Usd.TimeCode.EarliestTime()
@@ -44,6 +45,9 @@ class SceneParts:
 class SceneExtractor:
     """Draws one stage; keeps the list of materials over its life, so that patches refer to the same indices.
 
+    Attributes:
+        findings: What is drawn otherwise than authored, or not at all, by prim.
+
     Args:
         stage: The composed stage. assets: Where meshes and textures go.
         model: The compiled factory, for body and node numbers; set ``model`` anew after a compilation.
@@ -61,6 +65,8 @@ class SceneExtractor:
     ) -> None:
         self._stage, self._assets, self._edits = stage, assets, edit_layer
         self._materials = DrawnMaterials(assets, asset_root or asset_root_of(stage))
+        self._drawn_by = Geometries(assets, self._materials)
+        self.findings: dict[Sdf.Path, list[Finding]] = {}
         self._unit = meters_per_unit(stage)
         self._bodies: dict[str, int] = {}
         self._nodes: dict[str, int] = {}
@@ -84,12 +90,18 @@ class SceneExtractor:
         """Prims that are drawn or listed."""
         return len(self._drawn)
 
+    def all_findings(self) -> list[Finding]:
+        """What is drawn otherwise than authored, or not at all."""
+        return [*(finding for drawn in self.findings.values() for finding in drawn), *self._materials.findings]
+
     def scene(self) -> SceneParts:
         """The whole scene, prims depth first, parents before children; what no patch has touched is not read again."""
         self._look_around()
+        self._drawn_by.forget()
         walked = [prim for prim in self._walk(self._stage.GetPseudoRoot()) if not prim.IsPseudoRoot()]
         self._drawn = {prim.GetPath() for prim in walked}
         self._docs = {path: doc for path, doc in self._docs.items() if path in self._drawn}
+        self.findings = {path: found for path, found in self.findings.items() if path in self._drawn}
         prims = [self._docs.get(prim.GetPath()) or self._fresh(prim) for prim in walked]
         prototypes = [self._prototype(self._stage.GetPrimAtPath(path)) for path in prototype_paths(self._stage)]
         return SceneParts(prims, list(self._materials.docs), prototypes)
@@ -103,6 +115,7 @@ class SceneExtractor:
         changed, resync = list(changed), list(resync)
         # who is goods and which curves are paths is said by prims that are new and by properties of Twin
         self._look_around(anew=bool(resync) or any(path.endswith(_SAYS_WHAT) for path in changed))
+        self._drawn_by.forget()
         known = len(self._materials.docs)
         wanted: dict[Sdf.Path, bool] = {}
         for text in changed:
@@ -124,6 +137,7 @@ class SceneExtractor:
                 parts.removed += [str(p) for p in sorted(gone) if p.GetParentPath() not in gone]
                 for path_gone in gone:
                     self._docs.pop(path_gone, None)
+                    self.findings.pop(path_gone, None)
                 self._drawn -= gone
             for part in walked:
                 if part.GetPath() not in done:
@@ -175,9 +189,10 @@ class SceneExtractor:
             schemas=applied_schemas(prim),
             kind=str(Usd.ModelAPI(prim).GetKind()),
             matrix=[] if np.array_equal(matrix, np.eye(4)) else matrix.ravel().tolist(),
-            visible=self._visible(prim) and prim.GetPath() not in self._goods,
+            visible=self._visible(prim) and prim.GetPath() not in self._goods and not _is_instanced(prim),
             geometry=self._geometry(prim),
             light=_light(prim),
+            camera=_camera(prim, self._unit),
             body=self._bodies.get(path, -1),
             node=self._nodes.get(path, -1),
             edited=edited,
@@ -201,41 +216,12 @@ class SceneExtractor:
         return imageable.GetPurposeAttr().Get() not in _HIDDEN_PURPOSES
 
     def _geometry(self, prim: Usd.Prim) -> Geometry | None:
-        kind = str(prim.GetTypeName())
-        if not prim.IsA(UsdGeom.Boundable) or prim.GetPath() in self._paths or prim.IsA(UsdLux.BoundableLightBase):
+        path = prim.GetPath()
+        if not prim.IsA(UsdGeom.Boundable) or path in self._paths or prim.IsA(UsdLux.BoundableLightBase):
             return None
-
-        def value(name: str) -> float:
-            return float(prim.GetAttribute(name).Get(TIME))
-
-        geometry = Geometry(kind=kind.lower(), materials=[self._materials.of(prim)])
-        geometry.double_sided = bool(UsdGeom.Gprim(prim) and UsdGeom.Gprim(prim).GetDoubleSidedAttr().Get())
-        if kind == "Cube":
-            geometry.size = [value("size")] * 3
-        elif kind == "Sphere":
-            geometry.radius = value("radius")
-        elif kind in ("Cylinder", "Cone", "Capsule"):
-            geometry.radius, geometry.height, geometry.axis = (
-                value("radius"),
-                value("height"),
-                str(prim.GetAttribute("axis").Get()),
-            )
-        elif kind == "Plane":
-            geometry.size, geometry.axis = [value("width"), value("length")], str(prim.GetAttribute("axis").Get())
-        elif kind == "Mesh":
-            return self._mesh(prim, geometry)
-        else:
-            return _bounds(prim, geometry)
-        return geometry
-
-    def _mesh(self, prim: Usd.Prim, geometry: Geometry) -> Geometry | None:
-        subsets = material_subsets(UsdGeom.Mesh(prim))
-        buffer = mesh_buffer(UsdGeom.Mesh(prim), subsets)
-        if buffer is None:
-            return None
-        geometry.mesh = self._assets.put(buffer)
-        geometry.materials += [self._materials.of(subset.GetPrim()) for subset in subsets]
-        return geometry
+        found = self._drawn_by.geometry(prim)
+        self.findings[path] = list(found.findings)
+        return found.geometry
 
     # ---- goods
 
@@ -258,17 +244,6 @@ class SceneExtractor:
         return PrototypeDoc(str(prim.GetPath()), item_type(prim), drawn)
 
 
-def _bounds(prim: Usd.Prim, geometry: Geometry) -> Geometry | None:
-    """The box around what the browser cannot draw."""
-    cache = UsdGeom.BBoxCache(TIME, [UsdGeom.Tokens.default_, UsdGeom.Tokens.render], useExtentsHint=True)
-    box: Gf.Range3d = cache.ComputeUntransformedBound(prim).ComputeAlignedBox()
-    if box.IsEmpty():
-        return None
-    geometry.kind = "bounds"
-    geometry.size, geometry.center = list(box.GetSize()), list(box.GetMidpoint())
-    return geometry
-
-
 _LIGHT_KINDS = {
     "DistantLight": "distant",
     "SphereLight": "sphere",
@@ -280,6 +255,27 @@ _LIGHT_KINDS = {
 }
 _LIGHT_SIZES = {"distant": ("inputs:angle",), "sphere": ("inputs:radius",), "rect": ("inputs:width", "inputs:height"),
                 "disk": ("inputs:radius",)}  # fmt: skip
+
+
+def _is_instanced(prim: Usd.Prim) -> bool:
+    """Directly below an instancer: drawn by it, where it puts its instances."""
+    return bool(prim.GetParent().IsA(UsdGeom.PointInstancer))
+
+
+def _camera(prim: Usd.Prim, unit: float) -> Camera | None:
+    if not prim.IsA(UsdGeom.Camera):
+        return None
+    camera = UsdGeom.Camera(prim).GetCamera(TIME)
+    orthographic = camera.projection == Gf.Camera.Orthographic
+    near, far = camera.clippingRange.min, camera.clippingRange.max
+    height = camera.verticalAperture * Gf.Camera.APERTURE_UNIT * unit
+    return Camera(
+        vertical_fov=0.0 if orthographic else float(camera.GetFieldOfView(Gf.Camera.FOVVertical)),
+        aspect=float(camera.aspectRatio),
+        height=float(height) if orthographic else 0.0,
+        near=float(near * unit),
+        far=float(far * unit),
+    )
 
 
 def _light(prim: Usd.Prim) -> Light | None:

@@ -1,4 +1,4 @@
-"""Parts that can be added: the layers in ``_assets`` of the asset root."""
+"""Parts that can be added: the layers in ``_assets`` of the asset root, and what people have uploaded."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from twin.scene.factory import NODE_APIS
 from twin.scene.stage import open_layer
 
 FOLDER = "_assets"
+UPLOADS = "_uploads"
+"""Each upload has a folder of its own, with its main layer at the top."""
 
 
 def library_parts(asset_root: Path, findings: Findings) -> list[LibraryPart]:
@@ -21,7 +23,7 @@ def library_parts(asset_root: Path, findings: Findings) -> list[LibraryPart]:
     Each part is the ``defaultPrim`` of its layer, with its ``displayName`` (else its name) and its ``doc``.
     """
     parts = []
-    for file in sorted((asset_root / FOLDER).glob("*.usd*")):
+    for file in [*sorted((asset_root / FOLDER).glob("*.usd*")), *sorted((asset_root / UPLOADS).glob("[!.]*/*.usd*"))]:
         try:
             layer = open_layer(file)
         except SceneError as error:
@@ -37,5 +39,5 @@ def library_parts(asset_root: Path, findings: Findings) -> list[LibraryPart]:
         doc = str(prim.GetInfo("documentation")) if prim.HasInfo("documentation") else layer.documentation
         schemas = prim.GetInfo("apiSchemas").GetAppliedItems() if prim.HasInfo("apiSchemas") else []
         node = next((NODE_APIS[s].name.lower() for s in schemas if s in NODE_APIS), "")
-        parts.append(LibraryPart(asset=f"{FOLDER}/{file.name}", name=name, doc=doc, node=node))
+        parts.append(LibraryPart(asset=file.relative_to(asset_root).as_posix(), name=name, doc=doc, node=node))
     return parts

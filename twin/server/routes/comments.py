@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from twin.collab import may
 from twin.protocol.messages import CommentDoc, Commented
-from twin.server.context import Context, json_body, need, twin
+from twin.server.context import Context, Id, json_body, need, twin
 
 router = APIRouter()
 
@@ -57,7 +57,7 @@ async def comment(body: NewComment, request: Request) -> JSONResponse:
 
 
 @router.patch("/api/comments/{id}")
-async def change(id: int, body: CommentChange, request: Request) -> JSONResponse:
+async def change(id: Id, body: CommentChange, request: Request) -> JSONResponse:
     """Change one's own words, or settle a thread."""
     who = need(request, "comment")
     context = twin(request)
@@ -75,7 +75,7 @@ async def change(id: int, body: CommentChange, request: Request) -> JSONResponse
 
 
 @router.delete("/api/comments/{id}", status_code=204)
-async def delete(id: int, request: Request) -> Response:
+async def delete(id: Id, request: Request) -> Response:
     """Take back one's own comment, with the answers to it."""
     who = need(request, "comment")
     context = twin(request)

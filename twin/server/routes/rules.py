@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from twin.protocol.messages import Changed, RuleDoc
-from twin.server.context import json_body, named, need, twin
+from twin.server.context import Id, json_body, named, need, twin
 
 router = APIRouter()
 
@@ -47,7 +47,7 @@ async def put(body: NewRule, request: Request) -> JSONResponse:
 
 
 @router.delete("/api/rules/{id}", status_code=204)
-async def delete(id: int, request: Request) -> Response:
+async def delete(id: Id, request: Request) -> Response:
     """Take a rule away."""
     who = need(request, "share")
     context = twin(request)

@@ -9,12 +9,14 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
 from twin.core.samples import SignalKey, is_bad
-from twin.server.context import twin
+from twin.server.context import Nanoseconds, twin
 
 router = APIRouter()
 MAX_POINTS = 20_000
 _NOT_KEPT = {"Cache-Control": "no-store"}
 _KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
+_KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}
+"""Media types of images by how they begin."""
 
 
 @router.get("/api/scene")
@@ -49,16 +51,19 @@ async def part(request: Request, asset: str) -> Response:
 
 @router.get("/api/assets/{key}")
 async def asset(request: Request, key: str) -> Response:
-    """A mesh or a texture by its content hash."""
+    """A mesh or a texture by its content hash; it never changes, so who has it need not ask again."""
+    if request.headers.get("if-none-match") == f'"{key}"':
+        return Response(status_code=304, headers=_KEPT | {"ETag": f'"{key}"'})
     data = twin(request).host.assets.get(key)
     if data is None:
         raise HTTPException(404, "no such asset")
-    return Response(data, media_type="application/octet-stream", headers=_KEPT)
+    kind = next((kind for begin, kind in _KINDS.items() if data.startswith(begin)), "application/octet-stream")
+    return Response(data, media_type=kind, headers=_KEPT | {"ETag": f'"{key}"'})
 
 
 @router.get("/api/history")
 async def history(
-    request: Request, prim: str, name: str, t0_ns: int, t1_ns: int, points: int = 2000, before: bool = False
+    request: Request, prim: str, name: str, t0_ns: Nanoseconds, t1_ns: Nanoseconds, points: int = 2000, before: bool = False
 ) -> JSONResponse:
     """What one signal did (Series). ``before``: also the last sample ahead of ``t0_ns``, which says what held then."""
     recorded = twin(request).host.history

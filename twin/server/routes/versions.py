@@ -7,20 +7,21 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from twin.core.clock import now_ns
 from twin.protocol.messages import Changed
 from twin.scene.edits import Opinion, difference
-from twin.server.context import answer, json_body, named, need, twin
+from twin.server.context import Id, answer, json_body, named, need, twin
 
 router = APIRouter()
 EXPORT_TIMEOUT_S = 120.0
 MAX_ACTIVITY = 1000
+Version = Annotated[int, Query(lt=2**63, ge=-(2**63))]
 
 
 class VersionLabel(BaseModel):
@@ -77,7 +78,7 @@ async def save_version(body: VersionLabel, request: Request) -> JSONResponse:
 
 
 @router.get("/api/versions/diff")
-async def diff(request: Request, before: int, after: int = 0) -> JSONResponse:
+async def diff(request: Request, before: Version, after: Version = 0) -> JSONResponse:
     """What two versions say differently; 0 is now, -1 the stage without edits."""
     context = twin(request)
     document = context.host.document
@@ -86,7 +87,7 @@ async def diff(request: Request, before: int, after: int = 0) -> JSONResponse:
 
 
 @router.post("/api/versions/{id}/restore")
-async def restore(id: int, body: Commit, request: Request) -> JSONResponse:
+async def restore(id: Id, body: Commit, request: Request) -> JSONResponse:
     """Make the edits what they were; an edit like others, which can be undone."""
     who = need(request, "edit")
     context = twin(request)
@@ -118,7 +119,7 @@ async def propose(body: NewProposal, request: Request) -> JSONResponse:
 
 
 @router.get("/api/proposals/{id}")
-async def compare(id: int, request: Request) -> JSONResponse:
+async def compare(id: Id, request: Request) -> JSONResponse:
     """What a proposal changes, and which of that others have changed otherwise since."""
     context = twin(request)
     compared = await context.owner(lambda: context.host.proposals.compare(id))
@@ -126,7 +127,7 @@ async def compare(id: int, request: Request) -> JSONResponse:
 
 
 @router.post("/api/proposals/{id}/merge")
-async def merge(id: int, body: Merge, request: Request) -> JSONResponse:
+async def merge(id: Id, body: Merge, request: Request) -> JSONResponse:
     """Apply a proposal as one edit; a version is saved first."""
     who = need(request, "edit")
     context = twin(request)
@@ -140,7 +141,7 @@ async def merge(id: int, body: Merge, request: Request) -> JSONResponse:
 
 
 @router.delete("/api/proposals/{id}", status_code=204)
-async def discard(id: int, request: Request) -> Response:
+async def discard(id: Id, request: Request) -> Response:
     """Close a proposal without merging it."""
     who = need(request, "edit")
     context = twin(request)
@@ -159,7 +160,7 @@ async def activity(request: Request, before: int = 2**62, limit: int = 200) -> J
 
 
 @router.get("/api/export")
-async def export(request: Request, version: int = 0, flatten: bool = False) -> Response:
+async def export(request: Request, version: Version = 0, flatten: bool = False) -> Response:
     """The stage with its edits as USD text. Written by a process of its own, so that nobody's view waits for it."""
     need(request, "view")
     settings = twin(request).host.settings

@@ -52,6 +52,29 @@ export const getScene = () => json<SceneDoc>("/api/scene");
 
 export const getPrim = (path: string) => json<PrimDetail>(`/api/prim?path=${encodeURIComponent(path)}`);
 
+export const getHealth = async (): Promise<string> => (await json<{ status: string }>("/api/health")).status;
+
+export interface ChoiceRow {
+  id: string;
+  name: string;
+  doc: string;
+  problem: string;
+  picture: boolean;
+}
+
+/** What can be opened where no stage was named. */
+export const getChoices = () => json<{ choices: ChoiceRow[]; folder: string }>("/api/choices");
+
+/** Open one by its id, or begin one by its name. */
+export const openChoice = (what: { id?: string; name?: string }) => send<{ stage: string }>("POST", "/api/open", what);
+
+/** Add a file to the library of parts; ``unit`` and ``up`` are those of a mesh. */
+export async function uploadPart(file: File, unit: string, up: string): Promise<{ asset: string; prims: number }> {
+  const query = new URLSearchParams({ name: file.name, unit, up });
+  const response = await fetch(`/api/uploads?${query}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" }, credentials: "same-origin" });
+  return (await (await answer(response)).json()) as { asset: string; prims: number };
+}
+
 export interface LayerRow {
   name: string;
   path: string;
@@ -201,6 +224,13 @@ export interface StudyRequest {
 export const getStudies = () => json<StudyEntry[]>("/api/studies");
 
 export const getStudy = (id: string) => json<StudyDocument>(`/api/studies/${id}`);
+
+/** Any request; null where the answer is empty. */
+export async function ask<T>(method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<T> {
+  const headers = body === undefined ? undefined : { "Content-Type": "application/json" };
+  const response = await answer(await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin" }));
+  return (response.status === 204 ? null : await response.json()) as T;
+}
 
 async function send<T>(method: "POST" | "DELETE", path: string, body?: unknown): Promise<T> {
   const headers = body === undefined ? undefined : { "Content-Type": "application/json" };

@@ -34,6 +34,7 @@ export interface Hello {
   epoch?: string;
   last_seq?: number;
   tab?: string;
+  batches?: boolean;
 }
 
 /** An atomic transaction; idempotent by (session, opid). ``label`` is for the activity log. */
@@ -226,6 +227,20 @@ export interface NodeStates {
   left: number[];
 }
 
+/**
+ * An item on the line: node path, item type, pieces, age [s], how far along a conveyor (0 to 1), whether its work is done,
+ * how long its cycle has lasted [s], and the node it came from where an assembly wants to know.
+ */
+export type LineItem = [node: string, type: string, pieces: number, age_s: number, along: number, done: boolean, elapsed_s: number | null, origin: string];
+
+/** Where every piece of the line is; kept in the pose track, for studies that begin there. Never sent to a page. */
+export interface LineFound {
+  t: "line";
+  sim_time: number;
+  items: LineItem[];
+  down: Record<string, number>;
+}
+
 export type Kpi = [name: string, value: number | null, unit: string];
 
 /** Key figures of the current run, line-wide and per station (names of the contract). */
@@ -258,6 +273,7 @@ export interface Connectors {
  * ``kind``: ``mesh`` (``mesh`` is the content hash of a buffer under ``/api/assets/<hash>``), or analytic ``cube``
  * (``size`` [x, y, z]), ``sphere`` (``radius``), ``cylinder``, ``cone``, ``capsule`` (``radius``, ``height``, ``axis``
  * X, Y or Z), ``plane`` (``size``, normal ``axis``), ``bounds`` (``size`` and ``center``: what cannot be drawn).
+ * Curves, points and point instancers come as meshes.
  * Lengths in the prim's local stage units. ``materials`` index ``SceneDoc.materials``, one per mesh subset.
  */
 export interface Geometry {
@@ -280,7 +296,26 @@ export interface Light {
   size?: number[];
 }
 
-/** UsdPreviewSurface: colours linear RGB; textures are content hashes under ``/api/assets/<hash>``. */
+/**
+ * A UsdGeom camera, looking along -Z of its prim with +Y up. Vertical field of view in degrees, 0 for an orthographic one,
+ * which shows ``height``. Lengths in m.
+ */
+export interface Camera {
+  vertical_fov: number;
+  aspect: number;
+  near: number;
+  far: number;
+  height?: number;
+}
+
+/**
+ * UsdPreviewSurface: colours linear RGB; textures are content hashes under ``/api/assets/<hash>``.
+ *
+ * ``roughness_texture`` is read from green, ``metallic_texture`` from blue, ``occlusion_texture`` from red, as in glTF.
+ * ``uv`` is [rotation in degrees, scale u, scale v, translation u, translation v] of all textures, ``wrap`` repeat, clamp or
+ * mirror for u and v; empty for none and repeat. What is less opaque than ``opacity_threshold`` is not drawn.
+ * ``vertex_colors``: the mesh has colours of its own.
+ */
 export interface MaterialDoc {
   path: string;
   color?: number[];
@@ -290,6 +325,17 @@ export interface MaterialDoc {
   emissive?: number[];
   color_texture?: string;
   normal_texture?: string;
+  roughness_texture?: string;
+  metallic_texture?: string;
+  occlusion_texture?: string;
+  emissive_texture?: string;
+  opacity_texture?: string;
+  opacity_threshold?: number;
+  clearcoat?: number;
+  clearcoat_roughness?: number;
+  uv?: number[];
+  wrap?: string[];
+  vertex_colors?: boolean;
 }
 
 /**
@@ -307,6 +353,7 @@ export interface PrimDoc {
   visible?: boolean;
   geometry?: Geometry | null;
   light?: Light | null;
+  camera?: Camera | null;
   body?: number;
   node?: number;
   edited?: boolean;
@@ -442,6 +489,7 @@ export type ServerMessage =
   | BodyTable
   | SignalBatch
   | NodeStates
+  | LineFound
   | KpiBatch
   | Connectors
   | ScenePatch

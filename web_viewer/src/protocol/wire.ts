@@ -10,3 +10,9 @@ export function encodeMessage(message: ClientMessage): Uint8Array<ArrayBuffer> {
 export function decodeMessage(data: ArrayBuffer): ServerMessage {
   return decode(data) as ServerMessage;
 }
+
+/** A websocket message: one, or what was waiting for us as an array. */
+export function decodeMessages(data: ArrayBuffer): ServerMessage[] {
+  const decoded = decode(data);
+  return Array.isArray(decoded) ? (decoded as ServerMessage[]) : [decoded as ServerMessage];
+}

@@ -77,6 +77,20 @@ export function utilisation(kpis: Record<string, StudyFigure>): Map<string, numb
   return out;
 }
 
+/**
+ * The station that holds the line back: the one that waits least, by the shares of time blocked and starved
+ * (Kuo, Lim and Meerkov 1996 compare these shares to find it). Null where no station's shares are known.
+ */
+export function bottleneck(kpis: Record<string, StudyFigure>): { path: string; waiting: number } | null {
+  let found: { path: string; waiting: number } | null = null;
+  for (const path of utilisation(kpis).keys()) {
+    const [blocked, starved] = ["blocked", "starved"].map((k) => kpis[`${path}:${k}`]?.mean);
+    if (blocked == null || starved == null) continue;
+    if (!found || blocked + starved < found.waiting) found = { path, waiting: blocked + starved };
+  }
+  return found;
+}
+
 export class Studies {
   list = $state.raw<StudyEntry[]>([]);
   /** The study that is shown; null: a new one is being made. */

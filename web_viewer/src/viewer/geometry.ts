@@ -5,6 +5,7 @@ import type { Geometry } from "../protocol/messages.gen";
 
 const MESH_MAGIC = 0x314d5754; // "TWM1" read as a little-endian u32
 const HAS_UV = 1;
+const HAS_COLOR = 2;
 
 /** What tells shapes apart; equal keys are drawn from one buffer. */
 export function geometryKey(g: Geometry): string {
@@ -12,7 +13,7 @@ export function geometryKey(g: Geometry): string {
   return [g.kind, g.size, g.center, g.radius, g.height, g.axis].join(" ");
 }
 
-/** Decode a "TWM1" mesh buffer: header, groups, positions, normals, optional uv, indices. */
+/** Decode a "TWM1" mesh buffer: header, groups, positions, normals, optional uv, optional colours, indices. */
 export function decodeMesh(data: ArrayBuffer): THREE.BufferGeometry {
   const head = new DataView(data);
   if (data.byteLength < 20 || head.getUint32(0, true) !== MESH_MAGIC) throw new RangeError("not a mesh buffer");
@@ -30,6 +31,7 @@ export function decodeMesh(data: ArrayBuffer): THREE.BufferGeometry {
   geometry.setAttribute("position", new THREE.BufferAttribute(floats(3 * vertices), 3));
   geometry.setAttribute("normal", new THREE.BufferAttribute(floats(3 * vertices), 3));
   if (flags & HAS_UV) geometry.setAttribute("uv", new THREE.BufferAttribute(floats(2 * vertices), 2));
+  if (flags & HAS_COLOR) geometry.setAttribute("color", new THREE.BufferAttribute(floats(3 * vertices), 3));
   geometry.setIndex(new THREE.BufferAttribute(new Uint32Array(data, at, indices), 1));
   return geometry;
 }
@@ -75,6 +77,19 @@ function analytic(g: Geometry): THREE.BufferGeometry {
   }
 }
 
+/** The same shape with its triangles listed the other way round: a mirror then makes them face outwards. */
+export function turnedOver(geometry: THREE.BufferGeometry): THREE.BufferGeometry {
+  const turned = geometry.clone();
+  const index = turned.getIndex();
+  if (!index) return turned;
+  for (let i = 0; i < index.count; i += 3) {
+    const second = index.getX(i + 1);
+    index.setX(i + 1, index.getX(i + 2));
+    index.setX(i + 2, second);
+  }
+  return turned;
+}
+
 export class GeometryCache {
   private readonly ready = new Map<string, THREE.BufferGeometry>();
   private readonly loading = new Set<string>();
@@ -85,8 +100,17 @@ export class GeometryCache {
     private readonly failed: (message: string) => void,
   ) {}
 
-  /** The buffer of a shape, or null while it is on its way. */
-  get(g: Geometry): THREE.BufferGeometry | null {
+  /** The buffer of a shape, or null while it is on its way; ``mirrored``: for prims whose scale turns it inside out. */
+  get(g: Geometry, mirrored = false): THREE.BufferGeometry | null {
+    if (mirrored) {
+      const key = `mirrored ${geometryKey(g)}`;
+      const known = this.ready.get(key);
+      if (known) return known;
+      const plain = this.get(g);
+      const turned = plain && turnedOver(plain);
+      if (turned) this.ready.set(key, turned);
+      return turned;
+    }
     const key = geometryKey(g);
     const known = this.ready.get(key);
     if (known) return known;

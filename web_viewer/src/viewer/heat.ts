@@ -11,6 +11,8 @@ export interface HeatMap {
   unit: string;
   /** What values are multiplied by when they are shown. */
   scale: number;
+  /** A prim that its label points out, and in which words. */
+  mark?: { path: string; text: string };
 }
 
 /** Blue, green, yellow, red: lightness rises and falls with the value, so that it reads without colour, too. */

@@ -16,6 +16,7 @@ interface Label {
   width: number;
   shownState: number;
   shownLevel: number;
+  shownMark: string;
 }
 
 const RANKS: Record<string, number> = { station: 0, source: 1, sink: 1, buffer: 2, router: 3, fleet: 3, conveyor: 4 };
@@ -59,11 +60,24 @@ export class Labels {
     element.addEventListener("click", () => this.session.scene.select([path]));
     this.layer.append(element);
     const rank = RANKS[kind] ?? 5;
-    return { element, chip, level, path, anchor, rank, width: 0, shownState: -1, shownLevel: -1 };
+    return { element, chip, level, path, anchor, rank, width: 0, shownState: -1, shownLevel: -1, shownMark: "" };
+  }
+
+  private paintMark(): void {
+    const mark = this.session.ui.heat?.mark;
+    for (const label of this.labels) {
+      const text = mark?.path === label.path ? mark.text : "";
+      if (text === label.shownMark) continue;
+      label.shownMark = text;
+      label.width = 0;
+      label.element.dataset.mark = text;
+      label.element.classList.toggle("marked", text !== "");
+    }
   }
 
   /** States and levels as they are now. */
   paint(): void {
+    this.paintMark();
     const states = this.session.nodeStates;
     if (!states) return;
     const index = new Map(this.session.scene.nodes.map((n, i) => [n.path, i]));
@@ -91,7 +105,8 @@ export class Labels {
     if (!this.session.ui.labels) return;
     const taken: [number, number, number, number][] = [];
     const selected = new Set(this.session.scene.selection);
-    const ordered = [...this.labels].sort((a, b) => Number(selected.has(b.path)) - Number(selected.has(a.path)));
+    const first = (label: Label) => Number(selected.has(label.path)) + 2 * Number(label.shownMark !== "");
+    const ordered = [...this.labels].sort((a, b) => first(b) - first(a));
     for (const label of ordered) {
       const { element } = label;
       const at = this.screen(label.anchor, camera, width, height);

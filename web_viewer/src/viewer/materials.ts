@@ -6,6 +6,12 @@ import type { MaterialDoc } from "../protocol/messages.gen";
 /** Lamps, screens and windows are lit in a bright hall: their own light must beat what falls on them. */
 const GLOW = 2.4;
 
+const WRAPS: Record<string, THREE.Wrapping> = {
+  repeat: THREE.RepeatWrapping,
+  clamp: THREE.ClampToEdgeWrapping,
+  mirror: THREE.MirroredRepeatWrapping,
+};
+
 export class MaterialCache {
   private docs: MaterialDoc[] = [];
   private readonly made = new Map<string, THREE.Material>();
@@ -73,6 +79,8 @@ export class MaterialCache {
     const opacity = doc?.opacity ?? 1;
     const color = doc?.color ?? [0.6, 0.6, 0.6];
     const common = {
+      vertexColors: doc?.vertex_colors ?? false,
+      alphaTest: doc?.opacity_threshold ?? 0,
       color: new THREE.Color(color[0], color[1], color[2]),
       opacity,
       transparent: opacity < 1,
@@ -81,26 +89,53 @@ export class MaterialCache {
     };
     const material = this.plain
       ? new THREE.MeshLambertMaterial(common)
-      : new THREE.MeshStandardMaterial({ ...common, metalness: doc?.metallic ?? 0, roughness: doc?.roughness ?? 0.6 });
+      : new (doc?.clearcoat ? THREE.MeshPhysicalMaterial : THREE.MeshStandardMaterial)({ ...common, metalness: doc?.metallic ?? 0, roughness: doc?.roughness ?? 0.6 });
     const [r = 0, g = 0, b = 0] = doc?.emissive ?? [];
     material.emissive.setRGB(r, g, b);
     material.emissiveIntensity = GLOW;
-    if (doc?.color_texture) {
-      material.map = this.texture(doc.color_texture, THREE.SRGBColorSpace);
-      material.color.setScalar(1);
+    if (material instanceof THREE.MeshPhysicalMaterial) {
+      material.clearcoat = doc?.clearcoat ?? 0;
+      material.clearcoatRoughness = doc?.clearcoat_roughness ?? 0;
     }
-    if (doc?.normal_texture) material.normalMap = this.texture(doc.normal_texture, THREE.NoColorSpace);
+    if (doc) this.addTextures(material, doc);
     return material;
   }
 
-  private texture(hash: string, space: THREE.ColorSpace): THREE.Texture {
-    let texture = this.textures.get(hash);
+  private addTextures(material: THREE.MeshLambertMaterial | THREE.MeshStandardMaterial, doc: MaterialDoc): void {
+    const image = (hash: string | undefined, space: THREE.ColorSpace) => (hash ? this.texture(hash, space, doc) : null);
+    material.map = image(doc.color_texture, THREE.SRGBColorSpace);
+    if (material.map) material.color.setScalar(1);
+    material.normalMap = image(doc.normal_texture, THREE.NoColorSpace);
+    if (material instanceof THREE.MeshStandardMaterial) {
+      material.roughnessMap = image(doc.roughness_texture, THREE.NoColorSpace);
+      material.metalnessMap = image(doc.metallic_texture, THREE.NoColorSpace);
+    }
+    material.aoMap = image(doc.occlusion_texture, THREE.NoColorSpace);
+    material.emissiveMap = image(doc.emissive_texture, THREE.SRGBColorSpace);
+    if (doc.opacity_texture && doc.opacity_texture === doc.color_texture) {
+      // the picture's own alpha, which the colour map brings along
+      material.transparent = !material.alphaTest;
+    } else if (doc.opacity_texture) {
+      material.alphaMap = image(doc.opacity_texture, THREE.NoColorSpace);
+      material.transparent = !material.alphaTest;
+    }
+  }
+
+  private texture(hash: string, space: THREE.ColorSpace, doc: MaterialDoc): THREE.Texture {
+    const key = [hash, space, doc.uv, doc.wrap].join(" ");
+    let texture = this.textures.get(key);
     if (!texture) {
       texture = this.loader.load(assetUrl(hash), this.arrived);
       texture.colorSpace = space;
-      texture.wrapS = texture.wrapT = THREE.RepeatWrapping;
+      [texture.wrapS, texture.wrapT] = [doc.wrap?.[0], doc.wrap?.[1]].map((w) => WRAPS[w ?? "repeat"] ?? THREE.RepeatWrapping);
+      if (doc.uv?.length === 5) {
+        const [turn, u, v, du, dv] = doc.uv;
+        const [cos, sin] = [Math.cos((turn * Math.PI) / 180), Math.sin((turn * Math.PI) / 180)];
+        texture.matrixAutoUpdate = false;
+        texture.matrix.set(u * cos, -v * sin, du, u * sin, v * cos, dv, 0, 0, 1);
+      }
       texture.anisotropy = 4;
-      this.textures.set(hash, texture);
+      this.textures.set(key, texture);
     }
     return texture;
   }

@@ -142,10 +142,11 @@ export class World {
     for (const node of this.scene.prims.values()) {
       const doc = node.doc.geometry;
       if (!doc || !this.scene.visible(node) || !this.shows(node.path)) continue;
-      const geometry = this.geometries.get(doc);
+      const mirrored = this.matrix(node).determinant() < 0;
+      const geometry = this.geometries.get(doc, mirrored);
       if (!geometry) continue;
       const body = this.bodyOf(node);
-      const key = [geometryKey(doc), doc.materials ?? [], doc.double_sided ?? false, body !== null].join("|");
+      const key = [geometryKey(doc), mirrored, doc.materials ?? [], doc.double_sided ?? false, body !== null].join("|");
       const group = groups.get(key);
       if (group) group.push({ node, geometry, doc, body });
       else groups.set(key, [{ node, geometry, doc, body }]);

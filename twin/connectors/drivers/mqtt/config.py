@@ -21,13 +21,23 @@ def _filter(topic: str) -> str:
 
 
 class MqttLogin(Strict):
-    """How a broker is entered. ``keepalive`` [s]: silence after which both sides think the other is gone."""
+    """How a broker is entered.
+
+    Attributes:
+        keepalive: Silence after which both sides think the other is gone [s].
+        protocol: Of MQTT.
+        ca_file: Certificates that are trusted; without it those of the system. cert_file, key_file: The client's own
+            certificate and its key. Relative to the mapping.
+    """
 
     username: str | None = None
     password: str | None = None
     client_id: str | None = None
     keepalive: int = Field(15, ge=1, le=3600)
+    protocol: Literal["3.1.1", "5"] = "3.1.1"
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
 
 
 class MqttOptions(MqttLogin):

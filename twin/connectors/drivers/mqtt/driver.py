@@ -118,7 +118,9 @@ class MqttDriver:
         options = self._options
         if options.session and options.client_id is None:
             raise Fatal("a session needs a client_id by which the broker knows it", attribute="options.client_id")
-        return open_session(self._connection.address, options, session=options.session, queue_type=queue_type)
+        return open_session(
+            self._connection.address, options, session=options.session, queue_type=queue_type, folder=self._connection.folder
+        )
 
     def _take(self, message: aiomqtt.Message, sink: Sink) -> None:
         received = now_ns()

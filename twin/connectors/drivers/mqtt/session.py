@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from twin.connectors.base import Fatal, Retryable
 from twin.connectors.drivers.mqtt.config import MqttLogin
@@ -51,8 +55,10 @@ def open_session(
     session: bool = False,
     will: aiomqtt.Will | None = None,
     queue_type: Any = None,
+    folder: Path | None = None,
 ) -> Session:
-    """A session to be entered. ``schemes``: without and with TLS; ``session``: the broker keeps messages while away.
+    """A session to be entered. ``schemes``: without and with TLS; ``session``: the broker keeps messages while away;
+    ``folder``: from where certificate files are named.
 
     Raises:
         Fatal: The address or the options cannot work.
@@ -73,17 +79,34 @@ def open_session(
             username=options.username or (unquote(url.username) if url.username else None),
             password=options.password or (unquote(url.password) if url.password else None),
             identifier=options.client_id,
-            clean_session=not session,
             keepalive=options.keepalive,
             timeout=10.0,
-            tls_params=aiomqtt.TLSParameters(ca_certs=options.ca_file) if secure else None,
+            tls_context=_tls(options, folder) if secure else None,
             will=will,
             logger=_quiet,
             queue_type=queue_type,
+            **_kept(session) if options.protocol == "5" else {"clean_session": not session},
         )
-    except (OSError, ValueError) as error:  # certificate files
+    except (OSError, ValueError) as error:  # certificate files; ssl's errors are among them
         raise Fatal(f"the client cannot be set up: {error}") from error
     return Session(client)
+
+
+def _tls(options: MqttLogin, folder: Path | None) -> ssl.SSLContext:
+    """Made here and not by the library, which would read the files only when it connects."""
+    here = folder or Path()
+    context = ssl.create_default_context(cafile=None if options.ca_file is None else str(here / options.ca_file))
+    if options.cert_file is not None:
+        key = None if options.key_file is None else str(here / options.key_file)
+        context.load_cert_chain(str(here / options.cert_file), key)
+    return context
+
+
+def _kept(session: bool) -> dict[str, Any]:
+    """What MQTT 5 calls a clean session, and one that the broker keeps for ever."""
+    properties = Properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = 0xFFFFFFFF if session else 0
+    return {"protocol": aiomqtt.ProtocolVersion.V5, "clean_start": not session, "properties": properties}
 
 
 class Receiving:

@@ -319,7 +319,14 @@ class SparkplugDriver:
         if self._options.host_id and queue_type is not None:
             will = aiomqtt.Will(self._state_topic, self._state(False), qos=1, retain=True)
         schemes = ("mqtt", "mqtts") if self._connection.address.startswith("mqtt") else ("sparkplug", "sparkplugs")
-        return open_session(self._connection.address, self._options, schemes=schemes, will=will, queue_type=queue_type)
+        return open_session(
+            self._connection.address,
+            self._options,
+            schemes=schemes,
+            will=will,
+            queue_type=queue_type,
+            folder=self._connection.folder,
+        )
 
     def _list(self, parts: list[str], data: bytes, found: dict[str, Found]) -> None:
         try:

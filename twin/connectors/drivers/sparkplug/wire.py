@@ -72,7 +72,7 @@ def decode(data: bytes) -> Payload:
 
 
 def encode(payload: Payload) -> bytes:
-    """Write a payload: what a host application sends."""
+    """Write a payload: what a host application or an edge node sends."""
     out = bytearray()
     if payload.timestamp is not None:
         out += _key(1, _VARINT) + _varint(payload.timestamp)
@@ -244,7 +244,19 @@ def _metric_bytes(metric: Metric) -> bytes:
     if metric.timestamp is not None:
         out += _key(3, _VARINT) + _varint(metric.timestamp)
     out += _key(4, _VARINT) + _varint(metric.datatype)
+    if metric.quality is not None:
+        body = _quality_bytes(metric.quality)
+        out += _key(9, _BYTES) + _varint(len(body)) + body
+    if metric.is_null:
+        return bytes(out + _key(7, _VARINT) + _varint(1))
     return bytes(out) + _value_bytes(metric.datatype, metric.value, metric.field)
+
+
+def _quality_bytes(quality: int) -> bytes:
+    """A property set with the one property ``Quality``, an Int32."""
+    name = b"Quality"
+    value = _key(1, _VARINT) + _varint(INT32) + _key(3, _VARINT) + _varint(quality)
+    return _key(1, _BYTES) + _varint(len(name)) + name + _key(2, _BYTES) + _varint(len(value)) + value
 
 
 def _value_bytes(datatype: int, value: Value, field_number: int) -> bytes:

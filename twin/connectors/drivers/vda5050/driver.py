@@ -125,7 +125,9 @@ class Vda5050Driver:
 
     def _session(self, queue_type: Any = None) -> Session:
         schemes = ("vda5050", "vda5050s")
-        return open_session(self._connection.address, self._options, schemes=schemes, queue_type=queue_type)
+        return open_session(
+            self._connection.address, self._options, schemes=schemes, queue_type=queue_type, folder=self._connection.folder
+        )
 
     def _parts(self, topic: str) -> list[str] | None:
         """Interface, version, manufacturer, serial, topic; None where it is no topic of ours."""

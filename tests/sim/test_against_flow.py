@@ -1,0 +1,53 @@
+"""A line without belts is the same line in both engines: same draws, same order, same times to the microsecond."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twin.flow import simulate
+from twin.model.factory import NodeKind
+from twin.sim import Simulation
+
+_spec = importlib.util.spec_from_file_location(
+    "random_factories", Path(__file__).parents[1] / "flow" / "test_random_factories.py"
+)
+_factories = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_factories)
+
+HORIZON_S = 240.0
+WORLDS = 2
+
+
+def without_belts(seed):
+    """A line with everything that the engines know thrown in at random; buffers where it had conveyors."""
+    model = _factories.random_factory(seed)
+    for node in model.nodes:
+        if node.kind == NodeKind.CONVEYOR:
+            node.kind, node.capacity, node.shift = NodeKind.BUFFER, 4, -1
+    return model
+
+
+@pytest.mark.parametrize("seed", range(14))
+def test_same_line_same_figures(seed):
+    model = without_belts(seed)
+    expected = simulate(model, horizon_s=HORIZON_S, replications=WORLDS, seed=seed + 1, intervals=4)
+    # no bodies: the step rate does not matter
+    simulation = Simulation(model, seed=seed + 1, worlds=WORLDS, capacity=300, hz=1.0)
+    simulation.step(round(HORIZON_S))
+    for w in range(WORLDS):
+        seen, counts = simulation.statistics(w), simulation.counts(w)
+        assert simulation.refused(w) == 0
+        for name in ("spawned", "sunk", "scrapped", "inside"):
+            assert getattr(counts, name) == getattr(expected, name)[w], name
+        np.testing.assert_array_equal(seen["entered"], expected.node_in[w])
+        np.testing.assert_array_equal(seen["left"], expected.node_out[w])
+        np.testing.assert_array_equal(seen["defects"], expected.node_defective[w])
+        timed = [i for i, n in enumerate(model.nodes) if n.kind not in (NodeKind.ROUTER, NodeKind.SINK)]
+        # averaged over servers in whole microseconds
+        np.testing.assert_allclose(seen["state_us"][timed] * 1e-6, expected.state_time_s[w][timed], atol=2e-6)
+        np.testing.assert_allclose(seen["level_us"] * 1e-6 / HORIZON_S, expected.level_mean[w], atol=1e-9)
+        assert seen["pieces_us"] * 1e-6 / HORIZON_S == pytest.approx(expected.wip_mean[w])
+        if counts.sunk:
+            assert seen["lead_us"] * 1e-6 / counts.sunk == pytest.approx(expected.lead_mean_s[w])

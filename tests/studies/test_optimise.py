@@ -1,0 +1,78 @@
+"""The search finds what an exhaustive study finds, and goes on where it was."""
+
+import sys
+
+import pytest
+
+from twin.core.errors import InputError, StudyError
+from twin.studies import run_study, summarise
+from twin.studies.optimise import optimise_study
+from twin.studies.report import render
+
+CAPACITY = "/Line/B1.twin:buffer:capacity"
+MEAN_2 = "/Line/M2.twin:station:cycleTime:mean"
+SWEEP = {CAPACITY: {"min": 1, "max": 12, "type": "int"}, MEAN_2: [10.0, 11.0, 12.0]}
+
+
+def means(results, kpi="throughput"):
+    return {tuple(p.point.parameters.values()): float(p.kpis[kpi].mean()) for p in results.points if p.point.parameters}
+
+
+def test_it_comes_near_the_best_of_all_and_the_same_again(make_study, compile_line, tmp_path):
+    study = make_study(
+        sweep=SWEEP, design="lhs(2)", replications=8, optimise={"maximise": "throughput", "trials": 20, "batch": 5}
+    )
+    found = optimise_study(study, tmp_path / "r", compile=compile_line)
+    tried = means(found)
+    assert 10 <= len(tried) <= 20
+    assert found.points[0].point.parameters == {}
+    grid = make_study(sweep={CAPACITY: list(range(1, 13)), MEAN_2: [10.0, 11.0, 12.0]}, replications=8, sensitivity="none")
+    best = max(means(run_study(grid, tmp_path / "grid", compile=compile_line)).values())
+    assert max(tried.values()) > 0.99 * best
+    again = optimise_study(study, tmp_path / "r", compile=compile_line)
+    assert again.computed == 0
+    assert means(again) == tried
+    # trials beyond those that are there
+    more = make_study(sweep=SWEEP, design="lhs(2)", replications=8, optimise={"maximise": "throughput", "trials": 25, "batch": 5})
+    extended = optimise_study(more, tmp_path / "r", compile=compile_line)
+    assert extended.computed <= 5 * 8
+    assert list(means(extended))[: len(tried)] == list(tried)
+    document = summarise(extended)
+    assert document["design"] == "optuna"
+    assert "is best" in render(extended)
+
+
+def test_limits_keep_the_search_where_it_may_be(make_study, compile_line, tmp_path):
+    study = make_study(
+        sweep={CAPACITY: {"min": 1, "max": 40, "type": "int"}},
+        design="sobol(2)",
+        replications=4,
+        optimise={"maximise": "throughput", "trials": 24, "batch": 4, "limits": {"wip": {"max": 6.0}}},
+    )
+    found = optimise_study(study, tmp_path / "r", compile=compile_line)
+    beyond = [p for p in found.points if not p.feasible]
+    assert beyond
+    assert all(float(p.kpis["wip"].mean()) > 6.0 for p in beyond)
+    # more buffer is more throughput and more work in process: the largest buffer that is allowed is the best
+    wip = {c: float(run_study(
+        make_study(sweep={CAPACITY: [c]}, replications=4, sensitivity="none"), tmp_path / "r", compile=compile_line
+    ).points[0].kpis["wip"].mean()) for c in range(2, 16)}  # fmt: skip
+    largest = max(c for c, level in wip.items() if level <= 6.0)
+    first = summarise(found)["ranking"]["throughput"][0]
+    assert abs(first["parameters"][CAPACITY] - largest) <= 1
+    assert "break the limits" in render(found)
+
+
+def test_what_is_missing_is_named(make_study, compile_line, tmp_path, monkeypatch):
+    with pytest.raises(StudyError, match="maximise"):
+        optimise_study(make_study(sweep=SWEEP, design="lhs(2)"), tmp_path, compile=compile_line)
+    with pytest.raises(StudyError, match="sweep"):
+        optimise_study(make_study(optimise={"minimise": "wip"}), tmp_path, compile=compile_line)
+    with pytest.raises(StudyError, match="one of maximise and minimise"):
+        make_study(optimise={"trials": 3})
+    study = make_study(sweep=SWEEP, design="lhs(2)", optimise={"maximise": "speed"})
+    with pytest.raises(StudyError, match=r"optimise.*'speed'"):
+        optimise_study(study, tmp_path, compile=compile_line)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(InputError, match=r"twin\[optimise\]"):
+        optimise_study(study, tmp_path, compile=compile_line)

@@ -1,0 +1,144 @@
+"""Where plant and simulation disagree: for each signal that has both values, the residual, how unusual it is, and an alarm.
+
+The score is the modified z-score of ``twin.live.residual``, learned from the last ``MEMORY`` residuals, one a second.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from twin.core.samples import Sample, SignalKey, is_bad
+from twin.live.residual import MAD_TO_SIGMA, THRESHOLD
+
+MEMORY = 600
+FEWEST = 30
+"""No score before so many residuals."""
+EVERY_NS = 1_000_000_000
+HOLD_S = 10.0
+"""How long a residual must be unusual to be an alarm [s]."""
+PAST_ALARMS = 500
+
+
+@dataclass
+class Disagreement:
+    """One signal. Times in ns UTC; ``score`` is None while nothing is known; ``alarm_since_ns`` is 0 without an alarm.
+
+    ``mean`` and ``rms`` of the residuals that are remembered [unit of the signal].
+    """
+
+    key: SignalKey
+    plant: float
+    simulated: float
+    residual: float
+    mean: float
+    rms: float
+    score: float | None
+    alarm_since_ns: int
+
+
+@dataclass(frozen=True)
+class PastAlarm:
+    """A stretch in which a signal disagreed; ``end_ns`` is 0 while it lasts; ``worst`` is the largest score."""
+
+    key: SignalKey
+    begin_ns: int
+    end_ns: int
+    worst: float
+
+
+@dataclass
+class _Pair:
+    plant: float = math.nan
+    plant_bad: bool = False
+    simulated: float = math.nan
+    residuals: deque[float] = field(default_factory=lambda: deque(maxlen=MEMORY))
+    next_ns: int = 0
+    score: float | None = None
+    unusual_since: int = 0
+    alarm_since: int = 0
+    worst: float = 0.0
+
+
+class Residuals:
+    """Pairs of values; written by the owner thread, read by any."""
+
+    def __init__(self, *, hold_s: float = HOLD_S, threshold: float = THRESHOLD) -> None:
+        self._hold_ns, self._threshold = round(hold_s * 1e9), threshold
+        self._lock = threading.Lock()
+        self._pairs: dict[SignalKey, _Pair] = {}
+        self._past: deque[PastAlarm] = deque(maxlen=PAST_ALARMS)
+
+    def plant(self, sample: Sample) -> None:
+        """A value of the plant."""
+        number = _number(sample.value)
+        with self._lock:
+            pair = self._pairs.setdefault(sample.key, _Pair())
+            pair.plant_bad = number is None or is_bad(sample.quality)
+            if number is not None:
+                pair.plant = number
+
+    def simulated(self, key: SignalKey, value: float | int | bool | str, now_ns: int) -> None:
+        """What the simulation has at the same time."""
+        number = _number(value)
+        if number is None:
+            return
+        with self._lock:
+            pair = self._pairs.setdefault(key, _Pair())
+            pair.simulated = number
+            if pair.plant_bad or math.isnan(pair.plant) or now_ns < pair.next_ns:
+                return
+            pair.next_ns = now_ns + EVERY_NS
+            self._judge(key, pair, pair.plant - number, now_ns)
+
+    def _judge(self, key: SignalKey, pair: _Pair, residual: float, now_ns: int) -> None:
+        """Against what was there before: a residual does not judge itself."""
+        if len(pair.residuals) >= FEWEST:
+            known = np.array(pair.residuals)
+            median = float(np.median(known))
+            sigma = MAD_TO_SIGMA * float(np.median(np.abs(known - median)))
+            # where it has hardly ever moved, the resolution of the values is all that can be believed
+            sigma = max(sigma, 1e-6 * max(abs(pair.plant), abs(median), 1e-6))
+            pair.score = abs(residual - median) / sigma
+        unusual = pair.score is not None and pair.score > self._threshold
+        if not unusual:
+            if pair.alarm_since:
+                self._past.append(PastAlarm(key, pair.alarm_since, now_ns, pair.worst))
+            pair.unusual_since = pair.alarm_since = 0
+            pair.worst = 0.0
+            pair.residuals.append(residual)
+            return
+        pair.worst = max(pair.worst, pair.score or 0.0)
+        pair.unusual_since = pair.unusual_since or now_ns
+        if now_ns - pair.unusual_since >= self._hold_ns:
+            pair.alarm_since = pair.alarm_since or pair.unusual_since
+        # what is unusual is learned too, or a change of operation would be an alarm for ever
+        pair.residuals.append(residual)
+
+    def rows(self) -> list[Disagreement]:
+        """Signals with both values, the least usual first."""
+        with self._lock:
+            pairs = [(k, p) for k, p in self._pairs.items() if not (math.isnan(p.plant) or math.isnan(p.simulated))]
+            rows = []
+            for key, p in pairs:
+                known = np.array(p.residuals or [p.plant - p.simulated])
+                rms = float(np.sqrt(np.mean(known**2)))
+                row = (p.plant, p.simulated, p.plant - p.simulated, float(known.mean()), rms, p.score, p.alarm_since)
+                rows.append(Disagreement(key, *row))
+        return sorted(rows, key=lambda r: (-(r.score if r.score is not None else -1.0), str(r.key)))
+
+    def alarms(self) -> list[PastAlarm]:
+        """Those that last and those that have ended, newest first."""
+        with self._lock:
+            now = [PastAlarm(k, p.alarm_since, 0, p.worst) for k, p in self._pairs.items() if p.alarm_since]
+            return sorted([*now, *self._past], key=lambda a: -a.begin_ns)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, (bool, int, float)) and math.isfinite(value):
+        return float(value)
+    return None

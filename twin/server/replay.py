@@ -15,11 +15,9 @@ from __future__ import annotations
 import json
 import os
 import queue
-import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -29,14 +27,15 @@ from fastapi.responses import JSONResponse
 
 from twin.core import log
 from twin.core.clock import now_ns
+from twin.history.track import RECORD, records
 from twin.live import Event
 from twin.model.frame import StateFrame
 from twin.protocol.messages import BodyTable, Clock, NodeStates, encode
 from twin.server.stream import FrameEncoder
 
-RECORD = struct.Struct("<QI")
 FORMAT = "twf2"
 """How chunks end: the format of their frames."""
+__all__ = ["RECORD", "Chunk", "TrackRecorder", "records", "replay_router"]
 TRACK_HZ = 10.0
 CHUNK_S = 10.0
 MAX_BYTES = 256 << 20
@@ -243,17 +242,6 @@ class TrackRecorder:
                 _write(self._folder / "runs.json", json.dumps(rows).encode())
             except OSError as error:
                 self._log.error("the pose track is not written", reason=str(error))
-
-
-def records(data: bytes) -> Iterable[tuple[int, bytes]]:
-    """Wall time [ns UTC] and payload of every record of a chunk (deflated, as it is stored)."""
-    plain = zlib.decompress(data)
-    at = 0
-    while at < len(plain):
-        time_ns, size = RECORD.unpack_from(plain, at)
-        at += RECORD.size
-        yield time_ns, plain[at : at + size]
-        at += size
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -6,8 +6,6 @@ its own, beginning with the id table and a whole frame.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,22 +16,9 @@ import numpy as np
 from twin.core.errors import InputError
 from twin.protocol.frames import BODIES, GONE, GOODS, MAGIC, decode_frame
 from twin.protocol.messages import BodyTable, decode_server
+from twin.protocol.track import FORMAT, records
 
-RECORD = struct.Struct("<QI")
-SUFFIX = ".twf2"
-"""Of a chunk's file: that of the frames' format."""
 UPRIGHT = (0.0, 0.0, 0.0, 1.0)
-
-
-def records(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Wall time [ns UTC] and payload of every record of a chunk (deflated, as it is stored)."""
-    plain = zlib.decompress(data)
-    at = 0
-    while at < len(plain):
-        time_ns, size = RECORD.unpack_from(plain, at)
-        at += RECORD.size
-        yield time_ns, plain[at : at + size]
-        at += size
 
 
 @dataclass(frozen=True)
@@ -65,7 +50,7 @@ class Track:
         if not folder.is_dir():
             raise InputError("no track is recorded there", file=folder)
         self._chunks: list[tuple[int, int, Path]] = []
-        for path in folder.glob(f"*-*{SUFFIX}"):
+        for path in folder.glob(f"*-*.{FORMAT}"):
             begin, _, end = path.stem.partition("-")
             self._chunks.append((int(begin), int(end), path))
         self._chunks.sort()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -33,12 +33,24 @@ _STATUS = {"stopping": 503, "busy": 503, "gone": 404, "role": 403}
 """HTTP status of a refusal by its code; 409 for the rest."""
 
 
-def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str = "", provider: Provider | None = None) -> FastAPI:
+Tap = Callable[[Event, float], None]
+"""Takes events of the runtime on the owner thread, with their wall time [s UTC]."""
+
+
+def create_app(
+    host: Host,
+    *,
+    hosts: frozenset[str] = frozenset(),
+    public: str = "",
+    provider: Provider | None = None,
+    tap: Tap | None = None,
+) -> FastAPI:
     """The application around a started host.
 
     Args:
         hosts: Host names that it answers to, beside loopback. public: Origin of ``--public-url``, if any.
         provider: OpenID Connect provider that people may sign in with.
+        tap: Is given the events too, those that tell how things stand first.
     """
     hub = Hub()
     track = TrackRecorder(host.settings.project / "track")
@@ -49,11 +61,16 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         loop = asyncio.get_running_loop()
 
         def publish(event: Event) -> None:
-            loop.call_soon_threadsafe(hub.publish, event, time.time())
+            now = time.time()
+            if tap is not None:
+                tap(event, now)
+            loop.call_soon_threadsafe(hub.publish, event, now)
 
         def record() -> None:
             for event in host.runtime.current():
                 track.publish(event)
+                if tap is not None:
+                    tap(event, time.time())
             host.runtime.subscribe(track.publish)
 
         host.runtime.subscribe(publish)

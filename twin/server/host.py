@@ -345,6 +345,9 @@ class Host:
             else:
                 self.runtime.value_changed(outcome.changed)
         patch = self._patch(outcome.entry.seq, outcome.changed, outcome.resync)
+        if outcome.resync:
+            # once the view has moved on; else the next edit would have to wait for it
+            self.on_owner(self._relevance.prepare)
         if self._model is not None and (now := node_docs(self._model)) != before:
             patch.nodes = now
         return outcome, [edited(outcome.entry), patch]

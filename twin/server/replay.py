@@ -1,11 +1,7 @@
 """The pose track: what clients saw, ten times a second, kept on disk within a bound, so that anyone can look back.
 
-A track is a folder of chunks of about ten seconds. A chunk is a deflated run of records, each of which stands on its
-own with what came before it in the same chunk::
-
-    0  u64  wall time [ns UTC]
-    8  u32  bytes that follow
-    12      a state frame (docs/wire-format.md), or a control message (``bodies``, ``nodes``, ``clock``)
+A track is a folder of chunks of about ten seconds, each a deflated run of records (twin/protocol/track.py) that stands on its own
+with what came before it in the same chunk.
 
 The first records of a chunk are the id table and a whole frame; later frames hold what changed since the one before.
 """
@@ -27,15 +23,12 @@ from fastapi.responses import JSONResponse
 
 from twin.core import log
 from twin.core.clock import now_ns
-from twin.history.track import RECORD, records
 from twin.live import Event
 from twin.model.frame import StateFrame
-from twin.protocol.messages import BodyTable, Clock, NodeStates, encode
+from twin.protocol.messages import BodyTable, Clock, LineFound, NodeStates, encode
+from twin.protocol.track import FORMAT, RECORD
 from twin.server.stream import FrameEncoder
 
-FORMAT = "twf2"
-"""How chunks end: the format of their frames."""
-__all__ = ["RECORD", "Chunk", "TrackRecorder", "records", "replay_router"]
 TRACK_HZ = 10.0
 CHUNK_S = 10.0
 MAX_BYTES = 256 << 20
@@ -105,7 +98,7 @@ class TrackRecorder:
 
     def publish(self, event: Event) -> None:
         """Take an event of the runtime; what the track does not hold is left alone."""
-        if not isinstance(event, (StateFrame, BodyTable, NodeStates, Clock)):
+        if not isinstance(event, (StateFrame, BodyTable, NodeStates, LineFound, Clock)):
             return
         try:
             self._events.put_nowait((now_ns(), event))
@@ -182,6 +175,9 @@ class TrackRecorder:
         elif isinstance(event, NodeStates):
             if event.sim_time != self._last_sim and self._open:
                 self._last_sim = event.sim_time
+                self._append(time_ns, encode(event))
+        elif isinstance(event, LineFound):
+            if self._open:
                 self._append(time_ns, encode(event))
         elif isinstance(event, Clock):
             if self._open and event.state == "running":

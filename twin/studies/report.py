@@ -202,7 +202,7 @@ def _assumptions(results: Results, done: list[PointResult]) -> str:
         count += ", until " + ", ".join(f"{name_of(k)} is known to ± {t}" for k, t in study.replications.until.items())
     entries = [
         ("Engine", engine),
-        ("Begin", f"{study.run.begin.replace('T', ' ')[:16]} plant time, with an empty line"),
+        ("Begin", f"{study.run.begin.replace('T', ' ')[:16]} plant time, {_start_text(results)}"),
         ("Warm-up", warm),
         ("Measured time", duration(study.run.horizon_s)),
         ("Replications", count),
@@ -233,6 +233,17 @@ def _model_notes(done: list[PointResult], fidelity: str) -> list[str]:
     if fidelity == "physics" and any(n.scrap_rate > 0.0 for p in done for n in p.point.runnable.nodes):
         found.append("quality of a station is its authored scrap rate, not a count")
     return found
+
+
+def _start_text(results: Results) -> str:
+    found = results.plan.found
+    if found is None:
+        return "with an empty line"
+    moment = datetime.datetime.fromtimestamp(found.wall_ns / 1e9, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (
+        f"with the {sum(found.level):,} items that stood on the line at {moment} ({found.source}); how old they are and how far "
+        "cycles had come is not known: cycles begin anew"
+    )
 
 
 def _scenario_text(scenario: Scenario) -> str:

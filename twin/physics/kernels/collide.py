@@ -391,6 +391,11 @@ def against(
             pa = p + wp.quat_rotate(q, t.collider[a].position)
             qa = q * t.collider[a].rotation
             found = touch(t, x, row, a, pa, qa, c, pb, qb, step, margin)
+            if t.collider[c].sensor >= 0:
+                for j in range(found):
+                    if x.found_depth[row, j] <= 0.0:
+                        k.sensed[w, i] = k.sensed[w, i] | (1 << t.collider[c].sensor)
+                found = 0
             if found > 0:
                 if t.collider[c].shape == MESH and t.collider[a].shape != SPHERE:
                     # one manifold for each of the directions that the faces under the shape look to
@@ -443,6 +448,7 @@ def collide_body(
         return
     fresh.count[w, i] = 0
     k.links[w, i] = 0
+    k.sensed[w, i] = 0
     k.penetration[w, i] = 0.0
     fresh.owner_generation[w, i] = b.generation[w, i]
     if not reacts(t, b, w, i):

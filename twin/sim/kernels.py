@@ -52,7 +52,7 @@ from twin.sim.tables import LineTables
 
 wp.set_module_options({"optimization_level": 1})
 """Much branching and little arithmetic. Measured on the packaging line: without optimisation the kernel compiles in a third of
-the time and takes 25 times as long to run; with more than this it compiles for longer and is no faster."""
+the time, and takes some twenty times as long to run."""
 
 MOVES_A_STEP = wp.constant(20000)
 """More moves than this in a step is a line that runs in circles without time passing; it goes on in the next step."""

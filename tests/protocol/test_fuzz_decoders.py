@@ -19,7 +19,7 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
     max_leaves=12,
 )
-TAGS = ["hello", "edit", "undo", "redo", "preview", "presence", "control", "welcome", "", "nothing"]
+TAGS = ["hello", "edit", "undo", "redo", "preview", "presence", "control", "seen", "welcome", "", "nothing"]
 FIELDS = ["opid", "base_seq", "txn", "label", "protocol", "path", "matrix", "selection", "action", "value", "kind", "field"]
 shaped = st.dictionaries(st.sampled_from(FIELDS), plain, max_size=6).flatmap(
     lambda body: st.sampled_from(TAGS).map(lambda tag: body | {"t": tag})

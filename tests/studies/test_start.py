@@ -10,8 +10,8 @@ from twin.flow import simulate
 from twin.model.distributions import Distribution, DistributionRow
 from twin.model.factory import FactoryModel, Node, NodeKind, NodeState, stream_id
 from twin.model.rigid import Body, Prototype
-from twin.protocol.messages import Clock, NodeStates, encode
-from twin.protocol.track import RECORD
+from twin.protocol.messages import Clock, LineFound, LineItem, NodeStates, encode
+from twin.protocol.track import FORMAT, RECORD
 from twin.studies import read_study, run_study, summarise
 from twin.studies.start import carried_types, find_start
 
@@ -34,7 +34,7 @@ def chunk(folder, begin_s, *states):
             rows.append(RECORD.pack(time_ns, len(payload)) + payload)
     end_ns = T0 + round((begin_s + len(states) - 1) * 1e9)
     (folder / "track").mkdir(exist_ok=True)
-    (folder / "track" / f"{T0 + begin_s * 10**9}-{end_ns}.chunk").write_bytes(zlib.compress(b"".join(rows)))
+    (folder / "track" / f"{T0 + begin_s * 10**9}-{end_ns}.{FORMAT}").write_bytes(zlib.compress(b"".join(rows)))
 
 
 @pytest.fixture
@@ -45,6 +45,31 @@ def project(tmp_path):
     chunk(folder, 0, ((W, W, S, S, W), [0, 1, 0, 0, 0]), ((W, W, W, W, W), [0, 1, 1, 1, 0]))
     chunk(folder, 10, ((W, W, W, W, W), [0, 1, 2, 1, 0]), ((B, B, B, D, W), [0, 1, 3, 1, 0]))
     return folder
+
+
+def test_where_every_piece_was_counts_more_than_levels(tmp_path):
+    """Types, ages, places and repairs come out as they were recorded; the calendar is the twin's own."""
+    project = tmp_path / "project"
+    project.mkdir()
+    item = LineItem("/L/B", "blue", 3, 40.0, 0.25, False, None, "")
+    worked = LineItem("/L/M", "red", 1, 9.0, 0.0, False, 4.0, "")
+    line = encode(LineFound(90_000.0, [worked, item, item], {"/L/M": 12.0, "/L/Gone": 1.0}))
+    chunk(project, 0, ((W, W), [0, 1]))
+    [file] = (project / "track").iterdir()
+    plain = zlib.decompress(file.read_bytes()) + RECORD.pack(T0 + 10**8, len(line)) + line
+    file.write_bytes(zlib.compress(plain))
+    found = find_start("live", str(project))
+    assert found.wall_ns == T0 + 10**8
+    assert found.local == "2026-11-24T01:00:00"
+    kinds = {"/L/B": NodeKind.BUFFER, "/L/M": NodeKind.STATION}
+    nodes = [Node(path, kind, stream_id(path), capacity=1, time_to_failure=0) for path, kind in kinds.items()]
+    model = FactoryModel(name="L", item_types=["red", "blue"], nodes=nodes)
+    state = found.line_state(model, model)
+    assert [(i.node, i.type, i.pieces, i.age_s, i.elapsed_s) for i in state.items] == [
+        ("/L/M", "red", 1, 9.0, 4.0),
+        ("/L/B", "blue", 3, 40.0, None),  # the second one has no room in this scenario
+    ]
+    assert state.down == {"/L/M": 12.0}
 
 
 def test_a_moment_is_found_in_a_project(project):

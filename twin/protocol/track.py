@@ -2,7 +2,7 @@
 
 0  u64  wall time [ns UTC]
 8  u32  bytes that follow
-12      a state frame (twin/protocol/frames.py), or a control message (``bodies``, ``nodes``, ``clock``)
+12      a state frame (twin/protocol/frames.py), or a control message (``bodies``, ``nodes``, ``clock``, ``line``)
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Iterable
 
 RECORD = struct.Struct("<QI")
+FORMAT = "twf2"
+"""How the files of chunks end: the format of their frames."""
 
 
 def records(data: bytes) -> Iterable[tuple[int, bytes]]:

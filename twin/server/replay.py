@@ -25,12 +25,10 @@ from twin.core import log
 from twin.core.clock import now_ns
 from twin.live import Event
 from twin.model.frame import StateFrame
-from twin.protocol.messages import BodyTable, Clock, NodeStates, encode
-from twin.protocol.track import RECORD
+from twin.protocol.messages import BodyTable, Clock, LineFound, NodeStates, encode
+from twin.protocol.track import FORMAT, RECORD
 from twin.server.stream import FrameEncoder
 
-FORMAT = "twf2"
-"""How chunks end: the format of their frames."""
 TRACK_HZ = 10.0
 CHUNK_S = 10.0
 MAX_BYTES = 256 << 20
@@ -100,7 +98,7 @@ class TrackRecorder:
 
     def publish(self, event: Event) -> None:
         """Take an event of the runtime; what the track does not hold is left alone."""
-        if not isinstance(event, (StateFrame, BodyTable, NodeStates, Clock)):
+        if not isinstance(event, (StateFrame, BodyTable, NodeStates, LineFound, Clock)):
             return
         try:
             self._events.put_nowait((now_ns(), event))
@@ -177,6 +175,9 @@ class TrackRecorder:
         elif isinstance(event, NodeStates):
             if event.sim_time != self._last_sim and self._open:
                 self._last_sim = event.sim_time
+                self._append(time_ns, encode(event))
+        elif isinstance(event, LineFound):
+            if self._open:
                 self._append(time_ns, encode(event))
         elif isinstance(event, Clock):
             if self._open and event.state == "running":

@@ -1,8 +1,9 @@
 """Studies that begin with a line as it was found: on a running twin now, or in what it recorded.
 
-What is known of a moment is how many items each node held and what state it was in (the pose track, ``twin/protocol/track.py``).
-What their types are, how old they are and how far a cycle has come is not recorded: items are of the types that the sources
-upstream send, in their shares; conveyors hold them evenly spread; cycles begin anew.
+A running twin records every two seconds where every piece is, its type and age, and how far cycles and repairs have come
+(``LineFound`` in the pose track, ``twin/protocol/track.py``). Where a track has only how many items each node held and what state
+it was in, items are of the types that the sources upstream send, in their shares; conveyors hold them evenly spread; cycles
+begin anew.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import math
 import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from twin.core.errors import InputError, StudyError, WorkError
 from twin.flow import LineState, Standing
 from twin.model.factory import FactoryModel, Node, NodeKind, NodeState
 from twin.protocol.frames import MAGIC
-from twin.protocol.messages import NodeStates, decode_server
-from twin.protocol.track import records
-from twin.studies.spec import Study
+from twin.protocol.messages import LineFound, NodeStates, decode_server
+from twin.protocol.track import FORMAT, records
+from twin.studies.spec import DEFAULT_BEGIN, Study
 from twin.studies.store import write_atomically
 
 KEPT = "start.json"
@@ -40,6 +44,7 @@ class Found:
     Attributes:
         asked: The study's ``start`` that this answers. wall_ns: when it was so [ns UTC]. source: where it was found.
         paths: Prim path of each node; empty where only their order is known. state, level: NodeState and items of each.
+        line: ``LineState.as_dict`` of that moment, and sim_time: the twin's own time [s] then; None where only levels are known.
     """
 
     asked: str
@@ -48,24 +53,32 @@ class Found:
     paths: list[str]
     state: list[int]
     level: list[int]
+    line: dict[str, Any] | None = None
+    sim_time: float | None = None
 
     @property
     def digest(self) -> str:
         """Identity of what was found: the same line gives the same results, whenever it was so."""
-        return hashlib.sha256(json.dumps([self.paths, self.state, self.level]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.paths, self.state, self.level, self.line]).encode()).hexdigest()
 
     @property
     def local(self) -> str:
-        """Its moment as plant-local ISO time."""
+        """Its moment as plant-local ISO time: by the twin's own calendar, which begins on a Monday, where that is known."""
+        if self.sim_time is not None:
+            moment = datetime.datetime.fromisoformat(DEFAULT_BEGIN) + datetime.timedelta(seconds=round(self.sim_time))
+            return moment.isoformat()
         moment = datetime.datetime.fromtimestamp(self.wall_ns / 1e9).replace(microsecond=0)
         return moment.isoformat()
 
     def line_state(self, model: FactoryModel, base: FactoryModel) -> LineState:
-        """The start of a scenario's line; nodes that it does not have lose their items, new ones are empty.
+        """The start of a scenario's line; nodes that it does not have lose their items, and so does one with less room than the
+        items found there; new ones are empty.
 
         Raises:
             StudyError: The line is not the one that was found.
         """
+        if self.line is not None:
+            return _fitting(LineState.from_dict(self.line), model)
         paths = self.paths or [n.path for n in base.nodes]
         if len(paths) != len(self.level):
             text = f"{self.source} has {len(self.level)} nodes, the stage {len(paths)}: it is not the same line"
@@ -81,7 +94,7 @@ class Found:
             items += _standing(model, node, self.level[i], self.state[i], carried[k])
             if self.state[i] == NodeState.DOWN and node.time_to_failure >= 0:
                 down[node.path] = 0.0
-        return LineState(items, down)
+        return _fitting(LineState(items, down), model)
 
 
 def find_start(asked: str, source: str) -> Found:
@@ -107,6 +120,7 @@ def find_start(asked: str, source: str) -> Found:
             allowed=[f"{_utc(chunks[0][0])} to {_utc(chunks[-1][1])}"],
         )
     best: tuple[int, NodeStates] | None = None
+    line: tuple[int, LineFound] | None = None
     for begin_ns, end_ns, name in reversed([c for c in chunks if at_ns is None or c[0] <= at_ns]):
         del end_ns
         for time_ns, payload in records(track.read(name)):
@@ -115,12 +129,21 @@ def find_start(asked: str, source: str) -> Found:
             message = decode_server(payload)
             if isinstance(message, NodeStates):
                 best = (time_ns, message)
+            elif isinstance(message, LineFound):
+                line = (time_ns, message)
         if best is not None or begin_ns == chunks[0][0]:
             break
     if best is None:
         raise InputError("no state of the line is recorded before that moment", file=source, attribute="start")
     wall_ns, states = best
     paths = track.paths()
+    if line is not None:
+        wall_ns, exact = line
+        count = Counter(item.node for item in exact.items)
+        paths = paths or sorted(count)
+        state = LineState([Standing(**msgspec.structs.asdict(item)) for item in exact.items], exact.down).as_dict()
+        levels = [count[path] for path in paths]
+        return Found(asked, wall_ns, track.name, paths, list(states.state), levels, state, exact.sim_time)
     if paths and len(paths) != len(states.level):
         raise InputError("the line has been changed since that moment", file=source, attribute="start")
     return Found(asked, wall_ns, track.name, paths, list(states.state), list(states.level))
@@ -205,6 +228,28 @@ def carried_types(model: FactoryModel) -> list[tuple[np.ndarray, int]]:
     return [(s / s.sum() if s.sum() > 0.0 else np.eye(1, len(s))[0], p) for s, p in zip(shares, pieces, strict=True)]
 
 
+def _fitting(line: LineState, model: FactoryModel) -> LineState:
+    """What of a line has room on that of a model."""
+    nodes = {node.path: node for node in model.nodes}
+    room = {node.path: _room(node) for node in model.nodes}
+    items = []
+    for item in line.items:
+        if item.node in nodes and item.type in model.item_types and room[item.node] > 0:
+            room[item.node] -= 1
+            items.append(item)
+    fails = {path: seconds for path, seconds in line.down.items() if path in nodes and nodes[path].time_to_failure >= 0}
+    return LineState(items, fails)
+
+
+def _room(node: Node) -> float:
+    """Items that a node has room for; a conveyor takes what stood on it."""
+    if node.kind == NodeKind.STATION:
+        return node.servers * (len(node.joins) or node.batch_size)
+    if node.kind == NodeKind.BUFFER:
+        return node.capacity if node.capacity >= 0 else math.inf
+    return math.inf if node.kind == NodeKind.CONVEYOR else 0
+
+
 def _standing(model: FactoryModel, node: Node, level: int, state: int, carried: tuple[np.ndarray, int]) -> list[Standing]:
     shares, pieces = carried
     # types in turn, so that every stretch of a queue has about their shares
@@ -251,7 +296,7 @@ class _Folder(_Track):
 
     def chunks(self) -> list[tuple[int, int, str]]:
         found = []
-        for path in self._folder.glob("*-*.chunk"):
+        for path in self._folder.glob(f"*-*.{FORMAT}"):
             begin, _, end = path.stem.partition("-")
             found.append((int(begin), int(end), path.name))
         return sorted(found)

@@ -25,6 +25,9 @@ const numberOr = (text: string | null, otherwise: number): number => {
   return text !== null && Number.isFinite(value) ? value : otherwise;
 };
 
+/** On a tablet the panels at the sides lie over the picture, and are closed until they are wanted. */
+const roomy = typeof matchMedia === "undefined" || !matchMedia("(max-width: 900px)").matches;
+
 export class UiStore {
   theme = $state<Theme>(stored("theme") === "light" ? "light" : "dark");
   userName = $state(stored("name") ?? "");
@@ -41,8 +44,8 @@ export class UiStore {
   rightWidth = $state(numberOr(stored("right"), 330));
   bottomHeight = $state(numberOr(stored("bottom"), 256));
   bottomOpen = $state(stored("bottomOpen") !== "off");
-  leftOpen = $state(stored("leftOpen") !== "off");
-  rightOpen = $state(stored("rightOpen") !== "off");
+  leftOpen = $state(roomy && stored("leftOpen") !== "off");
+  rightOpen = $state(roomy && stored("rightOpen") !== "off");
   /** Step of the guided tour; null: none. */
   tour = $state<number | null>(null);
   charts = $state.raw<string[] | null>(stored("charts") ? (JSON.parse(stored("charts") ?? "[]") as string[]) : null);

@@ -57,6 +57,8 @@ export const PATHS = {
   ruler: "M3 15 15 3l6 6L9 21zM7 11l2 2M10 8l3 3M13 5l2 2",
   section: "M4 4h16v16H4zM4 20 20 4",
   crosshair: "M12 7a5 5 0 1 0 0 10 5 5 0 0 0 0-10M12 3v4M12 17v4M3 12h4M17 12h4",
+  panelLeft: "M4 5h16v14H4zM9.500 5v14",
+  panelRight: "M4 5h16v14H4zM14.500 5v14",
   cursor: "M6 3.500v15l4-4 3 6.500 2.500-1.200-3-6.300H18z",
   isolate: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4M12 8 8.500 10v4l3.500 2 3.500-2v-4z",
   image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.500 9v.1",

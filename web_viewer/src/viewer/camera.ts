@@ -48,6 +48,11 @@ export class CameraRig {
     });
   }
 
+  /** On its way nowhere. */
+  get still(): boolean {
+    return this.flight === null && this.walking.size === 0;
+  }
+
   /** One picture later; true if the camera is on its way somewhere. */
   advance(now: number): boolean {
     const flying = this.fly(now) || this.follow() || this.walk(now);

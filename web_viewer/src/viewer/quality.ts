@@ -19,7 +19,7 @@ const LEVELS: Level[] = [
   { ratio: 0.75, shadowSize: 1024, shadowEvery: 0, plain: true },
 ];
 /** Where a processor draws, the page around the picture needs it, too. */
-const SOFTWARE_INTERVAL_MS = 50;
+const SOFTWARE_INTERVAL_MS = 33;
 const SOFTWARE_LEVEL = 3;
 const LATE_MS = 42;
 const EARLY_MS = 19;

@@ -47,9 +47,9 @@ export class Viewport {
   private readonly scene = new THREE.Scene();
   private readonly environment: Environment;
   private readonly geometries: GeometryCache;
-  private readonly materials: MaterialCache;
+  readonly materials: MaterialCache;
   private readonly outline: Outline;
-  private readonly heat: Heat;
+  readonly heat: Heat;
   private heatMap: HeatMap | null = null;
   private readonly labels: Labels;
   private readonly pointer: PointerTools;

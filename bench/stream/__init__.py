@@ -17,6 +17,8 @@ HZ = 20.0
 SECONDS = 4.0
 MOVERS = (1000, 5000, 10_000)
 VIEWERS = (1, 10, 50, 100)
+MANY = 150
+"""Viewers for which gateways are tried."""
 OVERVIEW = "100,-60,40,100,50,0"
 """Camera that looks over the hall from outside."""
 
@@ -41,8 +43,11 @@ class Source:
 
 
 def _children(pid: int) -> list[int]:
-    with open(f"/proc/{pid}/task/{pid}/children") as children:
-        return [int(child) for child in children.read().split()]
+    found = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children") as children:
+            found += [int(child) for child in children.read().split()]
+    return found
 
 
 @contextmanager
@@ -152,4 +157,7 @@ def run() -> list[dict[str, Any]]:
             rows += [_row(movers, seen, "no slow readers") for seen in quiet]
             rows += [_row(movers, seen, "5 slow readers beside") for seen in beside]
             rows.append(_row(movers, _watch(source, 45, storm=45), "45 others reconnect each second"))
+    for gateways in (0, 2):
+        with _source(5000, "--gateways", str(gateways)) as source:
+            rows.append(_row(5000, _watch(source, MANY), f"{gateways or 'no'} gateways"))
     return rows

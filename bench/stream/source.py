@@ -21,6 +21,7 @@ import uvicorn
 from twin.model.frame import StateFrame
 from twin.protocol.messages import BodyTable
 from twin.server.app import create_app
+from twin.server.gateways import Gateways, upstream_socket
 from twin.server.host import Host, Settings
 from twin.server.hub import Hub
 from twin.server.serve import bind, server_config
@@ -58,7 +59,7 @@ class Movers:
         self._item = np.arange(self.count)
 
     def table(self) -> BodyTable:
-        return BodyTable(1, [], ["/World/Carton"], self.count)
+        return BodyTable(2, [], ["/World/Carton"], self.count)
 
     def frame(self, t: float) -> StateFrame:
         position = self._start.copy()
@@ -76,21 +77,31 @@ class Movers:
         )  # fmt: skip
 
 
-def _drive(movers: Movers, hz: float, hub: Hub, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
-    """As the owner thread does: a frame when it is due, stamped here, handed to the event loop."""
+def _drive(
+    movers: Movers, hz: float, hub: Hub, gateways: Gateways | None, loop: asyncio.AbstractEventLoop, stop: threading.Event
+) -> None:
+    """As the owner thread does: a frame when it is due, stamped here, handed to the gateways and the event loop."""
     begin = time.perf_counter()
     n = 0
     while not stop.is_set():
         n += 1
-        frame = movers.frame(n / hz)
-        loop.call_soon_threadsafe(hub.publish, frame, time.time())
+        frame, now = movers.frame(n / hz), time.time()
+        if gateways is not None:
+            gateways.publish(frame, now)
+        loop.call_soon_threadsafe(hub.publish, frame, now)
         stop.wait(max(0.0, begin + n / hz - time.perf_counter()))
 
 
-async def _serve(host: Host, movers: Movers, hz: float) -> None:
+async def _serve(host: Host, movers: Movers, hz: float, processes: int) -> None:
     app = create_app(host)
     hub: Hub = app.state.context.hub
-    sock = bind("127.0.0.1", 0)
+    sock, gateways = bind("127.0.0.1", 0, shared=processes > 0), None
+    port = sock.getsockname()[1]
+    if processes:
+        gateways = Gateways([sock, *(bind("127.0.0.1", port, shared=True) for _ in range(processes - 1))])
+        gateways.publish(movers.table(), 0.0)
+        sock = upstream_socket(gateways.upstream)
+        gateways.start()
     server = uvicorn.Server(server_config(app))
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started:
@@ -99,18 +110,21 @@ async def _serve(host: Host, movers: Movers, hz: float) -> None:
     hub.publish(movers.table())
     host.runtime.current = lambda: [movers.table()]  # type: ignore[method-assign]
     stop = threading.Event()
-    thread = threading.Thread(target=_drive, args=(movers, hz, hub, loop, stop))
+    thread = threading.Thread(target=_drive, args=(movers, hz, hub, gateways, loop, stop))
     thread.start()
-    print(json.dumps({"url": f"http://127.0.0.1:{sock.getsockname()[1]}", "token": host.token}), flush=True)
+    print(json.dumps({"url": f"http://127.0.0.1:{port}", "token": host.token}), flush=True)
     await serving
     stop.set()
     await asyncio.to_thread(thread.join)
+    if gateways is not None:
+        await asyncio.to_thread(gateways.stop)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--movers", type=int, required=True)
     parser.add_argument("--hz", type=float, default=20.0)
+    parser.add_argument("--gateways", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder) / "stage.usda"
@@ -118,7 +132,7 @@ def main() -> None:
         host = Host(Settings(stage, Path(folder) / "project", paused=True))
         host.start()
         try:
-            asyncio.run(_serve(host, Movers(options.movers), options.hz))
+            asyncio.run(_serve(host, Movers(options.movers), options.hz, options.gateways))
         finally:
             host.stop()
 

@@ -107,7 +107,7 @@ def person(chromium):
         if name:
             page.add_init_script(f"localStorage.setItem('twin.name', {json.dumps(json.dumps(name))})")
         page.goto(server.ready["open_url"])
-        page.wait_for_function("() => window.__twin?.ready", timeout=60_000)
+        page.wait_for_function("() => window.__twin?.ready", timeout=150_000)
         return page
 
     yield open

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from twin.model.distributions import Distribution, DistributionRow, DistributionTable
-from twin.process.draws import draw, philox_words, uniforms, variates
+from twin.process.draws import draw, philox_words, remainders, uniforms, variates
 
 
 def test_philox_known_answers():
@@ -74,3 +74,36 @@ def test_streams_purposes_and_replications_are_independent_and_repeatable():
                   uniforms(count=20_000, stream=7, replication=1), uniforms(count=20_000, stream=7, seed=2)):  # fmt: skip
         assert abs(np.corrcoef(a, other)[0, 1]) < 0.03
     assert stats.kstest(a, "uniform").pvalue > 0.001
+
+
+def test_ends_below_zero_are_cut_off():
+    table = DistributionTable()
+    u = np.linspace(0.01, 0.99, 99)
+    uniform = table.add(DistributionRow(Distribution.UNIFORM, low=-1.0, high=3.0))
+    assert variates(table, uniform, u) == pytest.approx(3.0 * u)
+    triangular = table.add(DistributionRow(Distribution.TRIANGULAR, low=-2.0, mode=1.0, high=4.0))
+    law = stats.triang(0.5, -2.0, 6.0)
+    assert variates(table, triangular, u) == pytest.approx(law.ppf(law.cdf(0.0) + u * law.sf(0.0)), rel=1e-9)
+    empirical = table.add(DistributionRow(Distribution.EMPIRICAL, values=(-5.0, 1.0, 2.0, 9.0), low=0.5, high=5.0))
+    assert set(variates(table, empirical, u)) == {1.0, 2.0}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("age", [0.0, 1.5, 3.1])
+def test_what_is_left_is_drawn_under_the_condition_of_age(name, age):
+    row, law = CASES[name]
+    table = DistributionTable()
+    u = np.linspace(0.01, 0.99, 50)
+    expected = law.ppf(law.cdf(age) + u * law.sf(age)) - age
+    assert remainders(table, table.add(row), age, u) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+def test_what_is_left_of_fixed_and_listed_times():
+    table = DistributionTable()
+    u = np.array([0.1, 0.6])
+    assert remainders(table, table.add(DistributionRow(Distribution.CONSTANT, mean=5.0)), 2.0, u).tolist() == [3.0, 3.0]
+    listed = table.add(DistributionRow(Distribution.EMPIRICAL, values=(1.0, 5.0, 9.0), weights=(2.0, 1.0, 1.0)))
+    assert remainders(table, listed, 1.0, u).tolist() == [4.0, 8.0]
+    assert remainders(table, listed, 9.0, u).tolist() == [0.0, 0.0]
+    short = table.add(DistributionRow(Distribution.LOGNORMAL, mean=4.0, cv=0.5, high=3.0))
+    assert (remainders(table, short, 2.0, u) <= 1.0).all()

@@ -37,6 +37,7 @@ from twin.protocol.messages import (
     Undo,
     Welcome,
     decode_server,
+    decode_server_batch,
     encode,
 )
 
@@ -131,6 +132,9 @@ class Client:
             for data in self.socket:
                 if data[:4] == MAGIC:
                     self.frames.append(decode_frame(data))
+                elif data[0] & 0xF0 == 0x90 or data[0] == 0xDC:  # an array: a batch
+                    for message in decode_server_batch(data):
+                        self._new.put(message)
                 else:
                     self._new.put(decode_server(data))
         except ConnectionClosed:

@@ -11,8 +11,9 @@ from twin.core.clock import now_ns
 from twin.model.frame import StateFrame
 from twin.protocol.frames import GOODS, decode_frame
 from twin.protocol.messages import BodyTable, Clock, NodeStates, decode_server
+from twin.protocol.track import records
 from twin.server import replay
-from twin.server.replay import TrackRecorder, records, replay_router
+from twin.server.replay import TrackRecorder, replay_router
 
 SLOTS = 4
 TABLE = BodyTable(1, [], ["/Goods/Carton"], SLOTS)

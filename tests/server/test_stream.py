@@ -12,6 +12,7 @@ from twin.model.frame import StateFrame
 from twin.protocol.frames import BODIES, CELL_M, GONE, GOODS, Frame, decode_frame
 from twin.protocol.messages import BodyTable, Clock, Notice, decode_server
 from twin.server import hub as hub_module
+from twin.server import latest as latest_module
 from twin.server.hub import Client, Hub
 from twin.server.stream import FAR, Follower, FrameEncoder
 
@@ -310,13 +311,13 @@ def test_frames_do_not_queue_up() -> None:
     for tick in range(1, 100):
         hub.publish(state(tick, [[tick, 0, 0]]))
     assert len(asyncio.run(client.next())) == 1
-    assert client.frame_due
+    assert client.latest.due
     assert hub.frames.number == 99
 
 
 def test_a_client_that_has_not_drawn_what_it_was_sent_gets_the_newest_when_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(hub_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(latest_module.time, "monotonic", lambda: now[0])
     hub = Hub()
     busy, quick, silent = member(hub, "a"), member(hub, "b"), member(hub, "c")
     hub.publish(BodyTable(1, [], [], 0))
@@ -325,12 +326,12 @@ def test_a_client_that_has_not_drawn_what_it_was_sent_gets_the_newest_when_it_ha
         now[0] += 0.05
         hub.publish(state(tick, [[tick, 0, 0]]))
         for client, numbers in sent.items():
-            data = client.next_frame(hub.frames)
+            data = client.latest.take(hub.frames)
             if data is not None:
                 numbers.append(decode_frame(data).number)
-        quick.saw(tick)
+        quick.latest.saw(tick)
         if tick == 1 or tick == 40:
-            busy.saw(tick if tick == 1 else sent[busy][-1])
+            busy.latest.saw(tick if tick == 1 else sent[busy][-1])
     assert sent[quick] == sent[silent] == list(range(1, 61)), "who follows, or says nothing, gets every frame"
     assert len(sent[busy]) < 30
     assert sent[busy][-1] == 53, "0.6 s of frames after it said what it had drawn"

@@ -294,7 +294,7 @@ def test_every_operation_by_every_role(server) -> None:
     """Nobody below editor gets any through, whatever it is; the only refusals of the others are about the thing itself."""
     assert {op.kind for op in OPS} | {"restore_spec"} == set(_VALUES) | set(_STRUCTURE)
     told = {m.__struct_config__.tag for m in get_args(ClientMessage)}
-    assert told == set(MESSAGES) | {"hello", "presence", "preview"}, "a new message needs a row"
+    assert told == set(MESSAGES) | {"hello", "presence", "preview", "seen"}, "a new message needs a row"
     for role in ("viewer", "operator", "editor", "admin"):
         client = server.client(role, server.token if role == "admin" else server.share(role))
         client.welcome()

@@ -96,7 +96,7 @@ def test_an_automatic_warm_up_and_none(tmp_path):
         ("throughput: 1 %", "throughput: tiny", ["replications.until.throughput", "'tiny'", "1 %"]),
         ("max: 4096", "max: 8", ["replications.max", "8", "32 to"]),
         ("compare: paired-t", "compare: gut", ["compare", "'gut'", "paired-t"]),
-        ("start: empty", "start: live", ["start", "'live'", "empty"]),
+        ("start: empty", "start: history@noon", ["start", "'noon'", "history@2026"]),
         ("start: empty", "start: yesterday", ["start", "'yesterday'", "empty"]),
         ("  as-is: {}", "  as-is: {}\n  as-is: {}", ["line 6", "'as-is'", "twice"]),
         ("  as-is: {}", "  1: {}", ["line 5", "quotes"]),

@@ -219,6 +219,67 @@ def export(
 
 
 @app.command()
+def sql(
+    history: Annotated[Path, typer.Argument(help="A history file.")],
+    query: Annotated[str, typer.Argument(help="SQL over the view samples: signal, time, value, text, quality, unit, ...")],
+    signal: Annotated[list[str] | None, typer.Option(help="PRIM:NAME; may be given again. Without it all.")] = None,
+    begin: Annotated[str | None, typer.Option(help="First moment, ISO 8601, UTC where it names no zone.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last moment.")] = None,
+    json: Json = False,
+) -> None:
+    """Ask DuckDB about recorded samples."""
+    from twin.core.samples import SignalKey
+    from twin.history import Recording
+    from twin.history import query as ask
+
+    recording = Recording(history)
+    try:
+        keys = [SignalKey.parse(s) for s in signal] if signal else None
+        span = {"begin_ns": _moment("--begin", begin, 0), "end_ns": _moment("--end", end, 2**62)}
+        table = ask(recording, query, signals=keys, **span)
+    finally:
+        recording.close()
+    rows = table.to_pylist()
+    if json:
+        print(json_module.dumps(rows, indent=2, default=str))
+    else:
+        _table(table.column_names, [[_shown(row[c]) for c in table.column_names] for row in rows])
+
+
+@app.command()
+def diff(
+    history: Annotated[Path, typer.Argument(help="A history file.")],
+    before: Annotated[str, typer.Argument(help="A moment, ISO 8601, UTC where it names no zone.")],
+    after: Annotated[str, typer.Argument(help="Another one.")],
+    json: Json = False,
+) -> None:
+    """Say which signals were another at two moments."""
+    from twin.history import Recording
+    from twin.history import diff as compare
+
+    recording = Recording(history)
+    try:
+        changes = compare(recording, _moment("BEFORE", before, 0), _moment("AFTER", after, 0))
+    finally:
+        recording.close()
+    rows = [
+        {
+            "signal": str(c.key),
+            "before": None if c.before is None else c.before.value,
+            "after": None if c.after is None else c.after.value,
+            "difference": c.difference,
+            "quality": None if c.after is None else f"0x{c.after.quality:08X}",
+        }
+        for c in changes
+    ]
+    if json:
+        print(json_module.dumps(rows, indent=2))
+    else:
+        columns = ("signal", "before", "after", "difference", "quality")
+        _table(columns, [[_shown(row[c]) for c in columns] for row in rows])
+
+
+@app.command()
 def anomalies(
     history: Annotated[Path, typer.Argument(help="A history file.")],
     signal: Annotated[str, typer.Argument(metavar="PRIM:NAME", help="The signal that is judged.")],

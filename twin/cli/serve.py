@@ -41,6 +41,9 @@ def serve(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the line's random draws.")] = 1,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve https.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    gateways: Annotated[
+        int, typer.Option(min=0, max=64, help="Processes beside the server that hold viewers' connections, for more than 100.")
+    ] = 0,
     oidc: Annotated[Path | None, typer.Option(help="OpenID Connect provider to sign in with (a TOML file).")] = None,
 ) -> None:
     """Run STAGE in real time and share it. The one line on stdout says where; the rest goes to stderr."""
@@ -57,10 +60,12 @@ def serve(
         raise InputError(f"is {rate:g}", attribute="--rate", allowed=["0.05 to 100"])
     if (tls_cert is None) != (tls_key is None):
         raise InputError("a certificate and its key go together", attribute="--tls-cert, --tls-key")
+    if tls_cert is not None and gateways:
+        raise InputError("gateways speak http: let a proxy before them do TLS", attribute="--gateways, --tls-cert")
     if tls_cert is not None and tls_key is not None:
         check_tls(tls_cert, tls_key)
     provider = load_provider(oidc) if oidc is not None else None
-    front = Front(host, port, public_url, tls_cert, tls_key, provider)
+    front = Front(host, port, public_url, tls_cert, tls_key, provider, gateways)
     sock = None
     if stage is None:
         from twin.server.welcome import choose

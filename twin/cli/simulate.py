@@ -44,6 +44,7 @@ def simulate(
         if value is not None and not 0.0 < value < 1e9:
             raise InputError(f"must be a positive number, is {value}", attribute=name)
 
+    from twin.physics import energy
     from twin.scene import compile_factory, open_stage
     from twin.sim import Simulation
 
@@ -60,6 +61,8 @@ def simulate(
     every = 1 if sample_hz is None else max(round(rate / sample_hz), 1)
     recorder = _Recorder(simulation) if out is not None else None
     deepest = 0.0
+    tenth = max(round(rate / 10.0), 1)
+    energies = [sum(energy(simulation.world, w) for w in range(worlds))]
     begin = time.perf_counter()
     shown = begin
     for step in range(steps + 1):
@@ -68,16 +71,27 @@ def simulate(
         if step < steps:
             simulation.step(1)
             deepest = max(deepest, *(simulation.world.stats(w).penetration for w in range(worlds)))
+            if (step + 1) % tenth == 0 or step + 1 == steps:
+                energies.append(sum(energy(simulation.world, w) for w in range(worlds)))
         if time.perf_counter() - shown > 1.0:
             shown = time.perf_counter()
             print(f"\r{step / rate:8.1f} of {seconds:g} s", end="", file=sys.stderr, flush=True)
     wall = time.perf_counter() - begin
     if recorder is not None and out is not None:
         recorder.write(out, stage)
-    _report(simulation, wall, compiled, steps, deepest, out, json)
+    _report(simulation, wall, compiled, steps, deepest, energies, out, json)
 
 
-def _report(sim: Simulation, wall: float, compiled: float, steps: int, deepest: float, out: Path | None, json: bool) -> None:
+def _report(
+    sim: Simulation,
+    wall: float,
+    compiled: float,
+    steps: int,
+    deepest: float,
+    energies: list[float],
+    out: Path | None,
+    json: bool,
+) -> None:
     stats = [sim.world.stats(w) for w in range(sim.worlds)]
     counts = [sim.counts(w) for w in range(sim.worlds)]
     document: dict[str, Any] = {
@@ -87,6 +101,13 @@ def _report(sim: Simulation, wall: float, compiled: float, steps: int, deepest: 
         "simulated_s": sim.time,
         "max_penetration_m": deepest,
         "final_penetration_m": max(s.penetration for s in stats),
+        "energy_j": {
+            "start": energies[0],
+            "end": energies[-1],
+            "drift": energies[-1] - energies[0],
+            "most_gained": max(energies) - energies[0],
+        },
+        "asleep": sum(s.asleep for s in stats),
         "bodies": len(sim.model.rigid.bodies),
         "worlds": sim.worlds,
         **{name: sum(getattr(c, name) for c in counts) for name in ("spawned", "inside", "sunk", "scrapped", "lost")},

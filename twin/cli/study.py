@@ -28,6 +28,10 @@ Seed = Annotated[int | None, typer.Option("--seed", metavar="K", min=0, max=2**3
 Jobs = Annotated[int | None, typer.Option("--jobs", metavar="N", min=1, help="CPU threads of a run; default all cores.")]
 Shard = Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Run one of N disjoint shares; show merges them.")]
 Where = Annotated[str, typer.Option("--backend", metavar="local|ray", help="Where replications run.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="URL|DIR", help="Where start: live or history@ finds the line: a twin's address, a project."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -40,16 +44,19 @@ def plan(
     backend: Where = "local",
     replications: Count = None,
     seed: Seed = None,
+    source: From = None,
     json: Json = False,
 ) -> None:
     """List the points, which replications are finished already, and which overrides dangle."""
     from twin.studies.plan import plan_study
     from twin.studies.run import shard_spans, stored_warmup
+    from twin.studies.start import resolve_start
     from twin.studies.store import Store
 
     _check_where(shard, backend)
     study, folder = _study(file, replications, seed), _folder(file, out)
-    made = plan_study(study)
+    study, found = resolve_start(study, folder, source)
+    made = plan_study(study, found=found)
     warmup = stored_warmup(made, folder) if made.baseline.model is not None else None
     store = Store(folder / "parts")
     spans = shard_spans(len(made.points), study.replications.low, _shard(shard))
@@ -126,6 +133,7 @@ def run(
     device: Annotated[str, typer.Option("--device", metavar="cpu|cuda:0", help="Warp device.")] = "cpu",
     replications: Count = None,
     seed: Seed = None,
+    source: From = None,
     json: Json = False,
 ) -> None:
     """Run what is missing; finished work is found by its content and kept."""
@@ -135,7 +143,7 @@ def run(
     study, folder = _study(file, replications, seed), _folder(file, out)
     options = Options(jobs=jobs, shard=_shard(shard), backend=backend, device=device, stop=_stop_on_signals())
     with Bar(study.name) as bar:
-        results = run_study(study, folder, options=options, progress=bar)
+        results = run_study(study, folder, options=options, progress=bar, source=source)
     document = _write(results, folder)
     _print(document, folder, json)
     _judge(results, file)
@@ -151,6 +159,7 @@ def optimise(
     trials: Annotated[int | None, typer.Option("--trials", metavar="N", min=1, help="Points to try, all in all.")] = None,
     replications: Count = None,
     seed: Seed = None,
+    source: From = None,
     json: Json = False,
 ) -> None:
     """Search the swept values for the best (needs twin[optimise]); goes on where it was, results in DIR/optimisation."""
@@ -163,7 +172,7 @@ def optimise(
         study = dataclasses.replace(study, optimise=dataclasses.replace(study.optimise, trials=trials))
     options = Options(jobs=jobs, backend=backend, device=device, stop=_stop_on_signals())
     with Bar(study.name) as bar:
-        results = optimise_study(study, folder, options=options, progress=bar)
+        results = optimise_study(study, folder, options=options, progress=bar, source=source)
     _print(_write(results, folder / "optimisation"), folder / "optimisation", json)
     _judge(results, file)
 
@@ -177,6 +186,7 @@ def show(
     backend: Where = "local",
     replications: Count = None,
     seed: Seed = None,
+    source: From = None,
     json: Json = False,
 ) -> None:
     """Show what is finished, from all shards together, and write the summary and the report anew."""
@@ -195,6 +205,7 @@ def compare(
     backend: Where = "local",
     replications: Count = None,
     seed: Seed = None,
+    source: From = None,
     json: Json = False,
 ) -> None:
     """Compare every point with the baseline on the same random numbers."""

@@ -21,82 +21,82 @@ from twin.flow.places import (
     ZERO,
 )
 from twin.flow.routes import joined_bit
-from twin.flow.state import FlowState
+from twin.flow.state import Replica
 from twin.flow.tables import FlowTables
 
 
 @wp.func
-def will_give_room(t: FlowTables, s: FlowState, w: int, c: int, origin: int) -> bool:
+def will_give_room(t: FlowTables, s: Replica, c: int, origin: int) -> bool:
     """Whether node ``c`` takes something from node ``origin`` now or later, as far as is known."""
     kind = t.node[c].kind
     if kind == SINK:
         return True
-    if (s.node[w, c].halts & HALT_OFF) != 0:
+    if (s.node[c].halts & HALT_OFF) != 0:
         return True
     if kind == BUFFER:
-        if t.node[c].capacity < 0 or s.node[w, c].level < t.node[c].capacity:
+        if t.node[c].capacity < 0 or s.node[c].level < t.node[c].capacity:
             return True
     if kind == CONVEYOR:
-        if s.node[w, c].level == 0 or s.due[w, t.node[c].clock] != NEVER_US:
+        if s.node[c].level == 0 or s.due[t.node[c].clock] != NEVER_US:
             return True
     bit = ZERO
     if kind == STATION:
         bit = joined_bit(t, c, origin)
     for k in range(t.node[c].slot_begin, t.node[c].slot_end):
-        if s.stuck[w, k] == 0:
+        if s.stuck[k] == 0:
             return True
         if kind == STATION or kind == FLEET:
-            if s.slot[w, k].state == IDLE:
+            if s.slot[k].state == IDLE:
                 return True
-            if s.slot[w, k].state == COLLECTING and (s.slot[w, k].joined & bit) == ZERO:
+            if s.slot[k].state == COLLECTING and (s.slot[k].joined & bit) == ZERO:
                 return True
     return False
 
 
 @wp.func
-def may_go(t: FlowTables, s: FlowState, w: int, k: int, n: int) -> bool:
+def may_go(t: FlowTables, s: Replica, k: int, n: int) -> bool:
     """Whether the first item of slot ``k`` has somewhere to go, now or later."""
-    goal = s.slot[w, k].goal
+    goal = s.slot[k].goal
     if goal >= 0:
-        return will_give_room(t, s, w, goal, n)
+        return will_give_room(t, s, goal, n)
     if t.node[n].rework >= 0:
-        if s.item[w, s.slot[w, k].head].defective != 0:
-            return will_give_room(t, s, w, t.node[n].rework, n)
+        if s.item[s.slot[k].head].defective != 0:
+            return will_give_room(t, s, t.node[n].rework, n)
     # its successors, and those of two routers on the way
     for e in range(t.node[n].next_begin, t.node[n].next_end):
         c = t.next[e]
         if t.node[c].kind != ROUTER:
-            if will_give_room(t, s, w, c, n):
+            if will_give_room(t, s, c, n):
                 return True
         else:
             for e2 in range(t.node[c].next_begin, t.node[c].next_end):
                 c2 = t.next[e2]
                 if t.node[c2].kind != ROUTER:
-                    if will_give_room(t, s, w, c2, n):
+                    if will_give_room(t, s, c2, n):
                         return True
                 else:
                     for e3 in range(t.node[c2].next_begin, t.node[c2].next_end):
                         c3 = t.next[e3]
                         if t.node[c3].kind == ROUTER:
                             return True  # deeper: not looked into
-                        if will_give_room(t, s, w, c3, n):
+                        if will_give_room(t, s, c3, n):
                             return True
     return False
 
 
 @wp.func
-def goes_on(t: FlowTables, s: FlowState, w: int, k: int) -> bool:
+def goes_on(t: FlowTables, s: Replica, k: int) -> bool:
     """Whether something will yet happen in slot ``k``, given what is known of the others."""
     n = t.slot_node[k]
-    if (s.node[w, n].halts & HALT_OFF) != 0 or s.slot[w, k].time_left >= ZERO:
+    if (s.node[n].halts & HALT_OFF) != 0 or s.slot[k].time_left >= ZERO:
         return True
     c = t.slot_clock[k]
     if c >= 0:
-        if s.due[w, c] != NEVER_US:
+        if s.due[c] != NEVER_US:
             return True
-    state = s.slot[w, k].state
-    if s.slot[w, k].ready >= ZERO:
-        return may_go(t, s, w, k, n)
+    state = s.slot[k].state
+    if s.slot[k].ready >= ZERO:
+        return may_go(t, s, k, n)
     if t.node[n].kind == STATION:
         if state == ASKING:
             return True
@@ -104,45 +104,45 @@ def goes_on(t: FlowTables, s: FlowState, w: int, k: int) -> bool:
             u = t.node[n].up_begin
             while u < t.node[n].up_end:
                 ahead = t.up[u]
-                if s.stuck[w, ahead] == 0 and (s.slot[w, k].joined & joined_bit(t, n, t.slot_node[ahead])) == ZERO:
+                if s.stuck[ahead] == 0 and (s.slot[k].joined & joined_bit(t, n, t.slot_node[ahead])) == ZERO:
                     return True
                 u += 1
             return False
     if t.node[n].kind == CONVEYOR:
-        return s.slot[w, k].count > 0
-    if s.slot[w, k].count > 0:
+        return s.slot[k].count > 0
+    if s.slot[k].count > 0:
         return True
     # empty: something comes when something ahead of it goes on
     u = t.node[n].up_begin
     while u < t.node[n].up_end:
-        if s.stuck[w, t.up[u]] == 0:
+        if s.stuck[t.up[u]] == 0:
             return True
         u += 1
     return False
 
 
 @wp.func
-def find_stuck(t: FlowTables, s: FlowState, w: int):
+def find_stuck(t: FlowTables, s: Replica):
     """Mark in ``stuck`` the slots whose items can never move on: 1."""
     waiting = bool(False)
     for k in range(t.slots):
-        s.stuck[w, k] = 0
-        if s.slot[w, k].ready >= ZERO:
+        s.stuck[k] = 0
+        if s.slot[k].ready >= ZERO:
             waiting = bool(True)
     if not waiting:
         return
     for k in range(t.slots):
-        s.stuck[w, k] = 1
+        s.stuck[k] = 1
     found = bool(True)
     while found:
         found = bool(False)
         for i in range(t.slots):
             k = t.slots - 1 - i
-            if s.stuck[w, k] != 0:
-                if goes_on(t, s, w, k):
-                    s.stuck[w, k] = 0
+            if s.stuck[k] != 0:
+                if goes_on(t, s, k):
+                    s.stuck[k] = 0
                     found = bool(True)
     # places that merely stay empty are not stuck, nor is what waits for them to deliver
     for k in range(t.slots):
-        if s.slot[w, k].ready < ZERO:
-            s.stuck[w, k] = 0
+        if s.slot[k].ready < ZERO:
+            s.stuck[k] = 0

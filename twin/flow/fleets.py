@@ -37,7 +37,7 @@ from twin.flow.places import (
     want,
 )
 from twin.flow.routes import goal_of, look_at, vehicle_at
-from twin.flow.state import FlowState
+from twin.flow.state import Replica
 from twin.flow.stations import set_due
 from twin.flow.tables import FlowTables
 
@@ -61,94 +61,94 @@ def drive_us(t: FlowTables, f: int, origin: int, goal: int) -> wp.int64:
 
 
 @wp.func
-def begin_fleet(t: FlowTables, s: FlowState, w: int, f: int, k: int):
+def begin_fleet(t: FlowTables, s: Replica, f: int, k: int):
     v = vehicle_in(t, f, k)
-    s.vehicle[w, v].stop = t.node[f].stops
-    s.vehicle[w, v].battery = wp.int64(-1)
+    s.vehicle[v].stop = t.node[f].stops
+    s.vehicle[v].battery = wp.int64(-1)
     if t.node[f].battery_time >= 0:
-        want(s, w, k, BATTERY)
+        want(s, k, BATTERY)
 
 
 # ---- requests
 
 
 @wp.func
-def asks(t: FlowTables, s: FlowState, w: int, f: int, k: int) -> bool:
+def asks(t: FlowTables, s: Replica, f: int, k: int) -> bool:
     """Whether the first item of slot ``k`` waits for a vehicle of fleet ``f``."""
-    if s.slot[w, k].ready < ZERO:
+    if s.slot[k].ready < ZERO:
         return False
     n = t.slot_node[k]
-    if (s.node[w, n].halts & HALT_OFF) != 0:
+    if (s.node[n].halts & HALT_OFF) != 0:
         return False
-    goal = s.slot[w, k].goal
+    goal = s.slot[k].goal
     if goal >= 0:
         return goal == f
     if t.node[n].rework >= 0:
-        if s.item[w, s.slot[w, k].head].defective != 0:
+        if s.item[s.slot[k].head].defective != 0:
             return t.node[n].rework == f
     return True
 
 
 @wp.func
-def unclaimed_since(t: FlowTables, s: FlowState, w: int, f: int, k: int) -> wp.int64:
+def unclaimed_since(t: FlowTables, s: Replica, f: int, k: int) -> wp.int64:
     """Since when slot ``k`` has asked for a vehicle that nobody sent yet; never when it does not."""
-    if not asks(t, s, w, f, k):
+    if not asks(t, s, f, k):
         return NEVER_US
     n = t.slot_node[k]
-    sent = s.claims[w, k]
+    sent = s.claims[k]
     if sent == 0:
-        return s.slot[w, k].ready
-    if sent >= s.slot[w, k].count or t.node[n].first != f:
+        return s.slot[k].ready
+    if sent >= s.slot[k].count or t.node[n].first != f:
         return NEVER_US
     if t.node[n].kind == STATION:
-        return s.slot[w, k].ready
+        return s.slot[k].ready
     if t.node[n].kind != BUFFER:
         return NEVER_US
-    item = s.slot[w, k].head
+    item = s.slot[k].head
     for _ in range(sent):
-        item = s.item[w, item].next
-    return s.item[w, item].at
+        item = s.item[item].next
+    return s.item[item].at
 
 
 @wp.func
-def give_up(t: FlowTables, s: FlowState, w: int, f: int, k: int):
+def give_up(t: FlowTables, s: Replica, f: int, k: int):
     """The vehicle in slot ``k`` found nothing to fetch."""
     v = vehicle_in(t, f, k)
-    claimed = s.vehicle[w, v].claim
-    s.claims[w, claimed] = s.claims[w, claimed] - 1
-    s.vehicle[w, v].used = s.vehicle[w, v].used + s.rep[w].now - s.vehicle[w, v].job
-    s.slot[w, k].state = IDLE
-    book_server(s, w, f, k)
+    claimed = s.vehicle[v].claim
+    s.claims[claimed] = s.claims[claimed] - 1
+    s.vehicle[v].used = s.vehicle[v].used + s.rep[0].now - s.vehicle[v].job
+    s.slot[k].state = IDLE
+    book_server(s, f, k)
 
 
 @wp.func
-def release_idle(t: FlowTables, s: FlowState, w: int, f: int):
+def release_idle(t: FlowTables, s: Replica, f: int):
     """Vehicles that came for something which went another way meanwhile are free."""
     for k in range(t.node[f].slot_begin, t.node[f].slot_end):
-        if s.slot[w, k].state == ARRIVED:
-            n = s.vehicle[w, vehicle_in(t, f, k)].origin
-            waits = (s.node[w, n].halts & HALT_OFF) != 0
+        if s.slot[k].state == ARRIVED:
+            n = s.vehicle[vehicle_in(t, f, k)].origin
+            waits = (s.node[n].halts & HALT_OFF) != 0
             for u in range(t.node[n].slot_begin, t.node[n].slot_end):
-                if asks(t, s, w, f, u):
+                if asks(t, s, f, u):
                     waits = bool(True)
             if not waits:
-                give_up(t, s, w, f, k)
+                give_up(t, s, f, k)
 
 
 @wp.func
-def dispatch(t: FlowTables, s: FlowState, w: int):
+def dispatch(t: FlowTables, s: Replica):
     """Send idle vehicles to who has waited longest, of several the nearest, then the first."""
     for i in range(t.fleets):
         f = t.fleet_node[i]
-        release_idle(t, s, w, f)
-        again = (s.node[w, f].halts & HALT_OFF) == 0
+        release_idle(t, s, f)
+        again = (s.node[f].halts & HALT_OFF) == 0
         while again:
             again = bool(False)
             oldest = NEVER_US
             asking = int(-1)
             u = t.node[f].up_begin
             while u < t.node[f].up_end:
-                since = unclaimed_since(t, s, w, f, t.up[u])
+                since = unclaimed_since(t, s, f, t.up[u])
                 if since < oldest:
                     oldest = since
                     asking = t.up[u]
@@ -158,96 +158,96 @@ def dispatch(t: FlowTables, s: FlowState, w: int):
                 nearest = NEVER_US
                 sent = int(-1)
                 for k in range(t.node[f].slot_begin, t.node[f].slot_end):
-                    if s.slot[w, k].state == IDLE:
-                        way = drive_us(t, f, s.vehicle[w, vehicle_in(t, f, k)].stop, stop_at(t, f, n))
+                    if s.slot[k].state == IDLE:
+                        way = drive_us(t, f, s.vehicle[vehicle_in(t, f, k)].stop, stop_at(t, f, n))
                         if way < nearest:
                             nearest = way
                             sent = k
                 if sent >= 0:
                     again = bool(True)
                     v = vehicle_in(t, f, sent)
-                    s.vehicle[w, v].job = s.rep[w].now
-                    s.vehicle[w, v].origin = n
-                    s.vehicle[w, v].claim = asking
-                    s.vehicle[w, v].stop = stop_at(t, f, n)
-                    s.claims[w, asking] = s.claims[w, asking] + 1
-                    s.slot[w, sent].state = FETCHING
-                    set_due(t, s, w, sent, f, nearest)
-                    book_server(s, w, f, sent)
+                    s.vehicle[v].job = s.rep[0].now
+                    s.vehicle[v].origin = n
+                    s.vehicle[v].claim = asking
+                    s.vehicle[v].stop = stop_at(t, f, n)
+                    s.claims[asking] = s.claims[asking] + 1
+                    s.slot[sent].state = FETCHING
+                    set_due(t, s, sent, f, nearest)
+                    book_server(s, f, sent)
 
 
 # ---- jobs
 
 
 @wp.func
-def load(t: FlowTables, s: FlowState, w: int, f: int, item: int, origin: int):
+def load(t: FlowTables, s: Replica, f: int, item: int, origin: int):
     """The vehicle that came to node ``origin`` takes the item."""
-    k = vehicle_at(t, s, w, f, origin)
-    claimed = s.vehicle[w, vehicle_in(t, f, k)].claim
-    s.claims[w, claimed] = s.claims[w, claimed] - 1
-    push_back(s, w, k, item)
-    s.slot[w, k].state = LOADING
-    want(s, w, k, LOAD)
-    book_server(s, w, f, k)
+    k = vehicle_at(t, s, f, origin)
+    claimed = s.vehicle[vehicle_in(t, f, k)].claim
+    s.claims[claimed] = s.claims[claimed] - 1
+    push_back(s, k, item)
+    s.slot[k].state = LOADING
+    want(s, k, LOAD)
+    book_server(s, f, k)
 
 
 @wp.func
-def destination(t: FlowTables, s: FlowState, r: Random, w: int, k: int, f: int) -> int:
+def destination(t: FlowTables, s: Replica, r: Random, k: int, f: int) -> int:
     """Where the load goes, settled as it starts: by the rules of the routers behind the fleet, and where none of their
     successors has room, the first one."""
-    goal = goal_of(t, s, r, w, k, f)
+    goal = goal_of(t, s, r, k, f)
     if goal < 0:
-        goal = s.slot[w, k].goal
+        goal = s.slot[k].goal
     if goal < 0:
         goal = t.next[t.node[f].next_begin]
         while t.node[goal].kind == ROUTER:
             goal = t.next[t.node[goal].next_begin]
-    s.slot[w, k].goal = goal
+    s.slot[k].goal = goal
     return goal
 
 
 @wp.func
-def drive_on(t: FlowTables, s: FlowState, r: Random, w: int, k: int, f: int):
+def drive_on(t: FlowTables, s: Replica, r: Random, k: int, f: int):
     """What the vehicle in slot ``k`` did is over: what comes next?"""
-    state = s.slot[w, k].state
+    state = s.slot[k].state
     v = vehicle_in(t, f, k)
-    set_clock(t, s, w, t.slot_clock[k], NEVER_US)
+    set_clock(t, s, t.slot_clock[k], NEVER_US)
     if state == FETCHING:
-        s.slot[w, k].state = ARRIVED
-        n = s.vehicle[w, v].origin
+        s.slot[k].state = ARRIVED
+        n = s.vehicle[v].origin
         for u in range(t.node[n].slot_begin, t.node[n].slot_end):
-            if s.slot[w, u].ready >= ZERO:
-                look_at(s, w, u)
+            if s.slot[u].ready >= ZERO:
+                look_at(s, u)
     elif state == LOADING:
-        goal = destination(t, s, r, w, k, f)
+        goal = destination(t, s, r, k, f)
         stop = stop_at(t, f, goal)
-        s.slot[w, k].state = CARRYING
-        set_due(t, s, w, k, f, drive_us(t, f, s.vehicle[w, v].stop, stop))
-        s.vehicle[w, v].stop = stop
+        s.slot[k].state = CARRYING
+        set_due(t, s, k, f, drive_us(t, f, s.vehicle[v].stop, stop))
+        s.vehicle[v].stop = stop
     elif state == CARRYING:
-        s.slot[w, k].state = UNLOADING
-        want(s, w, k, UNLOAD)
+        s.slot[k].state = UNLOADING
+        want(s, k, UNLOAD)
     elif state == UNLOADING:
-        s.slot[w, k].state = DONE
-        s.slot[w, k].ready = s.rep[w].now
-        look_at(s, w, k)
+        s.slot[k].state = DONE
+        s.slot[k].ready = s.rep[0].now
+        look_at(s, k)
     elif state == CHARGING:
-        s.slot[w, k].state = IDLE
-        s.vehicle[w, v].used = ZERO
-        want(s, w, k, BATTERY)
-    book_server(s, w, f, k)
+        s.slot[k].state = IDLE
+        s.vehicle[v].used = ZERO
+        want(s, k, BATTERY)
+    book_server(s, f, k)
 
 
 @wp.func
-def trip_done(t: FlowTables, s: FlowState, w: int, k: int, f: int):
+def trip_done(t: FlowTables, s: Replica, k: int, f: int):
     """The item has left the vehicle in slot ``k``."""
     v = vehicle_in(t, f, k)
-    s.slot[w, k].ready = wp.int64(-1)
-    s.slot[w, k].state = IDLE
-    used = s.vehicle[w, v].used + s.rep[w].now - s.vehicle[w, v].job
-    s.vehicle[w, v].used = used
-    battery = s.vehicle[w, v].battery
+    s.slot[k].ready = wp.int64(-1)
+    s.slot[k].state = IDLE
+    used = s.vehicle[v].used + s.rep[0].now - s.vehicle[v].job
+    s.vehicle[v].used = used
+    battery = s.vehicle[v].battery
     if battery >= ZERO and used >= battery:
-        s.slot[w, k].state = CHARGING
-        want(s, w, k, CHARGE)
-    book_server(s, w, f, k)
+        s.slot[k].state = CHARGING
+        want(s, k, CHARGE)
+    book_server(s, f, k)

@@ -38,12 +38,13 @@ from twin.flow.places import (
     count_level,
     count_pieces,
     enter_belt,
+    gap_us,
     new_item,
     push_back,
     set_clock,
 )
 from twin.flow.routes import joined_bit, look_at, server_for
-from twin.flow.state import FlowState
+from twin.flow.state import Replica
 from twin.flow.stations import begin_service, row_of_slot
 from twin.flow.tables import FlowTables
 from twin.process import draws
@@ -70,27 +71,25 @@ class Given:
 
 
 @wp.func
-def left_us(
-    t: FlowTables, s: FlowState, r: Random, w: int, n: int, row: int, purpose: int, which: int, age: wp.int64
-) -> wp.int64:
+def left_us(t: FlowTables, s: Replica, r: Random, n: int, row: int, purpose: int, which: int, age: wp.int64) -> wp.int64:
     """What is left of a time of row ``row`` that has lasted ``age``."""
-    ordinal = s.rep[w].now * wp.int64(64) + wp.int64(which & 63)
-    u = uniform(r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, ordinal, purpose + REDRAW)
+    ordinal = s.rep[0].now * wp.int64(64) + wp.int64(which & 63)
+    u = uniform(r.seed, s.replication, t.node[n].stream, ordinal, purpose + REDRAW)
     seconds = remaining(r.table, row, u, wp.float64(age) * wp.float64(1.0e-6))
     return wp.int64(wp.min(seconds, wp.float64(1.0e12)) * wp.float64(1.0e6) + wp.float64(0.5))
 
 
 @wp.func
-def redraw_slot(t: FlowTables, s: FlowState, r: Random, w: int, k: int, known_age: wp.int64):
+def redraw_slot(t: FlowTables, s: Replica, r: Random, k: int, known_age: wp.int64):
     """Draw anew what is left of what goes on in slot ``k``; ``known_age`` below 0: it has lasted as long as it has."""
     n = t.slot_node[k]
     kind = t.node[n].kind
-    state = s.slot[w, k].state
+    state = s.slot[k].state
     c = t.slot_clock[k]
     if c < 0:
         return
-    due = s.due[w, c]
-    if due == NEVER_US and s.slot[w, k].time_left < ZERO:
+    due = s.due[c]
+    if due == NEVER_US and s.slot[k].time_left < ZERO:
         return
     purpose = int(-1)
     if kind == SOURCE:
@@ -107,99 +106,101 @@ def redraw_slot(t: FlowTables, s: FlowState, r: Random, w: int, k: int, known_ag
         purpose = CHARGE
     if purpose < 0 or kind == CONVEYOR:
         return
-    left = s.slot[w, k].time_left
+    left = s.slot[k].time_left
     if due != NEVER_US:
-        left = due - s.rep[w].now
-    age = s.slot[w, k].duration - left
+        left = due - s.rep[0].now
+    age = s.slot[k].duration - left
     if known_age >= ZERO:
         age = known_age
-    left = left_us(t, s, r, w, n, row_of_slot(t, s, w, k, n, purpose), purpose, k - t.node[n].slot_begin, age)
-    s.slot[w, k].duration = age + left
+    left = left_us(t, s, r, n, row_of_slot(t, s, k, n, purpose), purpose, k - t.node[n].slot_begin, age)
+    s.slot[k].duration = age + left
     if due != NEVER_US:
-        set_clock(t, s, w, c, s.rep[w].now + left)
+        set_clock(t, s, c, s.rep[0].now + left)
     else:
-        s.slot[w, k].time_left = left
+        s.slot[k].time_left = left
 
 
 @wp.func
-def redraw_node(t: FlowTables, s: FlowState, r: Random, w: int, n: int, known_age: wp.int64):
+def redraw_node(t: FlowTables, s: Replica, r: Random, n: int, known_age: wp.int64):
     """The same for a station's failure or repair."""
     if t.node[n].kind != STATION or t.node[n].time_to_failure < 0:
         return
     purpose = FAILURE
     row = t.node[n].time_to_failure
-    if (s.node[w, n].halts & HALT_DOWN) != 0:
+    if (s.node[n].halts & HALT_DOWN) != 0:
         purpose = REPAIR
         row = t.node[n].time_to_repair
     c = t.node[n].clock
-    due = s.due[w, c]
-    left = s.node[w, n].time_left
+    due = s.due[c]
+    left = s.node[n].time_left
     if due != NEVER_US:
-        left = due - s.rep[w].now
-    age = s.node[w, n].duration - left
+        left = due - s.rep[0].now
+    age = s.node[n].duration - left
     if known_age >= ZERO:
         age = known_age
-    left = wp.max(left_us(t, s, r, w, n, row, purpose, 0, age), ONE)
-    s.node[w, n].duration = age + left
-    s.node[w, n].time_left = left
+    left = wp.max(left_us(t, s, r, n, row, purpose, 0, age), ONE)
+    s.node[n].duration = age + left
+    s.node[n].time_left = left
     if due != NEVER_US:
-        set_clock(t, s, w, c, s.rep[w].now + left)
+        set_clock(t, s, c, s.rep[0].now + left)
 
 
 @wp.func
-def redraw_all(t: FlowTables, s: FlowState, r: Random, w: int):
+def redraw_all(t: FlowTables, s: Replica, r: Random):
     for k in range(t.slots):
-        redraw_slot(t, s, r, w, k, wp.int64(-1))
-        if s.slot[w, k].ready >= ZERO:
-            look_at(s, w, k)  # there may be room in this future
+        redraw_slot(t, s, r, k, wp.int64(-1))
+        if s.slot[k].ready >= ZERO:
+            look_at(s, k)  # there may be room in this future
     for n in range(t.nodes):
-        redraw_node(t, s, r, w, n, wp.int64(-1))
+        redraw_node(t, s, r, n, wp.int64(-1))
 
 
 @wp.func
-def place(t: FlowTables, s: FlowState, w: int, g: Given, i: int) -> int:
+def place(t: FlowTables, s: Replica, g: Given, i: int) -> int:
     """Put row ``i`` of what is given where it stands; the slot that it is in."""
     n = g.node[i]
     kind = t.node[n].kind
     k = t.node[n].slot_begin
     if kind == STATION:
-        k = server_for(t, s, w, n, g.origin[i])
+        k = server_for(t, s, n, g.origin[i])
         if k < 0:
             return -1
-    item = new_item(s, w, g.prototype[i])
+    item = new_item(s, g.prototype[i])
     if item < 0:
         return -1
-    s.item[w, item].pieces = g.pieces[i]
-    s.item[w, item].born = -g.age_us[i]
-    s.rep[w].spawned = s.rep[w].spawned + wp.int64(g.pieces[i])
-    count_pieces(t, s, w, g.pieces[i])
-    count_level(s, w, n, 1)
+    s.item[item].pieces = g.pieces[i]
+    s.item[item].born = -g.age_us[i]
+    s.rep[0].spawned = s.rep[0].spawned + wp.int64(g.pieces[i])
+    count_pieces(t, s, g.pieces[i])
+    count_level(s, n, 1)
     if kind == STATION:
-        push_back(s, w, k, item)
+        push_back(s, k, item)
         if t.node[n].batch > 1:
-            s.slot[w, k].joined = s.slot[w, k].joined | joined_bit(t, n, g.origin[i])
-            s.slot[w, k].state = COLLECTING
-        if s.slot[w, k].count >= t.node[n].batch:
+            s.slot[k].joined = s.slot[k].joined | joined_bit(t, n, g.origin[i])
+            s.slot[k].state = COLLECTING
+        if s.slot[k].count >= t.node[n].batch:
             if g.done[i] != 0:
-                s.slot[w, k].state = DONE
-                s.slot[w, k].joined = ZERO
-                s.slot[w, k].ready = s.rep[w].now
-                s.node[w, n].last_type = t.prototype_type[g.prototype[i]]
-                look_at(s, w, k)
-                book_server(s, w, n, k)
+                s.slot[k].state = DONE
+                s.slot[k].joined = ZERO
+                s.slot[k].ready = s.rep[0].now
+                s.node[n].last_type = t.prototype_type[g.prototype[i]]
+                look_at(s, k)
+                book_server(s, n, k)
             else:
-                s.node[w, n].last_type = t.prototype_type[g.prototype[i]]
-                begin_service(t, s, w, k, n)
+                s.node[n].last_type = t.prototype_type[g.prototype[i]]
+                begin_service(t, s, k, n)
         return k
     if kind == BUFFER:
-        s.item[w, item].at = -g.age_us[i]
-        push_back(s, w, k, item)
-        s.slot[w, k].ready = s.rep[w].now
-        look_at(s, w, k)
+        s.item[item].at = -g.age_us[i]
+        push_back(s, k, item)
+        s.slot[k].ready = s.rep[0].now
+        look_at(s, k)
     else:
-        enter_belt(t, s, w, n, k, item)
-        s.item[w, item].at = -g.along_us[i]
-        if s.slot[w, k].count == 1:
-            set_clock(t, s, w, t.slot_clock[k], wp.max(t.node[n].transit_us - g.along_us[i], ZERO))
-    book_place(t, s, w, n, k)
+        if s.slot[k].count > 0:
+            s.node[n].gap = gap_us(t, s, n, s.slot[k].tail, item)
+        enter_belt(t, s, n, k, item)
+        s.item[item].at = -g.along_us[i]
+        if s.slot[k].count == 1:
+            set_clock(t, s, t.slot_clock[k], wp.max(t.node[n].transit_us - g.along_us[i], ZERO))
+    book_place(t, s, n, k)
     return k

@@ -15,7 +15,6 @@ import warp as wp
 
 from twin.flow.deadlock import find_stuck
 from twin.flow.fleets import begin_fleet, dispatch, drive_on
-from twin.flow.forks import Given, place, redraw_all, redraw_node, redraw_slot
 from twin.flow.moves import MOVES_AT_ONCE, arrive, settle, wait_for_arrival
 from twin.flow.places import (
     BINS,
@@ -42,126 +41,126 @@ from twin.flow.places import (
 )
 from twin.flow.routes import look_at, offer_room
 from twin.flow.staff import next_switch, on_shift, serve_all, switch_all
-from twin.flow.state import FlowState
+from twin.flow.state import FlowState, Replica, replica_of
 from twin.flow.stations import draw_wanted, fail_or_repair, finish, work
 from twin.flow.tables import FlowTables
 
 
 @wp.func
-def staff_and_time(t: FlowTables, s: FlowState, r: Random, w: int):
+def staff_and_time(t: FlowTables, s: Replica, r: Random):
     """What began gets its people and its durations."""
     again = bool(True)
     while again:
-        draw_wanted(t, s, r, w)
+        draw_wanted(t, s, r)
         if t.fleets > 0:
-            dispatch(t, s, w)
+            dispatch(t, s)
         if t.crews > 0:
-            serve_all(t, s, w)
-        again = s.rep[w].wanted > 0
+            serve_all(t, s)
+        again = s.rep[0].wanted > 0
 
 
 @wp.func
-def happen(t: FlowTables, s: FlowState, r: Random, w: int, c: int):
+def happen(t: FlowTables, s: Replica, r: Random, c: int):
     """Clock ``c`` is due."""
     k = t.clock_slot[c]
     if k >= 0:
         n = t.slot_node[k]
         kind = t.node[n].kind
         if kind == STATION:
-            if s.slot[w, k].state == SETUP:
-                work(t, s, w, k, n)
+            if s.slot[k].state == SETUP:
+                work(t, s, k, n)
             else:
-                finish(t, s, r, w, k, n)
+                finish(t, s, r, k, n)
             return
         if kind == FLEET:
-            drive_on(t, s, r, w, k, n)
+            drive_on(t, s, r, k, n)
             return
         if kind == SOURCE:
-            arrive(t, s, r, w, k, n)
+            arrive(t, s, r, k, n)
         else:
-            set_clock(t, s, w, c, NEVER_US)
-            s.slot[w, k].ready = s.rep[w].now
-            look_at(s, w, k)
+            set_clock(t, s, c, NEVER_US)
+            s.slot[k].ready = s.rep[0].now
+            look_at(s, k)
             if t.node[n].accumulating == 0:
-                stop_belt(t, s, w, n, HALT_BLOCKED)
-        book_place(t, s, w, n, k)
+                stop_belt(t, s, n, HALT_BLOCKED)
+        book_place(t, s, n, k)
         return
     n = t.clock_node[c]
     if n >= 0:
         if t.node[n].kind == STATION:
-            fail_or_repair(t, s, w, n)
+            fail_or_repair(t, s, n)
         else:
-            set_clock(t, s, w, c, NEVER_US)
-            offer_room(t, s, w, n)
+            set_clock(t, s, c, NEVER_US)
+            offer_room(t, s, n)
         return
     shift = t.clock_shift[c]
-    s.shift_at[w, shift] = s.shift_at[w, shift] + 1
-    next_switch(t, s, w, shift, c)
-    switch_all(t, s, w, shift, on_shift(t, s, w, shift))
+    s.shift_at[shift] = s.shift_at[shift] + 1
+    next_switch(t, s, shift, c)
+    switch_all(t, s, shift, on_shift(t, s, shift))
 
 
 @wp.func
-def begin(t: FlowTables, s: FlowState, r: Random, w: int):
+def begin(t: FlowTables, s: Replica, r: Random):
     """An empty line at time 0: the item pool, and the first arrivals and failures to be drawn."""
     for i in range(t.items):
-        s.item[w, i].next = wp.where(i + 1 < t.items, i + 1, -1)
+        s.item[i].next = wp.where(i + 1 < t.items, i + 1, -1)
     for k in range(t.slots):
-        s.slot[w, k].ready = wp.int64(-1)
-        s.slot[w, k].time_left = wp.int64(-1)
-        s.slot[w, k].goal = -1
-        s.slot[w, k].booked = wp.where(t.node[t.slot_node[k]].kind == SOURCE, S_WORKING, S_STARVED)
+        s.slot[k].ready = wp.int64(-1)
+        s.slot[k].time_left = wp.int64(-1)
+        s.slot[k].goal = -1
+        s.slot[k].booked = wp.where(t.node[t.slot_node[k]].kind == SOURCE, S_WORKING, S_STARVED)
     for c in range(t.clocks):
-        s.due[w, c] = NEVER_US
+        s.due[c] = NEVER_US
     for g in range(t.groups):
-        s.group_due[w, g] = NEVER_US
+        s.group_due[g] = NEVER_US
     for crew in range(t.crews):
-        s.crew_free[w, crew] = t.crew_people[crew]
-    s.rep[w].bin_end = t.interval_us
-    s.rep[w].lead_least = NEVER_US
+        s.crew_free[crew] = t.crew_people[crew]
+    s.rep[0].bin_end = t.interval_us
+    s.rep[0].lead_least = NEVER_US
     for n in range(t.nodes):
-        s.node[w, n].last_type = -1
-        s.node[w, n].front = LONG_AGO
+        s.node[n].last_type = -1
+        s.node[n].front = LONG_AGO
         if t.node[n].kind == SOURCE:
-            wait_for_arrival(t, s, r, w, t.node[n].slot_begin, n)
+            wait_for_arrival(t, s, r, t.node[n].slot_begin, n)
         if t.node[n].kind == STATION and t.node[n].time_to_failure >= 0:
-            want(s, w, n, FAILURE)
+            want(s, n, FAILURE)
         if t.node[n].kind == FLEET:
             for k in range(t.node[n].slot_begin, t.node[n].slot_end):
-                begin_fleet(t, s, w, n, k)
+                begin_fleet(t, s, n, k)
     for shift in range(t.shifts):
-        s.shift_at[w, shift] = t.shift_first[shift]
-        next_switch(t, s, w, shift, t.timed + shift)
+        s.shift_at[shift] = t.shift_first[shift]
+        next_switch(t, s, shift, t.timed + shift)
         if t.shift_on[shift] == 0:
-            switch_all(t, s, w, shift, 0)
+            switch_all(t, s, shift, 0)
 
 
 @wp.func
-def next_clock_of_many(t: FlowTables, s: FlowState, w: int) -> int:
+def next_clock_of_many(t: FlowTables, s: Replica) -> int:
     """The same by way of the earliest of each group."""
     due = NEVER_US
     group = int(-1)
     for g in range(t.groups):
-        earliest = s.group_due[w, g]
+        earliest = s.group_due[g]
         if earliest < ZERO:
             earliest = NEVER_US
             for c in range(g * CLOCK_GROUP, wp.min((g + 1) * CLOCK_GROUP, t.clocks)):
-                earliest = wp.min(earliest, s.due[w, c])
-            s.group_due[w, g] = earliest
+                earliest = wp.min(earliest, s.due[c])
+            s.group_due[g] = earliest
         if earliest < due:
             due = earliest
             group = g
     if group >= 0:
         for c in range(group * CLOCK_GROUP, wp.min((group + 1) * CLOCK_GROUP, t.clocks)):
-            if s.due[w, c] == due:
+            if s.due[c] == due:
                 return c
     return -1
 
 
 @wp.func
-def next_clock(t: FlowTables, s: FlowState, w: int) -> int:
+def next_clock(t: FlowTables, s: Replica) -> int:
     """The clock that is due next: the earliest, and of several the first; -1 when nothing is."""
     if t.groups > 0:
-        return next_clock_of_many(t, s, w)
+        return next_clock_of_many(t, s)
     # two halves side by side: the comparisons of one need not wait for those of the other
     half = (t.clocks + 1) >> 1
     rest = t.clocks - half
@@ -171,8 +170,8 @@ def next_clock(t: FlowTables, s: FlowState, w: int) -> int:
     clock_late = int(-1)
     c = int(0)
     while c < rest:
-        at = s.due[w, c]
-        at_late = s.due[w, half + c]
+        at = s.due[c]
+        at_late = s.due[half + c]
         if at < due:
             due = at
             clock = c
@@ -181,7 +180,7 @@ def next_clock(t: FlowTables, s: FlowState, w: int) -> int:
             clock_late = half + c
         c += 1
     if half > rest:
-        at = s.due[w, rest]
+        at = s.due[rest]
         if at < due:
             due = at
             clock = rest
@@ -196,77 +195,38 @@ def advance(
     until_us: wp.int64,
     begins: int,
     # state in/out
-    s: FlowState,
+    state: FlowState,
 ):
     """All events up to and including ``until_us``; ``begins`` != 0: from the empty line at time 0 on."""
-    w = wp.tid()
+    s = replica_of(state, wp.tid(), r.first_replication)
     at_once = int(0)
     events = ZERO
     if begins != 0:
-        begin(t, s, r, w)
+        begin(t, s, r)
     running = bool(True)
     while running:
-        at_once += 1 + settle(t, s, r, w)
+        at_once += 1 + settle(t, s, r)
         if at_once > MOVES_AT_ONCE:
-            s.rep[w].flags = s.rep[w].flags | LIVELOCK
-        staff_and_time(t, s, r, w)
-        clock = next_clock(t, s, w)
+            s.rep[0].flags = s.rep[0].flags | LIVELOCK
+        staff_and_time(t, s, r)
+        clock = next_clock(t, s)
         running = False
-        if clock >= 0 and (s.rep[w].flags & (LIVELOCK | OVERFLOW)) == ZERO:
-            due = s.due[w, clock]
+        if clock >= 0 and (s.rep[0].flags & (LIVELOCK | OVERFLOW)) == ZERO:
+            due = s.due[clock]
             if due <= until_us:
                 running = True
-                if due > s.rep[w].now:
+                if due > s.rep[0].now:
                     at_once = 0
-                s.rep[w].now = due
+                s.rep[0].now = due
                 events += ONE
-                happen(t, s, r, w, clock)
-    s.rep[w].events = s.rep[w].events + events
-    s.rep[w].now = until_us
+                happen(t, s, r, clock)
+    s.rep[0].events = s.rep[0].events + events
+    s.rep[0].now = until_us
     for k in range(t.slots):
         n = t.slot_node[k]
-        booked = s.slot[w, k].booked
-        s.state_us[w, n, booked] = s.state_us[w, n, booked] + until_us - s.slot[w, k].since
-        s.slot[w, k].since = until_us
-
-
-@wp.kernel
-def begin_from(
-    # model
-    t: FlowTables,
-    r: Random,
-    given: Given,
-    down: wp.array(dtype=wp.int32),
-    down_us: wp.array(dtype=wp.int64),
-    down_count: int,
-    # state in/out
-    s: FlowState,
-):
-    """Time 0 of a line on which something stands already; ``down``: stations that are being repaired, and for how long."""
-    w = wp.tid()
-    begin(t, s, r, w)
-    staff_and_time(t, s, r, w)
-    for i in range(down_count):
-        fail_or_repair(t, s, w, down[i])
-        staff_and_time(t, s, r, w)
-        redraw_node(t, s, r, w, down[i], down_us[i])
-    for i in range(given.count):
-        k = place(t, s, w, given, i)
-        staff_and_time(t, s, r, w)
-        if k >= 0 and given.elapsed_us[i] >= ZERO:
-            redraw_slot(t, s, r, w, k, given.elapsed_us[i])
-
-
-@wp.kernel
-def redraw_pending(
-    # model
-    t: FlowTables,
-    r: Random,
-    # state in/out
-    s: FlowState,
-):
-    """Make each replication a future of its own."""
-    redraw_all(t, s, r, wp.tid())
+        booked = s.slot[k].booked
+        s.state_us[n, booked] = s.state_us[n, booked] + until_us - s.slot[k].since
+        s.slot[k].since = until_us
 
 
 @wp.kernel
@@ -274,28 +234,28 @@ def forget_warm_up(
     # model
     t: FlowTables,
     # state in/out
-    s: FlowState,
+    state: FlowState,
 ):
     """Statistics of the horizon begin here; the line goes on as it is."""
-    w = wp.tid()
-    now = s.rep[w].now
+    s = replica_of(state, wp.tid(), wp.uint32(0))
+    now = s.rep[0].now
     for n in range(t.nodes):
-        s.node[w, n].level_us = -wp.int64(s.node[w, n].level) * now
-        s.node[w, n].entered = ZERO
-        s.node[w, n].left = ZERO
-        s.node[w, n].defective = ZERO
-        s.node[w, n].waits = ZERO
-        for state in range(7):
-            s.state_us[w, n, state] = ZERO
+        s.node[n].level_us = -wp.int64(s.node[n].level) * now
+        s.node[n].entered = ZERO
+        s.node[n].left = ZERO
+        s.node[n].defective = ZERO
+        s.node[n].waits = ZERO
+        for share in range(7):
+            s.state_us[n, share] = ZERO
     for m in range(t.paths):
-        s.moved[w, m] = ZERO
-    s.rep[w].pieces_us = -(s.rep[w].spawned - s.rep[w].sunk - s.rep[w].scrapped) * now
-    s.rep[w].sunk_measured = ZERO
-    s.rep[w].lead_us = ZERO
-    s.rep[w].lead_least = NEVER_US
-    s.rep[w].lead_most = ZERO
+        s.moved[m] = ZERO
+    s.rep[0].pieces_us = -(s.rep[0].spawned - s.rep[0].sunk - s.rep[0].scrapped) * now
+    s.rep[0].sunk_measured = ZERO
+    s.rep[0].lead_us = ZERO
+    s.rep[0].lead_least = NEVER_US
+    s.rep[0].lead_most = ZERO
     for bin in range(BINS):
-        s.lead_hist[w, bin] = 0
+        s.lead_hist[bin] = 0
 
 
 @wp.kernel
@@ -303,17 +263,17 @@ def take_stock(
     # model
     t: FlowTables,
     # state in/out
-    s: FlowState,
+    state: FlowState,
 ):
     """Count the pieces where they are, for the balance with those that came and went (an item that waits in its source has
     not come yet), and find those that can never move on."""
-    w = wp.tid()
-    find_stuck(t, s, w)
+    s = replica_of(state, wp.tid(), wp.uint32(0))
+    find_stuck(t, s)
     pieces = ZERO
     for k in range(t.slots):
         if t.node[t.slot_node[k]].kind != SOURCE:
-            item = s.slot[w, k].head
-            for _ in range(s.slot[w, k].count):
-                pieces += wp.int64(s.item[w, item].pieces)
-                item = s.item[w, item].next
-    s.rep[w].inside = pieces
+            item = s.slot[k].head
+            for _ in range(s.slot[k].count):
+                pieces += wp.int64(s.item[item].pieces)
+                item = s.item[item].next
+    s.rep[0].inside = pieces

@@ -20,7 +20,7 @@ import math
 import warp as wp
 
 from twin.flow import state, tables
-from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, FlowState
+from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, Replica
 from twin.flow.tables import FlowTables
 from twin.process import draws
 from twin.process.draws import sample_us, uniform
@@ -103,71 +103,69 @@ class Random:
 
 
 @wp.func
-def next_ordinal(s: FlowState, w: int, n: int, purpose: int) -> wp.int64:
-    ordinal = s.ordinal[w, n, purpose]
-    s.ordinal[w, n, purpose] = ordinal + ONE
+def next_ordinal(s: Replica, n: int, purpose: int) -> wp.int64:
+    ordinal = s.ordinal[n, purpose]
+    s.ordinal[n, purpose] = ordinal + ONE
     return ordinal
 
 
 @wp.func
-def want(s: FlowState, w: int, index: int, purpose: int):
+def want(s: Replica, index: int, purpose: int):
     """A duration is to be drawn for slot ``index`` (CYCLE, SETUP, ARRIVAL, those of
     vehicles) or node ``index`` (FAILURE, REPAIR)."""
-    count = s.rep[w].wanted
-    s.wanted[w, count] = (index << 4) | purpose
-    s.rep[w].wanted = count + 1
+    count = s.rep[0].wanted
+    s.wanted[count] = (index << 4) | purpose
+    s.rep[0].wanted = count + 1
 
 
 @wp.func
-def draw_us(t: FlowTables, s: FlowState, r: Random, w: int, n: int, row: int, purpose: int) -> wp.int64:
-    return sample_us(
-        r.table, row, r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, next_ordinal(s, w, n, purpose), purpose
-    )
+def draw_us(t: FlowTables, s: Replica, r: Random, n: int, row: int, purpose: int) -> wp.int64:
+    return sample_us(r.table, row, r.seed, s.replication, t.node[n].stream, next_ordinal(s, n, purpose), purpose)
 
 
 @wp.func
-def draw_uniform(t: FlowTables, s: FlowState, r: Random, w: int, n: int, purpose: int) -> wp.float64:
-    return uniform(r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, next_ordinal(s, w, n, purpose), purpose)
+def draw_uniform(t: FlowTables, s: Replica, r: Random, n: int, purpose: int) -> wp.float64:
+    return uniform(r.seed, s.replication, t.node[n].stream, next_ordinal(s, n, purpose), purpose)
 
 
 @wp.func
-def set_clock(t: FlowTables, s: FlowState, w: int, c: int, due: wp.int64):
+def set_clock(t: FlowTables, s: Replica, c: int, due: wp.int64):
     """Clock ``c`` is due at ``due``; the earliest of its group is kept, or -1 where it has to be looked up again."""
     if t.groups > 0:
         g = c // CLOCK_GROUP
-        earliest = s.group_due[w, g]
+        earliest = s.group_due[g]
         if due < earliest:
-            s.group_due[w, g] = due
-        elif s.due[w, c] == earliest and due > earliest:
-            s.group_due[w, g] = wp.int64(-1)
-    s.due[w, c] = due
+            s.group_due[g] = due
+        elif s.due[c] == earliest and due > earliest:
+            s.group_due[g] = wp.int64(-1)
+    s.due[c] = due
 
 
 # ---- statistics
 
 
 @wp.func
-def book(s: FlowState, w: int, n: int, k: int, state: int):
+def book(s: Replica, n: int, k: int, state: int):
     """From now on slot ``k`` of node ``n`` counts as ``state``."""
-    before = s.slot[w, k].booked
+    before = s.slot[k].booked
     if before != state:
-        now = s.rep[w].now
-        s.state_us[w, n, before] = s.state_us[w, n, before] + now - s.slot[w, k].since
+        now = s.rep[0].now
+        s.state_us[n, before] = s.state_us[n, before] + now - s.slot[k].since
         if before == S_BLOCKED or before == S_STARVED:
-            if s.slot[w, k].waited == 0 and now > s.slot[w, k].since:
-                s.slot[w, k].waited = 1
-                s.node[w, n].waits = s.node[w, n].waits + ONE
+            if s.slot[k].waited == 0 and now > s.slot[k].since:
+                s.slot[k].waited = 1
+                s.node[n].waits = s.node[n].waits + ONE
             if state != S_BLOCKED and state != S_STARVED:
-                s.slot[w, k].waited = 0
-        s.slot[w, k].since = now
-        s.slot[w, k].booked = state
+                s.slot[k].waited = 0
+        s.slot[k].since = now
+        s.slot[k].booked = state
 
 
 @wp.func
-def book_server(s: FlowState, w: int, n: int, k: int):
+def book_server(s: Replica, n: int, k: int):
     """What a server counts as follows from its state and why its station stands."""
-    halts = s.node[w, n].halts
-    state = s.slot[w, k].state
+    halts = s.node[n].halts
+    state = s.slot[k].state
     share = S_STARVED
     if state == WORKING:
         share = S_WORKING
@@ -188,127 +186,127 @@ def book_server(s: FlowState, w: int, n: int, k: int):
             share = S_DOWN
         elif state == WORKING or state == SETUP:
             share = S_WAITING_CREW
-    book(s, w, n, k, share)
+    book(s, n, k, share)
 
 
 @wp.func
-def book_place(t: FlowTables, s: FlowState, w: int, n: int, k: int):
+def book_place(t: FlowTables, s: Replica, n: int, k: int):
     """The same for a source, a buffer or a conveyor, which have one slot."""
     kind = t.node[n].kind
     share = S_WORKING
     if kind == SOURCE:
-        if s.slot[w, k].ready >= ZERO:
+        if s.slot[k].ready >= ZERO:
             share = S_BLOCKED
-        elif t.node[n].limit >= ZERO and s.node[w, n].made >= t.node[n].limit:
+        elif t.node[n].limit >= ZERO and s.node[n].made >= t.node[n].limit:
             share = S_STARVED
-    elif s.node[w, n].level == 0:
+    elif s.node[n].level == 0:
         share = S_STARVED
     elif kind == BUFFER:
-        if t.node[n].capacity >= 0 and s.node[w, n].level >= t.node[n].capacity:
+        if t.node[n].capacity >= 0 and s.node[n].level >= t.node[n].capacity:
             share = S_BLOCKED
-    elif s.slot[w, k].ready >= ZERO:
+    elif s.slot[k].ready >= ZERO:
         share = S_BLOCKED
-    if (s.node[w, n].halts & HALT_OFF) != 0:
+    if (s.node[n].halts & HALT_OFF) != 0:
         share = S_OFF
-    book(s, w, n, k, share)
+    book(s, n, k, share)
 
 
 @wp.func
-def count_pieces(t: FlowTables, s: FlowState, w: int, change: int):
+def count_pieces(t: FlowTables, s: Replica, change: int):
     """``change`` pieces more are inside from now on."""
-    now = s.rep[w].now
-    bin = s.rep[w].bin
-    if now >= s.rep[w].bin_end and bin < t.intervals - 1:
+    now = s.rep[0].now
+    bin = s.rep[0].bin
+    if now >= s.rep[0].bin_end and bin < t.intervals - 1:
         bin = wp.min(int(now / t.interval_us), t.intervals - 1)
-        s.rep[w].bin = bin
-        s.rep[w].bin_end = wp.int64(bin + 1) * t.interval_us
+        s.rep[0].bin = bin
+        s.rep[0].bin_end = wp.int64(bin + 1) * t.interval_us
     pieces = wp.int64(change)
-    s.rep[w].pieces_us = s.rep[w].pieces_us - pieces * now
-    s.net_interval[w, bin] = s.net_interval[w, bin] + pieces
-    s.pieces_interval[w, bin] = s.pieces_interval[w, bin] + pieces * (s.rep[w].bin_end - now)
+    s.rep[0].pieces_us = s.rep[0].pieces_us - pieces * now
+    s.net_interval[bin] = s.net_interval[bin] + pieces
+    s.pieces_interval[bin] = s.pieces_interval[bin] + pieces * (s.rep[0].bin_end - now)
 
 
 @wp.func
-def count_level(s: FlowState, w: int, n: int, change: int):
+def count_level(s: Replica, n: int, change: int):
     """``change`` items more are in node ``n`` from now on."""
-    s.node[w, n].level = s.node[w, n].level + change
-    s.node[w, n].level_us = s.node[w, n].level_us - wp.int64(change) * s.rep[w].now
+    s.node[n].level = s.node[n].level + change
+    s.node[n].level_us = s.node[n].level_us - wp.int64(change) * s.rep[0].now
 
 
 @wp.func
-def count_lead(s: FlowState, w: int, item: int):
-    lead = s.rep[w].now - s.item[w, item].born
-    s.rep[w].lead_us = s.rep[w].lead_us + lead
-    s.rep[w].lead_least = wp.min(s.rep[w].lead_least, lead)
-    s.rep[w].lead_most = wp.max(s.rep[w].lead_most, lead)
+def count_lead(s: Replica, item: int):
+    lead = s.rep[0].now - s.item[item].born
+    s.rep[0].lead_us = s.rep[0].lead_us + lead
+    s.rep[0].lead_least = wp.min(s.rep[0].lead_least, lead)
+    s.rep[0].lead_most = wp.max(s.rep[0].lead_most, lead)
     bin = int((wp.log(wp.float64(wp.max(lead, ONE))) - _LOG_MIN) / _BIN_WIDTH)
     bin = wp.clamp(bin, 0, BINS - 1)
-    s.lead_hist[w, bin] = s.lead_hist[w, bin] + 1
+    s.lead_hist[bin] = s.lead_hist[bin] + 1
 
 
 # ---- items
 
 
 @wp.func
-def new_item(s: FlowState, w: int, prototype: int) -> int:
+def new_item(s: Replica, prototype: int) -> int:
     """A place in the pool, -1 (and the flag) when it is used up."""
-    item = s.rep[w].free_item
+    item = s.rep[0].free_item
     if item < 0:
-        s.rep[w].flags = s.rep[w].flags | OVERFLOW
+        s.rep[0].flags = s.rep[0].flags | OVERFLOW
         return -1
-    s.rep[w].free_item = s.item[w, item].next
-    s.item[w, item].next = -1
-    s.item[w, item].child = -1
-    s.item[w, item].prototype = prototype
-    s.item[w, item].pieces = 1
-    s.item[w, item].defective = 0
+    s.rep[0].free_item = s.item[item].next
+    s.item[item].next = -1
+    s.item[item].child = -1
+    s.item[item].prototype = prototype
+    s.item[item].pieces = 1
+    s.item[item].defective = 0
     return item
 
 
 @wp.func
-def free_item(s: FlowState, w: int, item: int):
-    s.item[w, item].next = s.rep[w].free_item
-    s.rep[w].free_item = item
+def free_item(s: Replica, item: int):
+    s.item[item].next = s.rep[0].free_item
+    s.rep[0].free_item = item
 
 
 @wp.func
-def free_with_children(s: FlowState, w: int, item: int):
-    child = s.item[w, item].child
+def free_with_children(s: Replica, item: int):
+    child = s.item[item].child
     while child >= 0:
-        following = s.item[w, child].next
-        free_item(s, w, child)
+        following = s.item[child].next
+        free_item(s, child)
         child = following
-    free_item(s, w, item)
+    free_item(s, item)
 
 
 @wp.func
-def push_back(s: FlowState, w: int, k: int, item: int):
-    s.item[w, item].next = -1
-    count = s.slot[w, k].count
+def push_back(s: Replica, k: int, item: int):
+    s.item[item].next = -1
+    count = s.slot[k].count
     if count == 0:
-        s.slot[w, k].head = item
+        s.slot[k].head = item
     else:
-        s.item[w, s.slot[w, k].tail].next = item
-    s.slot[w, k].tail = item
-    s.slot[w, k].count = count + 1
+        s.item[s.slot[k].tail].next = item
+    s.slot[k].tail = item
+    s.slot[k].count = count + 1
 
 
 @wp.func
-def push_front(s: FlowState, w: int, k: int, item: int):
-    s.item[w, item].next = s.slot[w, k].head
-    if s.slot[w, k].count == 0:
-        s.slot[w, k].tail = item
-        s.item[w, item].next = -1
-    s.slot[w, k].head = item
-    s.slot[w, k].count = s.slot[w, k].count + 1
+def push_front(s: Replica, k: int, item: int):
+    s.item[item].next = s.slot[k].head
+    if s.slot[k].count == 0:
+        s.slot[k].tail = item
+        s.item[item].next = -1
+    s.slot[k].head = item
+    s.slot[k].count = s.slot[k].count + 1
 
 
 @wp.func
-def pop(s: FlowState, w: int, k: int) -> int:
-    item = s.slot[w, k].head
-    s.slot[w, k].head = s.item[w, item].next
-    s.slot[w, k].count = s.slot[w, k].count - 1
-    s.slot[w, k].goal = -1
+def pop(s: Replica, k: int) -> int:
+    item = s.slot[k].head
+    s.slot[k].head = s.item[item].next
+    s.slot[k].count = s.slot[k].count - 1
+    s.slot[k].goal = -1
     return item
 
 
@@ -316,102 +314,104 @@ def pop(s: FlowState, w: int, k: int) -> int:
 
 
 @wp.func
-def belt_time(s: FlowState, w: int, n: int) -> wp.int64:
+def belt_time(s: Replica, n: int) -> wp.int64:
     """Time on the belt's own clock, which stands with it."""
-    if s.node[w, n].halts != 0:
-        return s.node[w, n].halted_at
-    return s.rep[w].now - s.node[w, n].stopped
+    if s.node[n].halts != 0:
+        return s.node[n].halted_at
+    return s.rep[0].now - s.node[n].stopped
 
 
 @wp.func
-def gap_us(t: FlowTables, s: FlowState, w: int, n: int, ahead: int, behind: int) -> wp.int64:
+def gap_us(t: FlowTables, s: Replica, n: int, ahead: int, behind: int) -> wp.int64:
     """Least distance between the centres of two items [us of travel], at most the belt's length."""
     gap = t.node[n].pitch_us
     if gap <= ZERO:
-        both = t.prototype_length[s.item[w, ahead].prototype] + t.prototype_length[s.item[w, behind].prototype]
+        both = t.prototype_length[s.item[ahead].prototype] + t.prototype_length[s.item[behind].prototype]
         gap = wp.int64(wp.float64(0.5) * both * t.node[n].us_per_m + wp.float64(0.5))
     return wp.min(gap, t.node[n].transit_us)
 
 
 @wp.func
-def belt_has_room(t: FlowTables, s: FlowState, w: int, n: int, item: int) -> bool:
+def belt_has_room(t: FlowTables, s: Replica, n: int, item: int) -> bool:
     """Whether ``item`` may enter conveyor ``n`` now; if not, the node's due time says when to look again, unless the belt
     must move on first."""
     k = t.node[n].slot_begin
-    if s.slot[w, k].count == 0:
-        return s.node[w, n].halts == 0
-    last = s.slot[w, k].tail
-    gap = gap_us(t, s, w, n, last, item)
-    coordinate = s.item[w, last].coordinate
+    if s.slot[k].count == 0:
+        return s.node[n].halts == 0
+    last = s.slot[k].tail
+    gap = gap_us(t, s, n, last, item)
+    s.node[n].gap = gap
+    coordinate = s.item[last].coordinate
     transit = t.node[n].transit_us
     standing = transit
     if t.node[n].accumulating != 0:
-        standing = transit + s.item[w, s.slot[w, k].head].coordinate - coordinate
-    clear = wp.max(s.item[w, last].at, coordinate - transit + s.node[w, n].front) + gap
+        standing = transit + s.item[s.slot[k].head].coordinate - coordinate
+    clear = wp.max(s.item[last].at, coordinate - transit + s.node[n].front) + gap
     if standing < gap:
         return False
-    if clear <= belt_time(s, w, n):
-        return (s.node[w, n].halts & HALT_OFF) == 0
-    if s.node[w, n].halts == 0:
+    if clear <= belt_time(s, n):
+        return (s.node[n].halts & HALT_OFF) == 0
+    if s.node[n].halts == 0:
         c = t.node[n].clock
-        set_clock(t, s, w, c, wp.min(s.due[w, c], s.node[w, n].stopped + clear))
+        set_clock(t, s, c, wp.min(s.due[c], s.node[n].stopped + clear))
     return False
 
 
 @wp.func
-def expect_head(t: FlowTables, s: FlowState, w: int, n: int, k: int):
+def expect_head(t: FlowTables, s: Replica, n: int, k: int):
     """When the first item of a belt that runs is at its end."""
-    head = s.slot[w, k].head
-    arrival = wp.max(s.item[w, head].at + t.node[n].transit_us, s.item[w, head].coordinate + s.node[w, n].front)
-    set_clock(t, s, w, t.slot_clock[k], wp.max(s.node[w, n].stopped + arrival, s.rep[w].now))
+    head = s.slot[k].head
+    arrival = wp.max(s.item[head].at + t.node[n].transit_us, s.item[head].coordinate + s.node[n].front)
+    set_clock(t, s, t.slot_clock[k], wp.max(s.node[n].stopped + arrival, s.rep[0].now))
 
 
 @wp.func
-def stop_belt(t: FlowTables, s: FlowState, w: int, n: int, reason: int):
+def stop_belt(t: FlowTables, s: Replica, n: int, reason: int):
     k = t.node[n].slot_begin
-    if s.node[w, n].halts == 0:
-        s.node[w, n].halted_at = s.rep[w].now - s.node[w, n].stopped
-        set_clock(t, s, w, t.slot_clock[k], NEVER_US)
+    if s.node[n].halts == 0:
+        s.node[n].halted_at = s.rep[0].now - s.node[n].stopped
+        set_clock(t, s, t.slot_clock[k], NEVER_US)
         # an entry that comes clear in this very moment is clear, however long the belt then stands
-        if s.due[w, t.node[n].clock] > s.rep[w].now:
-            set_clock(t, s, w, t.node[n].clock, NEVER_US)
-    s.node[w, n].halts = s.node[w, n].halts | reason
+        if s.due[t.node[n].clock] > s.rep[0].now:
+            set_clock(t, s, t.node[n].clock, NEVER_US)
+    s.node[n].halts = s.node[n].halts | reason
 
 
 @wp.func
-def start_belt(t: FlowTables, s: FlowState, w: int, n: int, reason: int):
+def start_belt(t: FlowTables, s: Replica, n: int, reason: int):
     """One reason to stand is gone."""
     k = t.node[n].slot_begin
-    if s.node[w, n].halts == reason:
-        s.node[w, n].stopped = s.rep[w].now - s.node[w, n].halted_at
-        if s.slot[w, k].count > 0 and s.slot[w, k].ready < ZERO:
-            s.node[w, n].halts = 0
-            expect_head(t, s, w, n, k)
-    s.node[w, n].halts = s.node[w, n].halts & ~reason
+    if s.node[n].halts == reason:
+        s.node[n].stopped = s.rep[0].now - s.node[n].halted_at
+        if s.slot[k].count > 0 and s.slot[k].ready < ZERO:
+            s.node[n].halts = 0
+            expect_head(t, s, n, k)
+    s.node[n].halts = s.node[n].halts & ~reason
 
 
 @wp.func
-def enter_belt(t: FlowTables, s: FlowState, w: int, n: int, k: int, item: int):
-    coordinate = s.node[w, n].coordinate
-    if s.slot[w, k].count > 0:
-        coordinate = coordinate + gap_us(t, s, w, n, s.slot[w, k].tail, item)
-    s.node[w, n].coordinate = coordinate
-    s.item[w, item].coordinate = coordinate
-    s.item[w, item].at = belt_time(s, w, n)
-    push_back(s, w, k, item)
-    if s.slot[w, k].count == 1:
-        expect_head(t, s, w, n, k)
+def enter_belt(t: FlowTables, s: Replica, n: int, k: int, item: int):
+    """The item enters; ``belt_has_room`` left its distance to the last one in ``gap``."""
+    coordinate = s.node[n].coordinate
+    if s.slot[k].count > 0:
+        coordinate = coordinate + s.node[n].gap
+    s.node[n].coordinate = coordinate
+    s.item[item].coordinate = coordinate
+    s.item[item].at = belt_time(s, n)
+    push_back(s, k, item)
+    if s.slot[k].count == 1:
+        expect_head(t, s, n, k)
 
 
 @wp.func
-def leave_belt(t: FlowTables, s: FlowState, w: int, n: int, k: int) -> int:
+def leave_belt(t: FlowTables, s: Replica, n: int, k: int) -> int:
     """The head leaves: those behind it move on."""
-    item = pop(s, w, k)
-    s.slot[w, k].ready = wp.int64(-1)
+    item = pop(s, k)
+    s.slot[k].ready = wp.int64(-1)
     if t.node[n].accumulating != 0:
-        s.node[w, n].front = wp.max(s.node[w, n].front, belt_time(s, w, n) - s.item[w, item].coordinate)
-        if s.slot[w, k].count > 0:
-            expect_head(t, s, w, n, k)
+        s.node[n].front = wp.max(s.node[n].front, belt_time(s, n) - s.item[item].coordinate)
+        if s.slot[k].count > 0:
+            expect_head(t, s, n, k)
     else:
-        start_belt(t, s, w, n, HALT_BLOCKED)
+        start_belt(t, s, n, HALT_BLOCKED)
     return item

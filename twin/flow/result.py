@@ -94,7 +94,7 @@ def result_of(model: FactoryModel, state: Any, plan: Plan, from_us: int, until_u
     """The result of replications measured between two moments of their time."""
     n = len(model.nodes)
     horizon_us = max(until_us - from_us, 1)
-    rep, node = state.rep.numpy().copy(), state.node.numpy()[:, :n].copy()
+    rep, node = state.rep.numpy()[:, 0].copy(), state.node.numpy()[:, :n].copy()
     state_us, lead_hist = state.state_us.numpy()[:, :n].copy(), state.lead_hist.numpy().copy()
     places_without_slots = [k for k, m in enumerate(model.nodes) if m.kind in (NodeKind.ROUTER, NodeKind.SINK)]
     state_us[:, places_without_slots, 0] = horizon_us

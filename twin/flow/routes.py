@@ -24,7 +24,7 @@ from twin.flow.places import (
     belt_has_room,
     draw_uniform,
 )
-from twin.flow.state import FlowState
+from twin.flow.state import Replica
 from twin.flow.tables import FlowTables
 from twin.process.rules import (
     BY_TYPE,
@@ -42,33 +42,33 @@ ROUTER_DEPTH = wp.constant(8)
 
 
 @wp.func
-def look_at(s: FlowState, w: int, k: int):
+def look_at(s: Replica, k: int):
     """Slot ``k`` is worth a look when items are moved next."""
-    if s.slot[w, k].listed == 0:
-        s.slot[w, k].listed = 1
-        count = s.rep[w].todo
-        s.todo[w, count] = k
-        s.rep[w].todo = count + 1
+    if s.slot[k].listed == 0:
+        s.slot[k].listed = 1
+        count = s.rep[0].todo
+        s.todo[count] = k
+        s.rep[0].todo = count + 1
 
 
 @wp.func
-def offer_room(t: FlowTables, s: FlowState, w: int, n: int):
+def offer_room(t: FlowTables, s: Replica, n: int):
     """Node ``n`` may have room again: look at all that wait ahead of it."""
     u = t.node[n].up_begin
     while u < t.node[n].up_end:
         k = t.up[u]
-        if s.slot[w, k].ready >= ZERO:
-            look_at(s, w, k)
+        if s.slot[k].ready >= ZERO:
+            look_at(s, k)
         u += 1
 
 
 @wp.func
-def look_around(t: FlowTables, s: FlowState, w: int, n: int):
+def look_around(t: FlowTables, s: Replica, n: int):
     """A node that stood still goes on: it takes and gives again."""
-    offer_room(t, s, w, n)
+    offer_room(t, s, n)
     for k in range(t.node[n].slot_begin, t.node[n].slot_end):
-        if s.slot[w, k].ready >= ZERO:
-            look_at(s, w, k)
+        if s.slot[k].ready >= ZERO:
+            look_at(s, k)
 
 
 @wp.func
@@ -82,11 +82,11 @@ def joined_bit(t: FlowTables, c: int, origin: int) -> wp.int64:
 
 
 @wp.func
-def server_for(t: FlowTables, s: FlowState, w: int, c: int, origin: int) -> int:
+def server_for(t: FlowTables, s: Replica, c: int, origin: int) -> int:
     """The server of station ``c`` that takes an item from node ``origin``: one that collects already, else an idle one; -1."""
     begin = t.node[c].slot_begin
     if t.node[c].single != 0:
-        if s.slot[w, begin].state == IDLE:
+        if s.slot[begin].state == IDLE:
             return begin
         return -1
     end = t.node[c].slot_end
@@ -98,8 +98,8 @@ def server_for(t: FlowTables, s: FlowState, w: int, c: int, origin: int) -> int:
             return -1
     idle = int(-1)
     for k in range(begin, end):
-        state = s.slot[w, k].state
-        if state == COLLECTING and (s.slot[w, k].joined & bit) == ZERO:
+        state = s.slot[k].state
+        if state == COLLECTING and (s.slot[k].joined & bit) == ZERO:
             return k
         if state == IDLE and idle < 0:
             idle = k
@@ -107,75 +107,75 @@ def server_for(t: FlowTables, s: FlowState, w: int, c: int, origin: int) -> int:
 
 
 @wp.func
-def vehicle_at(t: FlowTables, s: FlowState, w: int, f: int, origin: int) -> int:
+def vehicle_at(t: FlowTables, s: Replica, f: int, origin: int) -> int:
     """The slot of a vehicle of fleet ``f`` that has come to fetch something from node ``origin``; -1."""
     begin = t.node[f].slot_begin
     for k in range(begin, t.node[f].slot_end):
-        if s.slot[w, k].state == ARRIVED:
-            if s.vehicle[w, t.node[f].vehicle_begin + k - begin].origin == origin:
+        if s.slot[k].state == ARRIVED:
+            if s.vehicle[t.node[f].vehicle_begin + k - begin].origin == origin:
                 return k
     return -1
 
 
 @wp.func
-def room_in(t: FlowTables, s: FlowState, w: int, c: int, item: int, origin: int) -> bool:
+def room_in(t: FlowTables, s: Replica, c: int, item: int, origin: int) -> bool:
     """Whether node ``c`` takes the item from node ``origin`` now; a router does when any of its successors may."""
     kind = t.node[c].kind
     if kind == BUFFER:
-        return t.node[c].capacity < 0 or s.node[w, c].level < t.node[c].capacity
+        return t.node[c].capacity < 0 or s.node[c].level < t.node[c].capacity
     if kind == STATION:
         if t.shifts > 0:
-            if (s.node[w, c].halts & HALT_OFF) != 0:
+            if (s.node[c].halts & HALT_OFF) != 0:
                 return False
-        return server_for(t, s, w, c, origin) >= 0
+        return server_for(t, s, c, origin) >= 0
     if kind == CONVEYOR:
-        return belt_has_room(t, s, w, c, item)
+        return belt_has_room(t, s, c, item)
     if kind == FLEET:
-        return vehicle_at(t, s, w, c, origin) >= 0
+        return vehicle_at(t, s, c, origin) >= 0
     return kind == SINK or kind == ROUTER
 
 
 @wp.func
-def free_space(t: FlowTables, s: FlowState, w: int, c: int) -> int:
+def free_space(t: FlowTables, s: Replica, c: int) -> int:
     """Free places of a node, for the shortest-queue rule."""
     if t.node[c].kind == BUFFER and t.node[c].capacity >= 0:
-        return t.node[c].capacity - s.node[w, c].level
+        return t.node[c].capacity - s.node[c].level
     if t.node[c].kind == STATION:
-        return t.node[c].servers * t.node[c].batch - s.node[w, c].level
-    return 1000000 - s.node[w, c].level
+        return t.node[c].servers * t.node[c].batch - s.node[c].level
+    return 1000000 - s.node[c].level
 
 
 @wp.func
-def keep_choice(t: FlowTables, s: FlowState, r: Random, w: int, item: int, c: int) -> int:
+def keep_choice(t: FlowTables, s: Replica, r: Random, item: int, c: int) -> int:
     """The successor of router ``c``, whose rule keeps its choices, that the item takes whether it has room or not."""
     begin = t.node[c].next_begin
     end = t.node[c].next_end
     rule = t.node[c].rule
     if rule == PROBABILITY:
-        return t.next[pick_by_weight(t.route_weight, begin, end, draw_uniform(t, s, r, w, c, ROUTE))]
+        return t.next[pick_by_weight(t.route_weight, begin, end, draw_uniform(t, s, r, c, ROUTE))]
     if rule == BY_TYPE:
-        return t.next[pick_by_type(t.route_type, begin, end, t.prototype_type[s.item[w, item].prototype])]
-    return t.next[pick_by_quality(begin, end, s.item[w, item].defective)]
+        return t.next[pick_by_type(t.route_type, begin, end, t.prototype_type[s.item[item].prototype])]
+    return t.next[pick_by_quality(begin, end, s.item[item].defective)]
 
 
 @wp.func
-def goal_of(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> int:
+def goal_of(t: FlowTables, s: Replica, r: Random, k: int, n: int) -> int:
     """Where the first item of slot ``k`` of node ``n`` goes now, -1 while there is no room. Kept choices stay in the slot's
     ``goal``; those that depend on room are taken anew each time."""
     if t.shifts > 0:
-        if (s.node[w, n].halts & HALT_OFF) != 0:
+        if (s.node[n].halts & HALT_OFF) != 0:
             return -1
-    item = s.slot[w, k].head
-    c = s.slot[w, k].goal
+    item = s.slot[k].head
+    c = s.slot[k].goal
     if c < 0:
         c = t.node[n].first
         if c < 0:
             return -1
         if t.node[n].rework >= 0:
-            if s.item[w, item].defective != 0:
+            if s.item[item].defective != 0:
                 c = t.node[n].rework
         if t.node[c].kind != ROUTER and c != n:
-            if room_in(t, s, w, c, item, n):
+            if room_in(t, s, c, item, n):
                 return c
             return -1
     keep = bool(True)
@@ -195,12 +195,12 @@ def goal_of(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> i
                 return -1
             rule = t.node[c].rule
             if choice_is_kept(rule):
-                c = keep_choice(t, s, r, w, item, c)
+                c = keep_choice(t, s, r, item, c)
                 if keep:
-                    s.slot[w, k].goal = c
+                    s.slot[k].goal = c
                 count = 0
             elif rule == ROUND_ROBIN:
-                start = s.node[w, c].round_robin
+                start = s.node[c].round_robin
         best = int(-1)
         space = int(-1)
         j = int(0)
@@ -221,11 +221,11 @@ def goal_of(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> i
                 if through:
                     target = t.next[inner]
                 inner += 1
-                if room_in(t, s, w, target, item, n):
+                if room_in(t, s, target, item, n):
                     inner = inner_end
                     free = int(0)
                     if rule == SHORTEST_QUEUE:
-                        free = free_space(t, s, w, candidate)
+                        free = free_space(t, s, candidate)
                     if best < 0 or free > space:
                         best = candidate
                         space = free
@@ -244,7 +244,7 @@ def goal_of(t: FlowTables, s: FlowState, r: Random, w: int, k: int, n: int) -> i
 
 
 @wp.func
-def turn_round_robin(t: FlowTables, s: FlowState, w: int, n: int, goal: int):
+def turn_round_robin(t: FlowTables, s: Replica, n: int, goal: int):
     """After a move: every round-robin router passed on the way points past the branch that was taken."""
     begin = t.node[n].next_begin
     if begin == t.node[n].next_end:
@@ -267,7 +267,7 @@ def turn_round_robin(t: FlowTables, s: FlowState, w: int, n: int, goal: int):
                 if hit and following == c:
                     following = e
                     if t.node[c].rule == ROUND_ROBIN:
-                        s.node[w, c].round_robin = (j + 1) % count
+                        s.node[c].round_robin = (j + 1) % count
             if following == c:
                 return
             c = following

@@ -9,7 +9,7 @@ import numpy as np
 import warp as wp
 
 from twin.core.errors import InputError, WorkError
-from twin.flow import kernel, places
+from twin.flow import beginnings, kernel, places
 from twin.flow.places import Random
 from twin.flow.result import FlowResult, result_of
 from twin.flow.start import LineState, Snapshot, layout_of
@@ -84,7 +84,7 @@ class LineRun:
         self.time_us, self.measured_from_us = 0, 0
         self._begun = False
         if isinstance(start, LineState):
-            self._launch(kernel.begin_from, [self.tables, self._random, *start.arrays(model, self.device), self.state])
+            self._launch(beginnings.begin_from, [self.tables, self._random, *start.arrays(model, self.device), self.state])
             self._begun = True
         elif isinstance(start, Snapshot):
             self._fork(start)
@@ -104,6 +104,10 @@ class LineRun:
             raise Overflow(f"more than {self.plan.unlimited:,} items pile up")
         if (flags & int(places.LIVELOCK)).any():
             raise WorkError("items run in circles without time passing: give a station a cycle time or a conveyor a length")
+
+    def next_us(self) -> int:
+        """When something happens next in any of them [us]."""
+        return int(self.state.due.numpy().min())
 
     def measure(self) -> None:
         """Statistics of the horizon begin here; the line goes on as it is."""
@@ -157,18 +161,18 @@ class LineRun:
         for name, (_, dtype) in STATE_ARRAYS.items():
             kept, now = snapshot.arrays[name][0], getattr(self.state, name).numpy()[0]
             if name == "item":
-                kept = _with_room(kept, len(now), snapshot.arrays["rep"])
+                kept = _with_room(kept, len(now), snapshot.arrays["rep"][0])
             elif name in _SERIES:
                 kept = np.zeros_like(now)
             setattr(self.state, name, wp.array(np.repeat(kept[None], self.count, axis=0), dtype=dtype, device=self.device))
         self.time_us, self._begun = snapshot.time_us, True
         self._restart_series()
-        self._launch(kernel.redraw_pending, [self.tables, self._random, self.state])
+        self._launch(beginnings.redraw_pending, [self.tables, self._random, self.state])
 
     def _restart_series(self) -> None:
         """Bins of this run's own: what is inside counts as if it had been there since time 0."""
         rep = self.state.rep.numpy()
-        inside = rep["spawned"] - rep["sunk"] - rep["scrapped"]
+        inside = (rep["spawned"] - rep["sunk"] - rep["scrapped"])[:, 0]
         width = self.plan.interval_us
         rep["bin"] = min(self.time_us // width, self.plan.intervals - 1)
         rep["bin_end"] = (rep["bin"].astype(np.int64) + 1) * width

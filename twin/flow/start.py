@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,19 @@ class LineState:
             if node.kind in (NodeKind.STATION, NodeKind.BUFFER, NodeKind.CONVEYOR):
                 items += [Standing(node.path, model.item_types[0], along=1.0 - (i + 0.5) / level) for i in range(level)]
         return cls(items, dict.fromkeys(down, 0.0))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, for a file or the network."""
+        return {"items": [asdict(item) for item in self.items], "down": dict(self.down)}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> LineState:
+        """What ``as_dict`` gave. Raises InputError."""
+        try:
+            items = [Standing(**item) for item in data["items"]]
+            return cls(items, {str(path): float(seconds) for path, seconds in data["down"].items()})
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise InputError(f"it does not describe what stands on a line: {error}") from error
 
     def arrays(self, model: FactoryModel, device: wp.Device) -> tuple[Any, Any, Any, int]:
         """``Given``, the stations that are down, for how long [us], and their number.

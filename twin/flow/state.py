@@ -50,15 +50,15 @@ NodeState = struct(
     "NodeState",
     {
         **dict.fromkeys(("time_left", "duration", "made", "entered", "left", "level_us", "defective", "asked", "stopped",
-                         "halted_at", "front", "coordinate", "waits"), _I64),
+                         "halted_at", "front", "coordinate", "gap", "waits"), _I64),
         **dict.fromkeys(("halts", "level", "last_type", "round_robin", "working", "repair"), _I32),
     },
     __name__,
 )  # fmt: skip
 """``time_left``: of the time to failure or the repair while its clock stands; ``duration``: all of it.
-``level_us``: as ``pieces_us``, for items here. ``waits``: how often a slot of it was blocked or starved for some time.
+``waits``: how often a slot of it was blocked or starved for some time. ``level_us``: as ``pieces_us``, for items here.
 Conveyors: ``stopped`` is how long the belt has stood, ``halted_at`` the belt's time while it stands, ``front`` and
-``coordinate`` see ``places.py``."""
+``coordinate`` see ``places.py``, ``gap`` the least distance between the last item and the one that is about to enter."""
 
 SlotState = struct(
     "SlotState",
@@ -70,8 +70,8 @@ SlotState = struct(
 )
 """``ready``: since when its first item waits to leave, -1 it does not. ``since``: when the state being ``booked`` began.
 ``duration``: of what its clock runs for, as drawn. ``joined``: bit per upstream node whose item an assembly has.
-``goal``: a kept choice. ``listed``: is in the todo list. ``waited``: the wait (blocked or starved for some time) that it is
-in has been counted."""
+``goal``: a kept choice. ``listed``: is in the todo list. ``waited``: the wait (blocked or starved for some
+time) that it is in has been counted."""
 
 ItemState = struct(
     "ItemState",
@@ -91,7 +91,7 @@ VehicleState = struct(
 ``stop``: where it is or drives to. ``origin``: the node that it fetches from, ``claim`` the slot."""
 
 STATE_ARRAYS: dict[str, tuple[str, Any]] = {
-    "rep": ("R", Replication),
+    "rep": ("R1", Replication),
     "node": ("RN", NodeState),
     "slot": ("RK", SlotState),
     "item": ("RI", ItemState),
@@ -112,19 +112,58 @@ STATE_ARRAYS: dict[str, tuple[str, Any]] = {
     "pieces_interval": ("RT", _I64),
     "moved": ("RM", _I64),
 }
-"""Shape and type of each array. R replications, N nodes, K slots, I items, C clocks, S node states, P purposes of draws,
+"""Shape and type of each array. R replications, 1 one, N nodes, K slots, I items, C clocks, S node states, P purposes of draws,
 D groups of clocks, V vehicles, G crews, F shifts, W durations to be drawn, L bins of lead time, T intervals of the time
 series, M goals of the nodes that have several."""
+
+Replica = struct(
+    "Replica",
+    {
+        **{name: wp.array(dtype=dtype, ndim=len(shape) - 1) for name, (shape, dtype) in STATE_ARRAYS.items()},
+        "replication": wp.uint32,
+    },
+    __name__,
+)
+"""One replication: its rows of all arrays, and its number, which is part of the key of its draws. Functions work on this: an
+element of it takes half the arithmetic to find that one of the whole takes."""
 
 FlowState = struct(
     "FlowState", {name: wp.array(dtype=dtype, ndim=len(shape)) for name, (shape, dtype) in STATE_ARRAYS.items()}, __name__
 )
 
 
+@wp.func
+def replica_of(state: FlowState, w: int, first: wp.uint32):
+    """Row ``w`` of the arrays, the number of whose first row is ``first``."""
+    s = Replica()
+    s.rep = state.rep[w]
+    s.node = state.node[w]
+    s.slot = state.slot[w]
+    s.item = state.item[w]
+    s.vehicle = state.vehicle[w]
+    s.claims = state.claims[w]
+    s.stuck = state.stuck[w]
+    s.due = state.due[w]
+    s.group_due = state.group_due[w]
+    s.todo = state.todo[w]
+    s.wanted = state.wanted[w]
+    s.state_us = state.state_us[w]
+    s.ordinal = state.ordinal[w]
+    s.crew_free = state.crew_free[w]
+    s.shift_at = state.shift_at[w]
+    s.lead_hist = state.lead_hist[w]
+    s.sunk_interval = state.sunk_interval[w]
+    s.net_interval = state.net_interval[w]
+    s.pieces_interval = state.pieces_interval[w]
+    s.moved = state.moved[w]
+    s.replication = first + wp.uint32(w)
+    return s
+
+
 def _sizes(tables: Any, replications: int) -> dict[str, int]:
     """Lengths of the axes that ``STATE_ARRAYS`` names."""
     return {
-        **{"R": replications, "N": tables.nodes, "K": tables.slots, "I": tables.items, "C": tables.clocks},
+        **{"R": replications, "1": 1, "N": tables.nodes, "K": tables.slots, "I": tables.items, "C": tables.clocks},
         **{
             "S": NODE_STATES,
             "P": PURPOSES,

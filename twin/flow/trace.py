@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from twin.core.errors import WorkError
 from twin.flow.run import LineRun, Overflow, Plan
+from twin.flow.start import LineState
 from twin.flow.tables import UNLIMITED_ITEMS
 from twin.model.factory import FactoryModel
+from twin.model.shifts import WEEK_US
 
 UNLIMITED_MAX = UNLIMITED_ITEMS * 4**3
 
@@ -48,6 +52,7 @@ def trace(
     begin_s: float = 0.0,
     seed: int = 1,
     replication: int = 0,
+    start: LineState | None = None,
     most_moments: int = 4000,
     device: str = "cpu",
 ) -> Trace:
@@ -58,32 +63,29 @@ def trace(
     Args:
         warmup_s: Warm-up of the run; only there so that slices end where those of ``simulate`` do.
         begin_s: Time 0 of the run, counted from a Monday's midnight [s]. replication: its number.
+        start: The line at time 0; None: empty.
         most_moments: The window ends early after so many moments.
 
     Raises:
         WorkError: The line cannot be run.
     """
     from_us, end_us = round(from_s * 1e6), round((from_s + span_s) * 1e6)
-    plan = Plan(seed=seed, begin_us=round(begin_s * 1e6), total_us=max(end_us, 1), intervals=1)
+    plan = Plan(seed=seed, begin_us=round(begin_s * 1e6) % WEEK_US, total_us=max(end_us, 1), intervals=1)
     while True:
-        run = LineRun(model, plan, count=1, first=replication, device=device)
+        run = LineRun(model, plan, count=1, first=replication, start=start, device=device)
         try:
-            for until in (round(min(warmup_s, from_s) * 1e6), from_us):
-                run.advance(until)
-            log = _Log(run, from_us)
+            run.advance(round(min(warmup_s, from_s) * 1e6))
+            run.advance(from_us)
+            log = _Log(run.tables, run.state, from_us)
             moment, moments = from_us, 0
             while moment < end_us and moments < most_moments:
-                due = int(run.state.due.numpy().min())
-                if due > end_us:
-                    moment = end_us
-                    break
-                moment, moments = due, moments + 1
+                moment, moments = min(run.next_us(), end_us), moments + 1
                 run.advance(moment)
                 log.look(moment)
-        except Overflow:
-            if plan.unlimited >= UNLIMITED_MAX:
-                raise
+        except Overflow as error:
             plan = replace(plan, unlimited=plan.unlimited * 4)
+            if plan.unlimited > UNLIMITED_MAX:
+                raise WorkError("a buffer without a limit outgrows memory") from error
         else:
             return log.trace(moment, replication, complete=moment >= end_us)
 
@@ -91,10 +93,10 @@ def trace(
 class _Log:
     """Collects what changed from one moment to the next."""
 
-    def __init__(self, run: LineRun, from_us: int) -> None:
-        self._state, self._from_us = run.state, from_us
-        self._slots, self._nodes = int(run.tables.slots), int(run.tables.nodes)
-        self._slot_node = run.tables.slot_node.numpy()[: self._slots].copy()
+    def __init__(self, tables: Any, state: Any, from_us: int) -> None:
+        self._state, self._from_us = state, from_us
+        self._slots, self._nodes = int(tables.slots), int(tables.nodes)
+        self._slot_node = tables.slot_node.numpy()[: self._slots].copy()
         self._booked, self._level = self._read()
         self._since = np.full(self._slots, from_us, np.int64)
         self._stretches: list[tuple[int, int, int, int]] = []

@@ -45,26 +45,35 @@ def export_parquet(
         InputError: A signal that is not recorded.
         WorkError: The file cannot be written.
     """
-    recorded = {SignalKey(s.prim, s.name): s for s in recording.summaries()}
-    for key in signals or ():
-        if key not in recorded:
-            raise InputError("not recorded", attribute=str(key), allowed=[str(k) for k in list(recorded)[:20]])
-    units = recording.units()
+    parts = tables(recording, signals=signals, begin_ns=begin_ns, end_ns=end_ns)
     count = 0
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     try:
         with pa.parquet.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-            for key in recorded if signals is None else signals:
-                unit = units.get(key, "")
-                for part in _slices(recording, key, begin_ns, end_ns):
-                    writer.write_table(_table(key, unit, part))
-                    count += len(part)
+            for table in parts:
+                writer.write_table(table)
+                count += len(table)
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise WorkError(f"cannot be written: {error}", file=path) from error
     return count
+
+
+def tables(recording: Recording, *, signals: Sequence[SignalKey] | None, begin_ns: int, end_ns: int) -> Iterator[pa.Table]:
+    """Samples as tables of ``SCHEMA``, one signal after another.
+
+    Raises:
+        InputError: A signal that is not recorded.
+    """
+    recorded = {SignalKey(s.prim, s.name): s for s in recording.summaries()}
+    for key in signals or ():
+        if key not in recorded:
+            raise InputError("not recorded", attribute=str(key), allowed=[str(k) for k in list(recorded)[:20]])
+    units = recording.units()
+    keys = list(recorded) if signals is None else list(signals)
+    return (_table(key, units.get(key, ""), part) for key in keys for part in _slices(recording, key, begin_ns, end_ns))
 
 
 def _slices(recording: Recording, key: SignalKey, begin_ns: int, end_ns: int) -> Iterator[list[Sample]]:

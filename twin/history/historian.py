@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twin.core import log
 from twin.core.clock import now_ns
@@ -18,6 +19,9 @@ from twin.history.columns import Columns, downsample
 from twin.history.reader import SignalSummary
 from twin.history.rows import Row, pack, unpack
 from twin.history.store import SEAL_ROWS, Store
+
+if TYPE_CHECKING:
+    from twin.history.postgres import PostgresStore
 
 QUEUE_SAMPLES = 200_000
 GROUP_S = 0.1
@@ -45,6 +49,14 @@ class HistoryLosses:
     error: str = ""
 
 
+def _open(path: Path | str, seal_rows: int) -> Store | PostgresStore:
+    if str(path).startswith(("postgresql://", "postgres://")):
+        from twin.history.postgres import PostgresStore
+
+        return PostgresStore(str(path), seal_rows=seal_rows)
+    return Store(Path(path), seal_rows=seal_rows)
+
+
 class Historian:
     """Records samples in one file and answers questions about them.
 
@@ -53,8 +65,10 @@ class Historian:
     commits at once. A full disk stops recording, which losses() and the log say, and not the caller.
 
     Args:
-        path: The history file; made where absent.
+        path: The history file, made where absent, or ``postgresql://...`` (with the extra ``postgres``).
         max_age_s: Samples received longer ago are deleted [s].
+        keep: Ages [s] for classes of signals, by a pattern of ``PRIM:NAME`` with ``*``; the first that fits counts, and
+            ``max_age_s`` for those that fit none.
         max_bytes: Oldest samples are deleted so that the file stays below this [bytes].
         queue_samples: How many samples may wait for the writer.
         seal_rows: Samples of one signal that make a compressed chunk.
@@ -69,11 +83,12 @@ class Historian:
         *,
         max_age_s: float | None = None,
         max_bytes: int | None = None,
+        keep: Mapping[str, float] | None = None,
         queue_samples: int = QUEUE_SAMPLES,
         seal_rows: int = SEAL_ROWS,
     ) -> None:
-        self._store = Store(Path(path), seal_rows=seal_rows)
-        self._max_age_s, self._max_bytes = max_age_s, max_bytes
+        self._store = _open(path, seal_rows)
+        self._max_age_s, self._max_bytes, self._keep = max_age_s, max_bytes, dict(keep or {})
         self._capacity = queue_samples
         self._changed = threading.Condition()
         self._waiting: list[Sample] = []
@@ -219,7 +234,7 @@ class Historian:
         try:
             repeated = self._store.write(rows, units) if rows or units else 0
             error = ""
-        except sqlite3.Error as failure:
+        except self._store.errors as failure:
             repeated = 0
             error = str(failure)
         with self._changed:
@@ -239,25 +254,38 @@ class Historian:
         return not error and self._tidy(self._store.seal_full_tails)
 
     def _expire(self) -> None:
-        if self._max_age_s is None and self._max_bytes is None:
+        if self._max_age_s is None and self._max_bytes is None and not self._keep:
             return
-        before = None if self._max_age_s is None else now_ns() - int(self._max_age_s * 1e9)
         removed = 0
 
         def expire() -> None:
             nonlocal removed
-            removed = self._store.expire(received_before=before, max_bytes=self._max_bytes)
+            for age_s, keys in self._classes():
+                removed += self._store.expire(received_before=now_ns() - int(age_s * 1e9), only=keys)
+            removed += self._store.expire(max_bytes=self._max_bytes)
 
         if self._tidy(expire) and removed:
             with self._changed:
                 self._expired += removed
             self._log.info("old history deleted", samples=removed)
 
+    def _classes(self) -> list[tuple[float, list[SignalKey] | None]]:
+        """Ages, and the signals that they hold for; None: all."""
+        if not self._keep:
+            return [] if self._max_age_s is None else [(self._max_age_s, None)]
+        found: dict[float, list[SignalKey]] = {}
+        for summary in self._store.reader.summaries():
+            key = SignalKey(summary.prim, summary.name)
+            age = next((a for pattern, a in self._keep.items() if fnmatchcase(str(key), pattern)), self._max_age_s)
+            if age is not None:
+                found.setdefault(age, []).append(key)
+        return list(found.items())
+
     def _tidy(self, work: Callable[[], object]) -> bool:
         """Run ``work`` that may find the disk full; the samples stay where they are then."""
         try:
             work()
-        except sqlite3.Error as failure:
+        except self._store.errors as failure:
             with self._changed:
                 self._error = str(failure)
             self._log.error("history file cannot be tidied", file=str(self._store.path), reason=str(failure))

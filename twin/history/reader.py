@@ -152,6 +152,15 @@ class Recording(Reader):
             raise InputError(f"is no history file of format {FORMAT}", file=path)
         super().__init__(connection)
 
+    def latest_at(self, key: SignalKey, t_ns: int) -> Sample | None:
+        """The last sample of ``key`` at or before ``t_ns`` [ns UTC], None where there is none."""
+        row = self.read_latest(key, t_ns)
+        return None if row is None else unpack(key, row)
+
+    def signals(self) -> list[SignalSummary]:
+        """(prim, name, first_ns, last_ns, count) of everything recorded."""
+        return self.summaries()
+
     def samples(self, key: SignalKey, t0_ns: int, t1_ns: int) -> list[Sample]:
         """Whole samples with ``t0_ns <= time <= t1_ns`` [ns UTC], in order of time."""
         return [unpack(key, row) for row in self.read(key, t0_ns, t1_ns)]

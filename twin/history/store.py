@@ -7,7 +7,7 @@ leave the tail, so a crash at any moment finds each row in exactly one of the tw
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,6 +51,9 @@ class Store:
     Raises:
         InputError: The file is no history, or one of a newer format.
     """
+
+    errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+    """What a write may raise; nothing of it was written then."""
 
     def __init__(self, path: Path, *, seal_rows: int = SEAL_ROWS) -> None:
         self.path = path
@@ -147,12 +150,19 @@ class Store:
             self._sealed_until[signal] = max(rows[-1].time, self._sealed_until.get(signal, rows[-1].time))
         return len(full)
 
-    def expire(self, *, received_before: int | None = None, max_bytes: int | None = None) -> int:
-        """Delete what was received before a moment [ns UTC], then the oldest until the file fits; returns how many samples."""
+    def expire(
+        self, *, received_before: int | None = None, max_bytes: int | None = None, only: Iterable[SignalKey] | None = None
+    ) -> int:
+        """Delete what was received before a moment [ns UTC], of all signals or ``only`` of some, then the oldest of all until
+        the file fits; returns how many samples."""
         removed = 0
         if received_before is not None:
             with self._transaction():
-                removed += self._delete("received < ?", "receive < ?", received_before)
+                if only is None:
+                    removed += self._delete("received < ?", "receive < ?", received_before)
+                for signal in [self._ids[key] for key in only or () if key in self._ids]:
+                    mine = f"signal = {signal} AND "
+                    removed += self._delete(f"{mine}received < ?", f"{mine}receive < ?", received_before)
         while max_bytes is not None and self.used_bytes() > max_bytes:
             oldest = self._writer.execute(
                 "SELECT min(received) FROM (SELECT min(received) AS received FROM chunk UNION ALL SELECT min(receive) FROM tail)"

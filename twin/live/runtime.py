@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
 
 from twin.core import log
@@ -25,11 +25,14 @@ from twin.protocol.messages import (
     Connectors,
     ConnectorStatus,
     KpiBatch,
+    LineFound,
+    LineItem,
     NodeStates,
     Notice,
     SignalBatch,
 )
 from twin.sim import Simulation
+from twin.sim.found import found_line
 
 T = TypeVar("T")
 
@@ -37,6 +40,8 @@ FRAME_HZ = 30.0
 SLOW_HZ = 5.0
 KPI_PERIOD_S = 1.0
 KEYFRAME_PERIOD_S = 10.0
+FOUND_PERIOD_S = 2.0
+"""How often it is recorded where every piece of the line is, for studies that begin there [s]."""
 SLICE_S = 0.05
 """Longest time the loop steps before it looks at calls again [s]."""
 COMPILE_SHARE = 2.0
@@ -54,7 +59,7 @@ class Failure:
     fatal: bool
 
 
-Event = StateFrame | Clock | NodeStates | KpiBatch | SignalBatch | Connectors | BodyTable | Notice | Failure
+Event = StateFrame | Clock | NodeStates | LineFound | KpiBatch | SignalBatch | Connectors | BodyTable | Notice | Failure
 
 
 class LiveSource(Protocol):
@@ -78,6 +83,7 @@ class Runtime:
         compile_model: Compiles the stage as it stands; called on the owner thread.
         rate: Simulated seconds per wall second. paused: Start paused.
         live: Connected plant, if any. recorder: Where simulated samples go.
+        keep: Told of each keyframe while the twin runs, with the simulation that it is of; must return at once.
         shadow: The plant's values drive the twin, instead of the simulation; they come from here.
 
     Events are given to subscribers on the owner thread and must be taken at once.
@@ -93,12 +99,13 @@ class Runtime:
         device: str = "cpu",
         live: LiveSource | None = None,
         recorder: Recorder | None = None,
+        keep: Callable[[Simulation, dict[str, Any]], None] | None = None,
         shadow: ShadowFeed | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._compile = compile_model
         self._options = {"seed": seed, "device": device}
-        self._live, self._recorder, self._shadow = live, recorder, shadow
+        self._live, self._recorder, self._shadow, self._keep = live, recorder, shadow, keep
         self._progress = progress or (lambda text: None)
         self._calls: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue(CALLS)
         self._subscribers: list[Callable[[Event], None]] = []
@@ -292,6 +299,7 @@ class Runtime:
         target = self.simulation.time
         next_frame = next_slow = next_kpi = wall
         next_keyframe = wall + KEYFRAME_PERIOD_S
+        next_found = wall
         rate_wall, rate_sim = wall, self.simulation.time
         while not self._stop.is_set():
             now = time.perf_counter()
@@ -324,9 +332,14 @@ class Runtime:
                 rate_wall, rate_sim = now, simulation.time
                 next_kpi = max(next_kpi + KPI_PERIOD_S, now)
                 self._publish_figures()
+            if now >= next_found and self.state == "running":
+                next_found = max(next_found + FOUND_PERIOD_S, now)
+                self._publish_line()
             if now >= next_keyframe:
                 next_keyframe = now + KEYFRAME_PERIOD_S
                 self._keyframe = simulation.snapshot()
+                if self._keep is not None and self.state == "running":
+                    self._keep(simulation, self._keyframe)
             self._wait(target, next_frame)
 
     def _wait(self, target: float, next_frame: float) -> None:
@@ -411,6 +424,11 @@ class Runtime:
         if batch is not None:
             self._emit(batch)
         self._emit(self._node_states())
+
+    def _publish_line(self) -> None:
+        found = found_line(self.simulation)
+        items = [LineItem(**asdict(item)) for item in found.items]
+        self._emit(LineFound(self.simulation.time, items, found.down))
 
     def _publish_figures(self) -> None:
         self._emit(self.clock())

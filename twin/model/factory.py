@@ -10,6 +10,7 @@ import numpy as np
 from twin.core.findings import Finding
 from twin.model.distributions import NEVER, ZERO, DistributionTable
 from twin.model.rigid import RigidModel
+from twin.model.robot import Robot
 
 
 class NodeKind(IntEnum):
@@ -193,6 +194,7 @@ class FactoryModel:
     rigid: RigidModel = field(default_factory=RigidModel)
     signals: list[Signal] = field(default_factory=list)
     sensors: list[Sensor] = field(default_factory=list)
+    robots: list[Robot] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     meters_per_unit: float = 1.0
 

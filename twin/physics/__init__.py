@@ -1,5 +1,16 @@
 """Rigid bodies in Warp: goods that ride, slide, collide and come to rest, in one world or in many."""
 
+from twin.physics.look import ContactReport, RayHit, bodies_in, cast_ray, contact_report, energy, inside_triggers, islands
 from twin.physics.world import World
 
-__all__ = ["World"]
+__all__ = [
+    "ContactReport",
+    "RayHit",
+    "World",
+    "bodies_in",
+    "cast_ray",
+    "contact_report",
+    "energy",
+    "inside_triggers",
+    "islands",
+]

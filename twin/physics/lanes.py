@@ -14,7 +14,7 @@ from typing import Any
 import warp as wp
 
 WORTH_IT = 256
-"""Bodies below which handing over costs more than it gains."""
+"""Bodies below which handing over a block costs more than it gains."""
 _BLOCKS_A_LANE = 4
 
 
@@ -41,10 +41,10 @@ class Lanes:
 
     def launch(self, kernel: wp.Kernel, total: int, args: list[Any]) -> None:
         """Run ``kernel(first, *args)`` over ``total`` bodies; returns when all are done."""
-        if self._threads == 1 or total < WORTH_IT:
+        if self._threads == 1 or total < 2 * WORTH_IT:
             wp.launch(kernel, total, [0, *args], device=self._device)
             return
-        blocks = self._threads * _BLOCKS_A_LANE
+        blocks = min(total // WORTH_IT, self._threads * _BLOCKS_A_LANE)
         edges = [total * k // blocks for k in range(blocks + 1)]
         work = [
             _pool(self._threads).submit(wp.launch, kernel, end - first, [first, *args], device=self._device)

@@ -13,7 +13,7 @@ from twin.model.rigid import Body, BodyKind, RigidModel, ShapeKind
 from twin.physics.colliders import Collider, fixed_collider, moving_collider
 from twin.physics.geometry import rotate, rotation_matrix
 from twin.physics.joints import silent_pairs
-from twin.physics.kernels.data import BodyRow, ColliderRow, RigidTables, blank_rows
+from twin.physics.kernels.data import SENSORS, BodyRow, ColliderRow, RigidTables, blank_rows
 
 
 @dataclass
@@ -22,6 +22,13 @@ class Uploaded:
 
     tables: RigidTables
     findings: Findings
+    kinds: list[Body]
+    """Bodies of the stage, then those of the prototypes, as they are simulated."""
+    colliders: list[Collider]
+    begin: list[int]
+    """First collider of each kind; fixed ones come after the last."""
+    sensors: list[int]
+    """Shape of each trigger volume that is watched."""
     keep: list[Any] = field(default_factory=list)
 
 
@@ -45,6 +52,10 @@ def _sound_body(body: Body, findings: Findings) -> Body:
                 body.path, "bad-mass", "the moments of inertia must be above 0; those of a ball of 0.3 m are simulated"
             )
         inertia = np.full(3, 0.4 * mass * 0.15**2)
+    elif 2.0 * inertia.max() > 1.01 * inertia.sum():
+        text = f"no body has the moments of inertia {inertia.tolist()}, one above the others together: those are raised"
+        findings.warning(body.path, "impossible-inertia", text)
+        inertia = np.maximum(inertia, 0.5 * inertia.max())
     return replace(body, mass=mass, inertia=inertia)
 
 
@@ -66,7 +77,7 @@ def _body_rows(kinds: list[Body], colliders: list[Collider], begin: list[int]) -
     return rows
 
 
-def _collider_rows(colliders: list[Collider], model: RigidModel, meshes: dict[int, wp.Mesh]) -> Any:
+def _collider_rows(colliders: list[Collider], model: RigidModel, meshes: dict[int, wp.Mesh], sensors: list[int]) -> Any:
     """Structured rows [C] of ``ColliderRow``; ``meshes`` by the identity of their collider."""
     rows = blank_rows(ColliderRow, len(colliders))
     hulls = 0
@@ -81,6 +92,7 @@ def _collider_rows(colliders: list[Collider], model: RigidModel, meshes: dict[in
         for name in ("static_friction", "dynamic_friction", "restitution", "friction_combine", "restitution_combine"):
             row[name] = getattr(material, name)
         row["group"] = c.shape.group
+        row["sensor"] = sensors.index(c.source) if c.shape.trigger else -1
         # the vertices of a fixed mesh are in the world already: so must its surface velocity be
         turn = c.mesh is not None and not c.shape.surface_world
         for name in ("surface_linear", "surface_angular"):
@@ -109,7 +121,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
             mine = [(s, -1) for s in model.prototypes[index - len(model.bodies)].shapes]
         for shape, source in mine:
             if shape.trigger:
-                findings.info(shape.path, "not-simulated", "a trigger volume pushes nothing; what it detects is not reported yet")
+                findings.warning(shape.path, "not-simulated", "a trigger volume on a moving body detects nothing; fixed ones do")
                 continue
             collider = moving_collider(shape, body, model, source, findings)
             if collider is not None:
@@ -118,9 +130,16 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
         if begin[-1] == begin[-2]:
             findings.info(body.path, "no-collider", "the body has no collider and falls through everything")
     moving = len(colliders)
+    sensors: list[int] = []
     for i, shape in enumerate(model.shapes):
-        if shape.body < 0 and not shape.trigger:
-            colliders.append(fixed_collider(shape, model, i))
+        if shape.body >= 0:
+            continue
+        if shape.trigger and len(sensors) == SENSORS:
+            findings.warning(shape.path, "not-simulated", f"only the first {SENSORS} trigger volumes are watched")
+            continue
+        if shape.trigger:
+            sensors.append(i)
+        colliders.append(fixed_collider(shape, model, i))
 
     def put(name: str, values: Any, dtype: Any) -> None:
         array = np.asarray(values)
@@ -149,7 +168,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
             triangles: wp.array = wp.array(c.mesh.triangles.astype(np.int32).reshape(-1), dtype=wp.int32, device=device)
             meshes[id(c)] = wp.Mesh(points, triangles)
             keep += [points, triangles, meshes[id(c)]]
-    t.collider = wp.array(_collider_rows(colliders, model, meshes), dtype=ColliderRow, device=device)
+    t.collider = wp.array(_collider_rows(colliders, model, meshes, sensors), dtype=ColliderRow, device=device)
     put("path_begin", np.cumsum([0, *(len(p) for p in model.paths)]), wp.int32)
     put("path_point", np.concatenate([np.asarray(p, float) for p in model.paths]) if model.paths else [], wp.vec3)
 
@@ -175,4 +194,4 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
     silent = silent_pairs(model)
     t.pairs = wp.array(np.array(silent or [(-1, -1)], np.int32), dtype=wp.int32, device=device)
     t.pair_count = len(silent)
-    return Uploaded(t, findings, keep)
+    return Uploaded(t, findings, kinds, colliders, begin, sensors, keep)

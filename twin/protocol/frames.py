@@ -96,7 +96,7 @@ def quantise(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ValueError: A position is no number or beyond the last cell (1,073 km).
     """
     steps = np.rint(np.asarray(position, np.float64) / STEP_M)
-    if not np.all(np.abs(steps) < MAX_CELL * CELL_STEPS):
+    if not np.abs(steps).max(initial=0.0) < MAX_CELL * CELL_STEPS:
         raise ValueError("a position that is no number or further than 1,073 km cannot be sent")
     whole = steps.astype(np.int64)
     return whole >> 16, (whole & 0xFFFF).astype(np.uint16)
@@ -135,7 +135,8 @@ def encode_block(
             end = start + int(np.searchsorted(ids[start:end], int(ids[start]) + 65535, "right"))
         part = slice(start, end)
         first = int(ids[start])
-        gaps = np.diff(ids[part], prepend=first)
+        gaps = np.zeros(end - start, np.int64)
+        gaps[1:] = ids[start + 1 : end] - ids[start : end - 1]
         small = bool(gaps.max() < 256)
         flags = (ROTATED if packed is not None else 0) | (NAMED if meta is not None else 0) | (GAPS if small else 0)
         listed = gaps.astype("u1") if small else (ids[part] - first).astype("<u2")

@@ -261,6 +261,29 @@ class NodeStates(msgspec.Struct, tag="nodes", tag_field="t"):
     left: list[int]
 
 
+class LineItem(msgspec.Struct, array_like=True):
+    """An item on the line: node path, item type, pieces, age [s], how far along a conveyor (0 to 1), whether its work is done,
+    how long its cycle has lasted [s], and the node it came from where an assembly wants to know."""
+
+    node: str
+    type: str
+    pieces: int
+    age_s: float
+    along: float
+    done: bool
+    elapsed_s: float | None
+    origin: str
+
+
+class LineFound(msgspec.Struct, tag="line", tag_field="t"):
+    """Where every piece of the line is; kept in the pose track, for studies that begin there. Never sent to a page."""
+
+    sim_time: float
+    items: list[LineItem]
+    down: dict[str, float]
+    """Stations under repair, and for how long [s]."""
+
+
 class Kpi(msgspec.Struct, array_like=True):
     name: str
     value: float | None
@@ -517,6 +540,7 @@ ServerMessage = (
     | BodyTable
     | SignalBatch
     | NodeStates
+    | LineFound
     | KpiBatch
     | Connectors
     | ScenePatch

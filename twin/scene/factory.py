@@ -18,6 +18,7 @@ from twin.scene.fleets import distances
 from twin.scene.frames import array, rigid, split
 from twin.scene.prototypes import add_prototypes, item_type, prototype_paths
 from twin.scene.rigid import World, load_world
+from twin.scene.robots import read_robot
 from twin.scene.signals import read_sensor, signals_of
 
 NODE_APIS: dict[str, NodeKind] = {
@@ -70,6 +71,7 @@ class Compiler:
         """Nodes, crews, shifts, signals and sensors of the world, in stage order."""
         nodes: list[tuple[Usd.Prim, NodeKind]] = []
         sensors: list[Usd.Prim] = []
+        robots: list[Usd.Prim] = []
         skip = set(self.prototypes)
         walk = iter(Usd.PrimRange(self.stage.GetPseudoRoot(), Usd.TraverseInstanceProxies()))
         for prim in walk:
@@ -93,10 +95,15 @@ class Compiler:
                 self.shifts[path] = len(self.shifts)
             if "TwinSensorAPI" in applied:
                 sensors.append(prim)
+            if "TwinRobotAPI" in applied:
+                robots.append(prim)
             self.model.signals += signals_of(prim)
         self.model.sensors = [
             read_sensor(p, self.model.signals, self.world.cache, self.world.unit, self.findings) for p in sensors
         ]  # fmt: skip
+        world = self.world
+        found = [read_robot(p, self.index, world.rigid, world.cache, world.unit, self.findings) for p in robots]
+        self.model.robots = [robot for robot in found if robot is not None]
         return nodes
 
     def _calendars_and_crews(self) -> None:

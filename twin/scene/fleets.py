@@ -11,7 +11,7 @@ from twin.model.factory import FactoryModel, Node, NodeKind, fleet_stops
 from twin.scene.frames import rotation_of
 
 JOINED_M = 0.05
-"""Ends of ways this close to another way meet it [m]."""
+"""Ends of ways this close to another way meet it [m]; in small networks a five-hundredth of their extent."""
 
 
 def distances(model: FactoryModel, index: int, ways: list[np.ndarray]) -> tuple[list[int], list[list[float]], list[int]]:
@@ -67,13 +67,15 @@ def _place(node: Node, *, fetch: bool) -> np.ndarray:
 
 def _along(ways: list[np.ndarray], places: list[np.ndarray]) -> np.ndarray:
     """Shortest distances [m] between places, each taken to the nearest point of a way; infinite where none leads."""
+    corners = np.vstack(ways)
+    joined = min(JOINED_M, float(np.ptp(corners, axis=0).max()) / 500.0)
     segments = [(a, b) for way in ways for a, b in itertools.pairwise(way)]
     cuts: list[list[tuple[float, int]]] = [[] for _ in segments]
     points: list[np.ndarray] = []
 
     def vertex(point: np.ndarray) -> int:
         for i, known in enumerate(points):
-            if np.linalg.norm(known - point) <= JOINED_M:
+            if np.linalg.norm(known - point) <= joined:
                 return i
         points.append(point)
         return len(points) - 1
@@ -83,7 +85,7 @@ def _along(ways: list[np.ndarray], places: list[np.ndarray]) -> np.ndarray:
     for end in [p for way in ways for p in (way[0], way[-1])]:
         for i, (a, b) in enumerate(segments):
             share = _nearest(a, b, end)
-            if 0.0 < share < 1.0 and np.linalg.norm(a + share * (b - a) - end) <= JOINED_M:
+            if 0.0 < share < 1.0 and np.linalg.norm(a + share * (b - a) - end) <= joined:
                 cuts[i].append((share, vertex(end)))
     at = []
     for place in places:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.oidc import Provider, oidc_router
 from twin.server.replay import TrackRecorder, replay_router
-from twin.server.routes import access, comments, plant, push, rules, scene, uploads, versions
+from twin.server.routes import access, comments, plant, push, rules, scene, timeline, uploads, versions
 from twin.server.studies import studies_router
 from twin.server.ws import serve_client
 
@@ -33,12 +33,24 @@ _STATUS = {"stopping": 503, "busy": 503, "gone": 404, "role": 403}
 """HTTP status of a refusal by its code; 409 for the rest."""
 
 
-def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str = "", provider: Provider | None = None) -> FastAPI:
+Tap = Callable[[Event, float], None]
+"""Takes events of the runtime on the owner thread, with their wall time [s UTC]."""
+
+
+def create_app(
+    host: Host,
+    *,
+    hosts: frozenset[str] = frozenset(),
+    public: str = "",
+    provider: Provider | None = None,
+    tap: Tap | None = None,
+) -> FastAPI:
     """The application around a started host.
 
     Args:
         hosts: Host names that it answers to, beside loopback. public: Origin of ``--public-url``, if any.
         provider: OpenID Connect provider that people may sign in with.
+        tap: Is given the events too, those that tell how things stand first.
     """
     hub = Hub()
     track = TrackRecorder(host.settings.project / "track")
@@ -49,11 +61,16 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         loop = asyncio.get_running_loop()
 
         def publish(event: Event) -> None:
-            loop.call_soon_threadsafe(hub.publish, event, time.time())
+            now = time.time()
+            if tap is not None:
+                tap(event, now)
+            loop.call_soon_threadsafe(hub.publish, event, now)
 
         def record() -> None:
             for event in host.runtime.current():
                 track.publish(event)
+                if tap is not None:
+                    tap(event, time.time())
             host.runtime.subscribe(track.publish)
 
         host.runtime.subscribe(publish)
@@ -84,7 +101,7 @@ def create_app(host: Host, *, hosts: frozenset[str] = frozenset(), public: str =
         body = {"status": status, "protocol": PROTOCOL_VERSION, "version": __version__, "sign_in": ways}
         return JSONResponse(body, status_code=503 if failed else 200)
 
-    for part in (scene, versions, comments, access, rules, push, plant, uploads):
+    for part in (scene, versions, comments, access, rules, push, plant, uploads, timeline):
         app.include_router(part.router)
 
     @app.websocket("/api/ws")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from typing import Any
 
@@ -12,34 +11,33 @@ from msgspec.structs import replace
 from twin.collab import Access, Identity
 from twin.live import Event, Failure
 from twin.model.frame import StateFrame
-from twin.protocol.messages import BodyTable, Clock, Notice, Presence, Preview, encode
-from twin.server.stream import Follower, FrameEncoder
+from twin.protocol.messages import BodyTable, Clock, LineFound, Notice, Presence, Preview, encode
+from twin.server.latest import LatestFrame
+from twin.server.stream import FrameEncoder
 
 CONTROL_LIMIT = 4096
 """Messages that may wait for one client; more, and it is disconnected to resume afresh."""
 CONTROL_BYTES = 64 << 20
 LOSSY_LIMIT = 64
 """Above this many waiting messages, presence and previews are dropped for the client."""
-UNSEEN_S = 0.6
-"""A client that says what it has seen gets no further frame while one older than this is unseen."""
 CLOSE_UNAUTHORISED = 4401
 CLOSE_SLOW = 4408
 CLOSE_REPLACED = 4410
 
 
 class Client:
-    """One connection: what waits to be sent."""
+    """One connection: what waits to be sent.
 
-    def __init__(self, who: Identity, *, batches: bool = False) -> None:
+    Args:
+        batches: It takes several control messages as one. frames_elsewhere: A gateway makes its frames.
+    """
+
+    def __init__(self, who: Identity, *, batches: bool = False, frames_elsewhere: bool = False) -> None:
         self.who = who
         self.batches = batches
         self.session = ""
         self.tab = ""
         self.presence = Presence()
-        self.follower = Follower()
-        self.frame_due = False
-        self._sent: deque[tuple[int, float]] = deque(maxlen=1024)
-        self._seen = 0
         self.close_code = 0
         self.close_reason = ""
         self.closing = asyncio.Event()
@@ -47,6 +45,8 @@ class Client:
         self._queue: deque[bytes] = deque()
         self._waiting = 0
         self._wake = asyncio.Event()
+        self.latest = LatestFrame(self._wake)
+        self.frames_elsewhere = frames_elsewhere
 
     def send(self, data: bytes, *, lossy: bool = False) -> None:
         if lossy and len(self._queue) > LOSSY_LIMIT:
@@ -58,31 +58,6 @@ class Client:
         self._waiting += len(data)
         self._wake.set()
 
-    def frame_ready(self) -> None:
-        self.frame_due = True
-        self._wake.set()
-
-    def saw(self, number: int) -> None:
-        """The client has drawn frame ``number``."""
-        self._seen = max(self._seen, number)
-        while self._sent and self._sent[0][0] <= self._seen:
-            self._sent.popleft()
-        self._wake.set()
-
-    def _behind(self) -> bool:
-        """Frames wait in a buffer that cannot be seen from here: the network's, or that of a busy tab."""
-        return bool(self._seen and self._sent and time.monotonic() - self._sent[0][1] > UNSEEN_S)
-
-    def next_frame(self, frames: FrameEncoder) -> bytes | None:
-        """The newest frame, where one is due."""
-        if not self.frame_due or self._behind():
-            return None
-        self.frame_due = False
-        data = self.follower.frame(frames)
-        if data is not None:
-            self._sent.append((frames.number, time.monotonic()))
-        return data
-
     def close(self, code: int, reason: str) -> None:
         """Ask for the end of the connection, whatever it is busy with."""
         if not self.close_code:
@@ -92,7 +67,7 @@ class Client:
 
     async def next(self) -> list[bytes]:
         """Waits until something is due; returns the control messages to send."""
-        while not (self._queue or self.close_code or (self.frame_due and not self._behind())):
+        while not (self._queue or self.close_code or (self.latest.sendable and not self.frames_elsewhere)):
             self._wake.clear()
             await self._wake.wait()
         out = list(self._queue)
@@ -115,8 +90,10 @@ class Hub:
             self.frames.push(event, wall_time)
             for client in self.clients:
                 if client.active:
-                    client.frame_ready()
+                    client.latest.ready()
             return
+        if isinstance(event, LineFound):
+            return  # the pose track's alone
         if isinstance(event, Failure):
             if event.fatal:
                 self.failed = event.message
@@ -124,7 +101,7 @@ class Hub:
         if isinstance(event, BodyTable):
             self.frames.reset(event.version)
             for client in self.clients:
-                client.follower.restart()
+                client.latest.follower.restart()
         data = encode(event)
         lossy = isinstance(event, Clock)
         for client in self.clients:
@@ -186,7 +163,7 @@ class Hub:
             if other.active:
                 client.send(encode(other.presence))
         client.active = True
-        client.frame_ready()
+        client.latest.ready()
         self.others(client, client.presence)
 
     def leave(self, client: Client) -> None:

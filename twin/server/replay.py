@@ -1,11 +1,7 @@
 """The pose track: what clients saw, ten times a second, kept on disk within a bound, so that anyone can look back.
 
-A track is a folder of chunks of about ten seconds. A chunk is a deflated run of records, each of which stands on its
-own with what came before it in the same chunk::
-
-    0  u64  wall time [ns UTC]
-    8  u32  bytes that follow
-    12      a state frame (docs/wire-format.md), or a control message (``bodies``, ``nodes``, ``clock``)
+A track is a folder of chunks of about ten seconds, each a deflated run of records (twin/protocol/track.py) that stands on its own
+with what came before it in the same chunk.
 
 The first records of a chunk are the id table and a whole frame; later frames hold what changed since the one before.
 """
@@ -15,11 +11,9 @@ from __future__ import annotations
 import json
 import os
 import queue
-import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -31,12 +25,10 @@ from twin.core import log
 from twin.core.clock import now_ns
 from twin.live import Event
 from twin.model.frame import StateFrame
-from twin.protocol.messages import BodyTable, Clock, NodeStates, encode
+from twin.protocol.messages import BodyTable, Clock, LineFound, NodeStates, encode
+from twin.protocol.track import FORMAT, RECORD
 from twin.server.stream import FrameEncoder
 
-RECORD = struct.Struct("<QI")
-FORMAT = "twf2"
-"""How chunks end: the format of their frames."""
 TRACK_HZ = 10.0
 CHUNK_S = 10.0
 MAX_BYTES = 256 << 20
@@ -106,7 +98,7 @@ class TrackRecorder:
 
     def publish(self, event: Event) -> None:
         """Take an event of the runtime; what the track does not hold is left alone."""
-        if not isinstance(event, (StateFrame, BodyTable, NodeStates, Clock)):
+        if not isinstance(event, (StateFrame, BodyTable, NodeStates, LineFound, Clock)):
             return
         try:
             self._events.put_nowait((now_ns(), event))
@@ -184,6 +176,9 @@ class TrackRecorder:
             if event.sim_time != self._last_sim and self._open:
                 self._last_sim = event.sim_time
                 self._append(time_ns, encode(event))
+        elif isinstance(event, LineFound):
+            if self._open:
+                self._append(time_ns, encode(event))
         elif isinstance(event, Clock):
             if self._open and event.state == "running":
                 self._append(time_ns, encode(event))
@@ -243,17 +238,6 @@ class TrackRecorder:
                 _write(self._folder / "runs.json", json.dumps(rows).encode())
             except OSError as error:
                 self._log.error("the pose track is not written", reason=str(error))
-
-
-def records(data: bytes) -> Iterable[tuple[int, bytes]]:
-    """Wall time [ns UTC] and payload of every record of a chunk (deflated, as it is stored)."""
-    plain = zlib.decompress(data)
-    at = 0
-    while at < len(plain):
-        time_ns, size = RECORD.unpack_from(plain, at)
-        at += RECORD.size
-        yield time_ns, plain[at : at + size]
-        at += size
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -17,14 +17,15 @@ from fastapi import FastAPI
 
 from twin.core.errors import InputError
 from twin.server.app import create_app
+from twin.server.gateways import Gateways, upstream_socket
 from twin.server.host import Host, Settings
 from twin.server.oidc import Provider
 
 MAX_MESSAGE = 8 << 20
 
 
-def bind(address: str, port: int) -> socket.socket:
-    """A listening socket.
+def bind(address: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A listening socket; ``shared``: others of this process may be bound to the same address.
 
     Raises:
         InputError: The address is not this machine's, or the port is in use.
@@ -33,6 +34,8 @@ def bind(address: str, port: int) -> socket.socket:
     # named, or asyncio takes it for something else and leaves small answers waiting for the peer's delayed ACK (40 ms each)
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         sock.bind((address, port))
     except OSError as error:
@@ -91,6 +94,8 @@ class Front:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     provider: Provider | None = None
+    gateways: int = 0
+    """Processes that hold viewers' connections; 0: the server does."""
 
 
 def check_tls(cert: Path, key: Path) -> None:
@@ -132,14 +137,22 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
     sys.setswitchinterval(0.0005)  # the event loop must not wait for Python in the owner thread
     announced = sock is not None
     sock = sock or bind(front.address, front.port)
+    gateways: Gateways | None = None
     host: Host | None = None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
     try:
         host = Host(settings, lambda text: print(f"{text} ...", file=sys.stderr, flush=True))
         host.start()
-        url = url_of(front, sock)
-        app = create_app(host, hosts=names_of(front), public=front.public_url.rstrip("/"), provider=front.provider)
+        url, tap = url_of(front, sock), None
+        if front.gateways:
+            # the port was free; from now on others of this user could share it
+            port = sock.getsockname()[1]
+            sock.close()
+            gateways = Gateways([bind(front.address, port, shared=True) for _ in range(front.gateways)])
+            sock, tap = upstream_socket(gateways.upstream), gateways.publish
+            gateways.start()
+        app = create_app(host, hosts=names_of(front), public=front.public_url.rstrip("/"), provider=front.provider, tap=tap)
         ready = {"event": "ready", "url": url, "open_url": f"{url}/#token={host.token}", "token": host.token}
         Ready(server_config(app, front.tls_cert, front.tls_key), None if announced else ready).run(sockets=[sock])
     except Leave:
@@ -147,6 +160,8 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # nothing may interrupt what follows
+        if gateways is not None:
+            gateways.stop()
         if host is not None:
             host.stop()
         sock.close()

@@ -94,10 +94,9 @@ class FrameEncoder:
             moved = turned = named = np.ones(len(position), bool)
         else:
             self._mend(position, rotation)
-            turned = np.abs(rotation - self._rotation).max(axis=1, initial=0.0) > DEAD_BAND_Q
+            turned = _differs(rotation, self._rotation, DEAD_BAND_Q)
             named = (identity != self._identity) | (kind != self._kind)
-            moved = np.abs(position - self._position).max(axis=1, initial=0.0) > DEAD_BAND_M
-            moved |= turned | named
+            moved = _differs(position, self._position, DEAD_BAND_M) | turned | named
         rows = np.flatnonzero(moved)
         self._position[rows], self._rotation[rows] = position[rows], rotation[rows]
         self._identity[rows], self._kind[rows] = identity[rows], kind[rows]
@@ -115,10 +114,14 @@ class FrameEncoder:
         self._identity, self._kind = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self._moved, self._turned, self._named = (np.zeros(n, np.int64) for _ in range(3))
         self._steps, self._packed = np.zeros((n, 3), np.uint16), np.zeros(n, np.uint32)
-        self._cell = np.full(n, -1, np.int64)
+        self._cell, self._place = np.full(n, -1, np.int64), np.zeros(n, np.int64)
+        self._keys: list[int] = []
+        self._places: dict[int, int] = {}
 
     def _mend(self, position: np.ndarray, rotation: np.ndarray) -> None:
         """What is no number, or out of the world, stays where it was: one broken body must not stop the stream."""
+        if np.abs(position).max(initial=0.0) < REACH_M and np.abs(rotation).max(initial=0.0) < REACH_M:
+            return  # which is not true of what is no number either
         broken = ~(np.abs(position).max(axis=1, initial=0.0) < REACH_M) | ~np.isfinite(rotation).all(axis=1)
         if broken.any():
             position[broken], rotation[broken] = self._position[broken], self._rotation[broken]
@@ -133,13 +136,28 @@ class FrameEncoder:
         self._cell[rows] = cell
         self._packed[spun] = pack_rotation(self._rotation[spun])
         self._moved[rows], self._turned[spun], self._named[anew] = self.number, self.number, self.number
-        for key in np.unique(cell[self._identity[rows] > -2]).tolist():
+        if crossed.any():
+            self._settle(rows[crossed], cell[crossed])
+        touched = np.bincount(self._place[rows[self._identity[rows] > -2]], minlength=len(self._keys))
+        for place in np.flatnonzero(touched).tolist():
+            key = self._keys[place]
             self.cells[key] = self.number
             self.born.setdefault(key, self.number - 1)
         if len(self.cells) > MANY_CELLS:
             occupied = set(self._cell.tolist())
             self.cells = {key: number for key, number in self.cells.items() if key in occupied}
             self.born = {key: self.born[key] for key in self.cells}
+            self._keys, self._places = [], {}
+            self._settle(np.arange(len(self._cell)), self._cell)
+
+    def _settle(self, rows: np.ndarray, cell: np.ndarray) -> None:
+        """Number the cells that bodies have come to: small numbers are quick to sort by."""
+        keys, inverse = np.unique(cell, return_inverse=True)
+        for key in keys.tolist():
+            if key not in self._places:
+                self._places[key] = len(self._keys)
+                self._keys.append(key)
+        self._place[rows] = np.array([self._places[key] for key in keys.tolist()])[inverse.reshape(-1)]
 
     # ---- what clients are sent
 
@@ -169,17 +187,20 @@ class FrameEncoder:
         spun, anew = self._turned[rows] > since, (self._named[rows] > since) & goods
         # what stands in one block: the same kind with the same things to tell
         sort = goods * 4 + anew * 2 + (spun | anew)
-        group = self._cell[rows] * 8 + sort
+        group = self._place[rows] * 8 + sort
+        if len(self._keys) < 8192:
+            group = group.astype(np.uint16)  # radix sort
         order = np.argsort(group, kind="stable")
         rows, group = rows[order], group[order]
         ids = np.where(rows >= bodies, rows - bodies, rows)
         steps, packed = self._steps[rows], self._packed[rows]
         meta = ((self._kind[rows] & 1023) | ((self._identity[rows] % 64) << 10)).astype(np.uint16)
-        ends = np.flatnonzero(np.diff(group)) + 1
+        ends = np.flatnonzero(group[1:] != group[:-1]) + 1
         parts: Parts = {}
         span = self.number - since if since else 0
         for a, b in zip([0, *ends.tolist()], [*ends.tolist(), len(rows)], strict=True):
-            key, what = divmod(int(group[a]), 8)
+            place, what = divmod(int(group[a]), 8)
+            key = self._keys[place]
             blocks = encode_block(
                 GOODS if what & 4 else BODIES,
                 ids[a:b],
@@ -217,6 +238,15 @@ class FrameEncoder:
         return data
 
 
+def _differs(a: np.ndarray, b: np.ndarray, limit: float) -> np.ndarray:
+    """[n] where a component of ``a`` [n,k] is off that of ``b`` by more than ``limit``; column by column, which is quick."""
+    apart = np.abs(a - b)
+    found = apart[:, 0] > limit
+    for column in range(1, apart.shape[1]):
+        found |= apart[:, column] > limit
+    return np.asarray(found)
+
+
 def cell_of(key: int) -> tuple[int, int, int]:
     """Cell (x, y, z) of a key of ``FrameEncoder.cells``."""
     return (key >> 32) - 32768, ((key >> 16) & 0xFFFF) - 32768, (key & 0xFFFF) - 32768
@@ -233,6 +263,9 @@ class Follower:
         self.last = 0
         self._since: dict[int, int] = {}
         self._entered = 0
+        """Every cell that ``_since`` does not name is up to date as of this frame."""
+        self._even = False
+        """So are all cells, as of the last frame."""
         self._eye: tuple[float, ...] | None = None
         self._ahead: tuple[float, ...] = (0.0, 0.0, 0.0)
         self._strides: dict[int, int] = {}
@@ -276,9 +309,12 @@ class Follower:
             return None
         number = encoder.number
         if not encoder.whole <= self.last <= number or len(self._since) > 2 * MANY_CELLS:
-            self.last = self._entered = number
-            self._since.clear()
+            self._all_sent(number)
             return encoder.encode(0)
+        if self._eye is None and self._even:
+            data = encoder.encode(self.last)  # the same bytes for all who are in step
+            self._all_sent(number)
+            return data
         pieces = [encoder.gone(self.last)]
         for cell, changed in encoder.cells.items():
             since = self._since.get(cell) or max(self._entered, encoder.born[cell])
@@ -292,4 +328,12 @@ class Follower:
                     pieces.append(part)
             self._since[cell] = number
         base, self.last = self.last, number
+        self._even = self._eye is None
+        if self._even:
+            self._all_sent(number)
         return encoder.assemble(base, pieces)
+
+    def _all_sent(self, number: int) -> None:
+        self.last = self._entered = number
+        self._even = True
+        self._since.clear()

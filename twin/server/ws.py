@@ -29,6 +29,7 @@ from twin.protocol.messages import (
     encode_batch,
 )
 from twin.protocol.messages import History as UndoState
+from twin.server.gateway import HEADER as FRAMES_HEADER
 from twin.server.host import Host, edited
 from twin.server.hub import CLOSE_UNAUTHORISED, Client, Hub
 from twin.server.limits import Bucket
@@ -71,7 +72,8 @@ async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
     if hello.protocol != PROTOCOL_VERSION:
         await socket.close(CLOSE_PROTOCOL, f"this server speaks protocol {PROTOCOL_VERSION}: reload the page")
         return
-    client = Client(socket.scope["who"], batches=hello.batches)
+    elsewhere = FRAMES_HEADER in socket.headers
+    client = Client(socket.scope["who"], batches=hello.batches, frames_elsewhere=elsewhere)
     hub.clients.add(client)
     try:
         hub.claim(client, hello.session, hello.tab)
@@ -139,7 +141,7 @@ async def _send(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None
             client.close(CLOSE_UNAUTHORISED, "access has ended")
         if client.close_code:
             return
-        frame = client.next_frame(hub.frames)
+        frame = None if client.frames_elsewhere else client.latest.take(hub.frames)
         if frame is not None:
             await socket.send_bytes(frame)
 
@@ -183,14 +185,14 @@ async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> N
             else:
                 client.send(encode(Refused(0, "limit", "too many commands at once; try again in a moment")))
         elif isinstance(message, Seen):
-            client.saw(message.number)
+            client.latest.saw(message.number)
         elif not lossy.take():
             continue
         elif isinstance(message, Presence):
             holding = message.holding if may(role, "edit") else []
             client.presence.selection = _paths(message.selection)
             client.presence.camera = message.camera[:6]
-            client.follower.look(client.presence.camera)
+            client.latest.follower.look(client.presence.camera)
             client.presence.holding = hub.hold(client, _paths(holding))
             hub.others(client, client.presence)
         elif isinstance(message, Preview) and may(role, "edit") and len(message.path) <= MAX_PATH:

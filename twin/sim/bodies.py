@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import warp as wp
 
+from twin.sim.arms import next_loose
 from twin.sim.clocks import judge
 from twin.sim.moves import move_on, sink
 from twin.sim.places import (
@@ -27,7 +28,6 @@ from twin.sim.places import (
     WAITING,
     ZERO,
     Goods,
-    Random,
     ahead_of,
     forget_all,
     has_zone,
@@ -45,17 +45,20 @@ from twin.sim.state import LineState
 from twin.sim.stations import empty_server
 from twin.sim.tables import LineTables
 
+NEAR_M = wp.constant(0.1)
+"""Goods this close to their place have it."""
+
 
 @wp.func
 def glide(t: LineTables, s: LineState, g: Goods, w: int, i: int, dt: float):
     """A step along the straight way to the next node's place; another item that still stands there is waited for."""
     b = g.first + i
     m = s.node[w, i]
-    if s.phase[w, i] == SERVED and t.in_line[m] != 0:
-        if not place_free(t, s, g, w, i, s.glide_to[w, i], reach(t, g, w, i)):
-            return
     way = s.glide_to[w, i] - g.position[w, b]
     distance = wp.length(way)
+    if distance > NEAR_M and s.phase[w, i] == SERVED and (t.in_line[m] != 0 or t.robot_of[m] >= 0):
+        if not place_free(t, s, g, w, i, s.glide_to[w, i], reach(t, g, w, i)):
+            return
     step = s.glide_speed[w, i] * dt
     if distance <= step:
         g.position[w, b] = s.glide_to[w, i]
@@ -69,7 +72,7 @@ def glide(t: LineTables, s: LineState, g: Goods, w: int, i: int, dt: float):
             else:
                 s.phase[w, i] = MOVING
                 g.held[w, b] = 0
-        elif phase == SERVED and t.in_line[m] != 0:
+        elif phase == SERVED and (t.in_line[m] != 0 or t.robot_of[m] >= 0):
             hold(g, w, i)
         else:
             take_off(s, g, w, i)
@@ -176,7 +179,7 @@ def has_gone(t: LineTables, s: LineState, g: Goods, w: int, i: int, dt: wp.int64
 
 
 @wp.func
-def look_at_bodies(t: LineTables, s: LineState, g: Goods, r: Random, w: int, dt: wp.int64):
+def look_at_bodies(t: LineTables, s: LineState, g: Goods, w: int, dt: wp.int64):
     """What the bodies did in this step."""
     seconds = float(dt) * 1.0e-6
     for i in range(s.top[w]):
@@ -195,7 +198,7 @@ def look_at_bodies(t: LineTables, s: LineState, g: Goods, r: Random, w: int, dt:
             elif phase == MOVING:
                 if t.kind[n] == CONVEYOR and t.pitch[n] > 0.0:
                     keep_pitch(t, s, g, w, i, n)
-                move_on(t, s, g, r, w, i)
+                move_on(t, s, g, w, i)
             elif phase == NEARING:
                 if inside_zone(t, n, middle(t, g, w, i), 0.0):
                     s.phase[w, i] = SERVED
@@ -203,6 +206,9 @@ def look_at_bodies(t: LineTables, s: LineState, g: Goods, r: Random, w: int, dt:
             elif phase == SERVED and g.alive[w, b] == 0:
                 if t.in_line[n] != 0:
                     appear(t, s, g, w, i, n)
+                elif t.robot_of[n] >= 0:
+                    if next_loose(t, s, w, n) == i:
+                        appear(t, s, g, w, i, n)
                 elif t.output[n] >= 0 and t.servers[n] == 1 and has_zone(t, n):
                     if s.server_state[w, s.server[w, i]] != DONE:
                         stack_up(t, s, g, w, i, n)
@@ -213,6 +219,7 @@ def drive_belts(t: LineTables, s: LineState, g: Goods, w: int, surface_drive: wp
     """Judge the nodes, and set each belt's speed."""
     for n in range(t.nodes):
         s.stuck[w, n] = 0
+        s.head[w, n] = -1
     for i in range(s.top[w]):
         phase = s.phase[w, i]
         n = s.node[w, i]
@@ -221,13 +228,20 @@ def drive_belts(t: LineTables, s: LineState, g: Goods, w: int, surface_drive: wp
             if g.held[w, g.first + i] == 0:
                 hold(g, w, i)
         elif phase == MOVING:
-            if t.kind[n] == CONVEYOR and t.accumulating[n] == 0:
-                # a head that is up against what stands at the next node stops the whole belt
-                j = ahead_of(t, s, g, w, i, n, GAP_M)
-                if j >= 0:
-                    along = wp.dot(g.linear_velocity[w, g.first + j], t.exit_direction[n])
-                    if s.node[w, j] != n and along < 0.5 * t.speed[n]:
-                        s.stuck[w, n] = s.stuck[w, n] + 1
+            j = s.head[w, n]
+            better = j < 0
+            if not better:
+                better = s.sequence[w, i] < s.sequence[w, j]
+            if better:
+                s.head[w, n] = i
+    for n in range(t.nodes):
+        if t.kind[n] == CONVEYOR and s.head[w, n] >= 0 and s.stuck[w, n] == 0:
+            # a head that is up against what stands at the next node waits to leave; a belt that does not accumulate then stops
+            j = ahead_of(t, s, g, w, s.head[w, n], n, GAP_M)
+            if j >= 0:
+                along = wp.dot(g.linear_velocity[w, g.first + j], t.exit_direction[n])
+                if s.node[w, j] != n and along < 0.5 * t.speed[n]:
+                    s.stuck[w, n] = 1
     while s.top[w] > 0 and s.phase[w, wp.max(s.top[w] - 1, 0)] == FREE:
         s.top[w] = s.top[w] - 1
     for n in range(t.nodes):

@@ -22,9 +22,10 @@ from __future__ import annotations
 
 import warp as wp
 
+from twin.sim.arms import move_arm
 from twin.sim.bodies import drive_belts, look_at_bodies
 from twin.sim.clocks import advance, judge, next_clock
-from twin.sim.moves import arrive, draw_in, move, wait_for_arrival
+from twin.sim.moves import ARRIVED, NO_SLOT, arrive, draw_in, move, wait_for_arrival
 from twin.sim.places import (
     DONE,
     FAILURE,
@@ -46,6 +47,9 @@ from twin.sim.routes import goal_of
 from twin.sim.state import LineState
 from twin.sim.stations import begin_service, fail_or_repair, finish, head_of, on_shift, staff_and_time, switch_all, work
 from twin.sim.tables import LineTables
+
+wp.set_module_options({"optimization_level": 1})
+"""Much branching and little arithmetic: more optimisation doubles the time to compile and gains nothing."""
 
 MOVES_A_STEP = wp.constant(20000)
 """More moves than this in a step is a line that runs in circles without time passing; it goes on in the next step."""
@@ -116,6 +120,12 @@ def settle(t: LineTables, s: LineState, g: Goods, r: Random, w: int, most: int) 
     again = bool(True)
     while again:
         again = bool(False)
+        for n in range(t.nodes):
+            if s.waiting[w, n] == ARRIVED:
+                arrive(t, s, g, r, w, n)
+            if s.freed[w, n] > 0.0:
+                draw_in(t, s, g, w, n, s.freed[w, n])
+                s.freed[w, n] = 0.0
         find_candidates(t, s, w)
         count = s.candidates[w]
         while count > 0:
@@ -143,7 +153,7 @@ def settle(t: LineTables, s: LineState, g: Goods, r: Random, w: int, most: int) 
                 if who < 0:
                     begin_service(t, s, g, w, -1 - who, n)
                 else:
-                    move(t, s, g, r, w, i, n, goal)
+                    move(t, s, g, w, i, n, goal)
                 moves += 1
                 count = 0
                 again = moves < most
@@ -161,11 +171,12 @@ def happen(t: LineTables, s: LineState, g: Goods, r: Random, w: int, clock: int)
             half = reach(t, g, w, head_of(s, w, clock))
             finish(t, s, g, r, w, clock, n)
             if t.in_line[n] != 0 and s.server_state[w, clock] == IDLE:
-                draw_in(t, s, g, w, n, half)
+                s.freed[w, n] = half
         return
     n = clock - t.all_servers
     if n < t.nodes:
-        arrive(t, s, g, r, w, n)
+        s.waiting[w, n] = ARRIVED
+        s.arrival_us[w, n] = wp.int64(-1)
         return
     n -= t.nodes
     if n < t.nodes:
@@ -196,7 +207,7 @@ def start_line(
         s.arrival_us[w, n] = wp.int64(-1)
         s.fail_us[w, n] = wp.int64(-1)
         if t.kind[n] == SOURCE:
-            wait_for_arrival(t, s, g, r, w, n)
+            wait_for_arrival(t, s, w, n)
         if t.kind[n] == STATION and t.time_to_failure[n] >= 0:
             want(s, w, n, FAILURE)
     for shift in range(t.shifts):
@@ -225,8 +236,8 @@ def step_line(
     dt = now_us - s.time_us[w]
     for n in range(t.nodes):
         if t.kind[n] == SOURCE:
-            if s.waiting[w, n] == -2:
-                arrive(t, s, g, r, w, n)
+            if s.waiting[w, n] == NO_SLOT:
+                s.waiting[w, n] = ARRIVED
     moves = int(0)
     running = bool(True)
     seen = bool(False)
@@ -244,5 +255,7 @@ def step_line(
                 running = False
             else:
                 seen = True
-                look_at_bodies(t, s, g, r, w, dt)
+                look_at_bodies(t, s, g, w, dt)
+                for a in range(t.robots):
+                    move_arm(t, s, g, w, a, float(dt) * 1.0e-6)
     drive_belts(t, s, g, w, surface_drive)

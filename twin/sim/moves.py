@@ -67,6 +67,10 @@ QUEUED_M = wp.constant(0.12)
 """Goods that stand no farther behind the place of the one ahead than their lengths and this are next in line [m]."""
 
 
+ARRIVED = wp.constant(-2)
+NO_SLOT = wp.constant(-3)
+"""A source whose item turns up in this moment, or found no slot and tries again in the next step."""
+
 # ---- sources
 
 
@@ -81,7 +85,7 @@ def arrive(t: LineTables, s: LineState, g: Goods, r: Random, w: int, n: int):
         return
     i = free_slot(s, g, w)
     if i < 0:
-        s.waiting[w, n] = -2  # looks again in the next step
+        s.waiting[w, n] = NO_SLOT
         return
     pick = end - 1
     if end - begin > 1:
@@ -94,13 +98,13 @@ def arrive(t: LineTables, s: LineState, g: Goods, r: Random, w: int, n: int):
 
 
 @wp.func
-def wait_for_arrival(t: LineTables, s: LineState, g: Goods, r: Random, w: int, n: int):
+def wait_for_arrival(t: LineTables, s: LineState, w: int, n: int):
     """The source is empty: when does the next item turn up?"""
     s.waiting[w, n] = -1
     s.arrival_us[w, n] = wp.int64(-1)
     if t.limit[n] < ZERO or s.made[w, n] < t.limit[n]:
         if t.saturated[n] != 0:
-            arrive(t, s, g, r, w, n)
+            s.waiting[w, n] = ARRIVED
         elif t.interarrival[n] >= 0:
             want(s, w, n, ARRIVAL)
 
@@ -145,7 +149,7 @@ def draw_in(t: LineTables, s: LineState, g: Goods, w: int, m: int, left: float):
 
 
 @wp.func
-def take_out(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: int):
+def take_out(t: LineTables, s: LineState, w: int, i: int, n: int):
     """Item ``i`` leaves node ``n``."""
     kind = t.kind[n]
     s.left[w, n] = s.left[w, n] + ONE
@@ -155,7 +159,7 @@ def take_out(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n
         s.made[w, n] = s.made[w, n] + ONE
         s.entered[w, n] = s.entered[w, n] + ONE
         s.born_us[w, i] = s.time_us[w]
-        wait_for_arrival(t, s, g, r, w, n)
+        wait_for_arrival(t, s, w, n)
         return
     s.level[w, n] = s.level[w, n] - 1
     if kind == STATION:
@@ -253,6 +257,8 @@ def put_in(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int
         if bodily and here:
             if t.in_line[c] != 0:
                 hold(g, w, i)
+            elif t.robot_of[c] >= 0:
+                carry(t, s, g, w, i, n, c, set_down(t, c, p))
             else:
                 take_off(s, g, w, i)
         elif bodily and has_zone(t, c):
@@ -284,21 +290,21 @@ def put_in(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int
 
 
 @wp.func
-def move(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n: int, c: int):
+def move(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int):
     """Item ``i`` goes from node ``n`` to ``c``."""
     half = reach(t, g, w, i)
     if t.kind[n] == STATION and t.rework[n] == c:
         s.defective[w, i] = 0
-    take_out(t, s, g, r, w, i, n)
+    take_out(t, s, w, i, n)
     turn_round_robin(t, s, w, n, c)
     put_in(t, s, g, w, i, n, c)
     if t.in_line[n] != 0:
-        draw_in(t, s, g, w, n, half)
+        s.freed[w, n] = half
 
 
 @wp.func
-def move_on(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int):
-    """Has an item that moves by itself reached what comes next? From belt to belt it just rides; else it waits to be let in."""
+def move_on(t: LineTables, s: LineState, g: Goods, w: int, i: int):
+    """Has an item that moves by itself reached what comes next? Then it waits to be let in, for no time where it just rides."""
     n = s.node[w, i]
     c = first_next(t, n)
     if c < 0:
@@ -312,9 +318,5 @@ def move_on(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int):
     else:
         arrived = inside_zone(t, c, here, 0.0)
     if arrived:
-        straight = t.kind[c] == CONVEYOR and t.predecessors[c] <= 1 and t.pitch[c] <= 0.0
-        if straight and (s.halts[w, c] & HALT_OFF) == 0:
-            move(t, s, g, r, w, i, n, c)
-        else:
-            s.phase[w, i] = WAITING
-            s.since_us[w, i] = s.time_us[w]
+        s.phase[w, i] = WAITING
+        s.since_us[w, i] = s.time_us[w]

@@ -151,6 +151,7 @@ def free_slot(s: LineState, g: Goods, w: int) -> int:
             s.parent[w, i] = -1
             s.defective[w, i] = 0
             s.gliding[w, i] = 0
+            s.stacked[w, i] = 0
             s.fallen_us[w, i] = ZERO
             s.pieces[w, i] = 1
             s.loose[w, i] = 1

@@ -95,19 +95,22 @@ def belt_clear(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c:
     if not pitch_clear(t, s, g, w, c):
         return False
     p = g.prototype[w, g.first + i]
-    half = t.prototype_half[p][0]
+    place = set_down(t, c, p)
     if g.alive[w, g.first + i] == 0:
         if t.kind[n] == SOURCE and has_zone(t, n):
-            return place_free(t, s, g, w, i, set_down(t, n, p), half)
-        return place_free(t, s, g, w, i, set_down(t, c, p), half)
-    if t.predecessors[c] > 1:
-        if not merge_clear(t, s, g, w, i, n, c):
-            return False
-        if rides(t, g, w, i, n, c):
-            return True
-    elif rides(t, g, w, i, n, c):
-        return ahead_of(t, s, g, w, i, n, GAP_M + 0.05) < 0
-    return place_free(t, s, g, w, i, landing(t, g, w, i, c), half)
+            place = set_down(t, n, p)
+    else:
+        if t.predecessors[c] > 1:
+            if not merge_clear(t, s, g, w, i, n, c):
+                return False
+            if rides(t, g, w, i, n, c):
+                return True
+        elif t.kind[n] == CONVEYOR and first_next(t, n) == c:
+            return True  # belt after belt: it is there already
+        elif rides(t, g, w, i, n, c):
+            return ahead_of(t, s, g, w, i, n, GAP_M + 0.05) < 0
+        place = landing(t, g, w, i, c)
+    return place_free(t, s, g, w, i, place, t.prototype_half[p][0])
 
 
 @wp.func

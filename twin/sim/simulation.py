@@ -14,7 +14,10 @@ from twin.physics import World
 from twin.process.device import resolve_device
 from twin.process.tables import upload_distributions
 from twin.sim import kernels
+from twin.sim.arms import GRIPPED, LOOSE
+from twin.sim.moves import NO_SLOT
 from twin.sim.places import FREE, PACKED, SOURCED, Goods, Random
+from twin.sim.robots import put_robots
 from twin.sim.sensors import simulated_signals
 from twin.sim.state import (
     ITEM_ARRAYS,
@@ -90,6 +93,9 @@ class Simulation:
         self._slots = slots
         self._bind(model)
         self._state = allocate_state(self._tables, self.worlds, self.capacity, self.device)
+        for name in ("robot_at", "robot_from"):
+            rest = np.concatenate([p.angles[0, 0, 0] for p in self._plans] or [np.zeros(6)])
+            getattr(self._state, name).assign(np.tile(rest.astype(np.float32), (self.worlds, 1)))
         if model.nodes:
             args = [self._tables, self._random, self._state, self._goods]
             wp.launch(kernels.start_line, self.worlds, args, device=self.device)
@@ -99,6 +105,7 @@ class Simulation:
         """Tables and random streams of ``model`` on the device; the state stays."""
         self.model = model
         self._tables = upload_tables(model, self.device, begin_us=self._begin_us, slots=self._slots)
+        self._plans, self._robot_findings = put_robots(self._tables, model, self.device)
         self._random = Random()
         self._random.table = upload_distributions(model.distributions, self.device)
         self._random.seed = self.seed
@@ -122,7 +129,7 @@ class Simulation:
     @property
     def findings(self) -> list[Finding]:
         """What of the model is not simulated, from the compiler, the bodies and the line."""
-        out = [*self.model.findings, *self.world.findings]
+        out = [*self.model.findings, *self.world.findings, *self._robot_findings]
         for node in self.model.nodes:
             if node.diverters:
                 text = "twin:router:diverter belts do not divert yet; goods are carried over to the successor"
@@ -205,11 +212,12 @@ class Simulation:
             after[name][homeless] = 0
         for name in ("node", "server", "target", "parent"):
             after[name][homeless] = -1
+        after["stacked"][after["stacked"] == GRIPPED] = LOOSE
         goods["alive"][homeless] = 0
         for i, node in enumerate(model.nodes):
             if node.kind == NodeKind.SOURCE and came_from[i] >= 0:
                 lost_its_item = np.take_along_axis(homeless, np.maximum(after["waiting"][:, i : i + 1], 0), axis=1)[:, 0]
-                after["waiting"][:, i][lost_its_item & (after["waiting"][:, i] >= 0)] = -2
+                after["waiting"][:, i][lost_its_item & (after["waiting"][:, i] >= 0)] = NO_SLOT
         for name, array in state_arrays(self._state).items():
             array.assign(after[name])
         first = len(model.rigid.bodies)
@@ -310,6 +318,8 @@ def _structure(node: Node) -> tuple[object, ...]:
 def _same_layout(a: FactoryModel, b: FactoryModel) -> bool:
     """Whether ``b`` differs from ``a`` only in values that tables hold."""
     if [_structure(n) for n in a.nodes] != [_structure(n) for n in b.nodes]:
+        return False
+    if [(r.path, r.station, r.joints) for r in a.robots] != [(r.path, r.station, r.joints) for r in b.robots]:
         return False
     if [c.path for c in a.crews] != [c.path for c in b.crews] or a.crews != b.crews or a.shifts != b.shifts:
         return False

@@ -27,6 +27,7 @@ class LineState:
     halts: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # why the node stands still, bits
     fail_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left until the next failure; -1 never
     repair_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left of the repair
+    repair_whole_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # all of the repair, as drawn
     repair: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # asked for people, or under way
     repair_asked_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
     arrival_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left until the source's next item; -1 none comes
@@ -38,6 +39,7 @@ class LineState:
     level: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     state: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # NodeState
     stuck: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # items waiting at the end
+    freed: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # scratch: half the length of what just left a server [m]
     head: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # scratch: the slot that a buffer hands out next
     closed: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # scratch: somebody who has waited longer waits for it
     entered: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
@@ -49,6 +51,7 @@ class LineState:
     # servers [W,K]
     server_state: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     server_left_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left of the set-up or cycle
+    server_whole_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # all of it, as drawn
     server_ready_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # since when it waits for room
     server_asked_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # since when it waits for people
     server_count: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # items in it
@@ -68,12 +71,21 @@ class LineState:
     fallen_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # how long it has lain below the line
     born_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # sum over its loose pieces of when they left their source
     pieces: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    stacked: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # gripped, or put on the stack, by a robot
     loose: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # pieces that are not items of their own in it
     defective: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     id: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
     gliding: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # is carried to ``glide_to``
     glide_to: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]
     glide_speed: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
+    # robots [W,A], hinges [W,6A]
+    robot_item: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # slot that it takes or has; -1 none
+    robot_id: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
+    robot_rank: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # place in the stack
+    robot_step: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # point that it goes to
+    robot_s: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # since when it goes there [s]
+    robot_at: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # angles now [rad]
+    robot_from: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # angles where it set out [rad]
     # lists [W,...]
     candidate: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # scratch: who may move; slot, or -1 - server
     candidate_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
@@ -98,7 +110,19 @@ class LineState:
 
 NODE_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(
-        ("fail_us", "repair_us", "repair_asked_us", "arrival_us", "ready_us", "made", "entered", "left", "defects", "level_us"),
+        (
+            "fail_us",
+            "repair_us",
+            "repair_whole_us",
+            "repair_asked_us",
+            "arrival_us",
+            "ready_us",
+            "made",
+            "entered",
+            "left",
+            "defects",
+            "level_us",
+        ),
         ("WN", wp.int64),
     ),
     **dict.fromkeys(("halts", "repair", "waiting", "last_type", "round_robin", "level", "state", "stuck"), ("WN", wp.int32)),
@@ -107,10 +131,14 @@ NODE_ARRAYS: dict[str, Any] = {
 }
 SERVER_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(("server_state", "server_count"), ("WK", wp.int32)),
-    **dict.fromkeys(("server_left_us", "server_ready_us", "server_asked_us", "server_joined"), ("WK", wp.int64)),
+    **dict.fromkeys(
+        ("server_left_us", "server_whole_us", "server_ready_us", "server_asked_us", "server_joined"), ("WK", wp.int64)
+    ),
 }
 ITEM_ARRAYS: dict[str, Any] = {
-    **dict.fromkeys(("phase", "node", "server", "target", "parent", "pieces", "loose", "defective", "gliding"), ("WS", wp.int32)),
+    **dict.fromkeys(
+        ("phase", "node", "server", "target", "parent", "pieces", "stacked", "loose", "defective", "gliding"), ("WS", wp.int32)
+    ),
     **dict.fromkeys(("sequence", "since_us", "fallen_us", "born_us", "id"), ("WS", wp.int64)),
     "glide_to": ("WS", wp.vec3),
     "glide_speed": ("WS", wp.float32),
@@ -124,15 +152,22 @@ WORLD_ARRAYS: dict[str, Any] = {
     "lead_hist": ("WL", wp.int64),
 }
 CALENDAR_ARRAYS: dict[str, Any] = {"crew_free": ("WC", wp.int32), "shift_at": ("WH", wp.int32)}
+ROBOT_ARRAYS: dict[str, Any] = {
+    **dict.fromkeys(("robot_item", "robot_rank", "robot_step"), ("WA", wp.int32)),
+    "robot_id": ("WA", wp.int64),
+    "robot_s": ("WA", wp.float32),
+    **dict.fromkeys(("robot_at", "robot_from"), ("WJ", wp.float32)),
+}
 SCRATCH_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(("head", "closed"), ("WN", wp.int32)),
+    "freed": ("WN", wp.float32),
     "server_head": ("WK", wp.int32),
     "candidate": ("WQ", wp.int32),
     **dict.fromkeys(("candidate_us", "candidate_key"), ("WQ", wp.int64)),
     "wanted": ("WD", wp.int32),
     **dict.fromkeys(("candidates", "wants"), ("W", wp.int32)),
 }
-KEPT_ARRAYS = NODE_ARRAYS | SERVER_ARRAYS | ITEM_ARRAYS | WORLD_ARRAYS | CALENDAR_ARRAYS
+KEPT_ARRAYS = NODE_ARRAYS | SERVER_ARRAYS | ITEM_ARRAYS | WORLD_ARRAYS | CALENDAR_ARRAYS | ROBOT_ARRAYS
 """Shape and type of what continues from step to step; scratch arrays do not."""
 
 
@@ -140,11 +175,12 @@ def allocate_state(t: LineTables, worlds: int, slots: int, device: wp.Device) ->
     """A line in which nothing has happened yet; ``start_line`` in kernels.py makes the first draws."""
     n, k, i = max(t.nodes, 1), max(t.all_servers, 1), max(slots, 1)
     sizes = {"W": worlds, "N": n, "K": k, "S": i, "C": max(t.crews, 1), "H": max(t.shifts, 1)}
+    sizes |= {"A": max(t.robots, 1), "J": 6 * max(t.robots, 1)}
     sizes |= {"7": NODE_STATES, "P": PURPOSES, "L": LEAD_BINS, "Q": n + k + i, "D": k + 3 * n}
     state = LineState()
     for name, (shape, dtype) in (KEPT_ARRAYS | SCRATCH_ARRAYS).items():
         setattr(state, name, wp.zeros(tuple(sizes[c] for c in shape), dtype=dtype, device=device))
-    for name in ("waiting", "last_type", "node", "server", "target", "parent", "server_ready_us"):
+    for name in ("waiting", "last_type", "node", "server", "target", "parent", "server_ready_us", "robot_item"):
         getattr(state, name).fill_(-1)
     return state
 

@@ -268,12 +268,14 @@ def draw_wanted(t: LineTables, s: LineState, g: Goods, r: Random, w: int):
             s.fail_us[w, n] = duration
         elif purpose == REPAIR:
             s.repair_us[w, n] = wp.max(duration, ONE)
+            s.repair_whole_us[w, n] = s.repair_us[w, n]
         elif purpose == ARRIVAL:
             s.arrival_us[w, n] = duration
         elif purpose == SET_UP and duration <= ZERO:
             work(s, w, index)
         else:
             s.server_left_us[w, index] = duration
+            s.server_whole_us[w, index] = duration
     s.wants[w] = 0
 
 

@@ -88,6 +88,26 @@ class LineTables:
     prototype_half: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
     prototype_center: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # bound centre in the frame [m] [P]
     prototype_com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
+    # robots: A arms of six hinges, 6A rows of hinges
+    robots: int
+    hinges: int  # of a robot: a number the compiler does not know, so that it does not unroll
+    robot_of: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # robot that stacks for a node, -1 none [N]
+    robot_station: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [A]
+    robot_speed: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [rad/s] [A]
+    robot_batch: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # places of its stack [A]
+    robot_points: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # points that it passes for an item [A]
+    robot_grip: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # which of them it takes at [A]
+    robot_release: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # and places at [A]
+    robot_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first of its angles [A]
+    robot_angle: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [rad] by prototype, place, point, hinge
+    tool_position: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # in the last link's frame [m] [A]
+    tool_rotation: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [A]
+    hinge_body: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [6A]
+    hinge_com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # that body's centre of mass in its frame [m] [6A]
+    hinge_position0: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [6A]
+    hinge_rotation0: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [6A]
+    hinge_position1: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [6A]
+    hinge_rotation1: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [6A]
     up: wp.vec3
     floor: float  # goods below this height along up are lost [m]
 
@@ -210,6 +230,15 @@ def batch_size(node: Node) -> int:
     return len(node.joins) or max(node.batch_size, 1)
 
 
+def put_column(t: LineTables, name: str, values: Any, dtype: Any, device: wp.Device) -> None:
+    """One array of the tables; an unused value where there are none."""
+    array = np.asarray(values)
+    if dtype is wp.vec3 or dtype is wp.quat:
+        array = array.reshape(-1, 3 if dtype is wp.vec3 else 4).astype(np.float32)
+    column = wp.zeros(1, dtype=dtype, device=device) if len(array) == 0 else wp.array(array, dtype=dtype, device=device)
+    setattr(t, name, column)
+
+
 def upload_tables(model: FactoryModel, device: wp.Device, *, begin_us: int = 0, slots: list[int] | None = None) -> LineTables:
     """The model's nodes as device tables.
 
@@ -226,13 +255,7 @@ def upload_tables(model: FactoryModel, device: wp.Device, *, begin_us: int = 0, 
     t.floor = (min(lowest) if lowest else 0.0) - 5.0
 
     def put(name: str, values: Any, dtype: Any) -> None:
-        array = np.asarray(values)
-        if dtype is wp.vec3 or dtype is wp.quat:
-            array = array.reshape(-1, 3 if dtype is wp.vec3 else 4).astype(np.float32)
-        if len(array) == 0:
-            setattr(t, name, wp.zeros(1, dtype=dtype, device=device))
-        else:
-            setattr(t, name, wp.array(array, dtype=dtype, device=device))
+        put_column(t, name, values, dtype, device)
 
     def column(name: str, attribute: str, dtype: Any) -> None:
         put(name, [getattr(n, attribute) for n in nodes], dtype)

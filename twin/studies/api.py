@@ -73,6 +73,7 @@ class Study:
         jobs: int | None = None,
         backend: str = "local",
         device: str = "cpu",
+        source: str | None = None,
         progress: bool | Progress = True,
     ) -> StudyResults:
         """Run what is missing; keep it, with summary and report, in ``folder``.
@@ -80,6 +81,7 @@ class Study:
         Args:
             replications: A plain number instead of the study's. seed: instead of the study's.
             jobs: CPU threads, by default all cores. backend: ``local`` or ``ray``. device: Warp device.
+            source: Where ``start: live`` or ``history@`` finds the line: a running twin's address, or a project's folder.
             progress: A bar on stderr, none, or whom to tell.
 
         Raises:
@@ -89,7 +91,7 @@ class Study:
         settings = self._settings(replications, seed)
         options = Options(jobs=jobs, backend=backend, device=device)
         with _told(settings.name, progress) as told:
-            results = run_study(settings, self.folder, options=options, progress=told)
+            results = run_study(settings, self.folder, options=options, progress=told, source=source)
         return _kept(results, self.folder)
 
     def optimise(

@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any, Protocol
 
 from twin.core.errors import InputError, WorkError
+from twin.flow import LineState
 from twin.model.factory import FactoryModel
 from twin.studies.outcome import Outcome
 
@@ -22,7 +23,8 @@ FAILURES = (WorkError, InputError, RuntimeError, ValueError, ArithmeticError, Me
 
 @dataclass(frozen=True)
 class Task:
-    """Consecutive replications of one point. ``begin_s``: time 0, counted from a Monday's midnight [s]."""
+    """Consecutive replications of one point. ``begin_s``: time 0, counted from a Monday's midnight [s]. ``start``: the line
+    at time 0, None: empty."""
 
     model: FactoryModel
     fidelity: str
@@ -33,6 +35,7 @@ class Task:
     count: int
     intervals: int
     begin_s: float = 0.0
+    start: LineState | None = None
     device: str = "cpu"
     jobs: int | None = None
 
@@ -96,6 +99,7 @@ def perform(task: Task, progress: Callable[[float], None] | None = None, stop: E
         jobs=task.jobs,
         intervals=task.intervals,
         begin_s=task.begin_s,
+        **({"start": task.start} if task.fidelity == "flow" else {}),
         progress=progress,
         cancel=stop,
     )

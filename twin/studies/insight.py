@@ -83,6 +83,7 @@ def faster_point(base: Point, node: int, step: float, fidelity: str) -> Point:
         seed=base.seed,
         model=faster,
         content=content_hash(faster, fidelity),
+        start=base.start,
     )
 
 
@@ -116,7 +117,13 @@ def trace_point(plan: Plan, point: Point, warmup_s: float) -> Trace:
     cycles = [planned_cycle_s(model, n) / max(n.servers, 1) for n in model.nodes if n.kind == NodeKind.STATION]
     span = min(max(CYCLES_SHOWN * max(cycles, default=60.0), TRACED_S[0]), TRACED_S[1], plan.study.run.horizon_s)
     return flow.trace(
-        model, from_s=warmup_s, span_s=span, warmup_s=warmup_s, begin_s=plan.study.run.begin_s, seed=point.seed, replication=0
+        model,
+        from_s=warmup_s,
+        span_s=span,
+        warmup_s=warmup_s,
+        begin_s=plan.study.run.begin_s,
+        seed=point.seed,
+        start=point.start,
     )
 
 

@@ -22,6 +22,7 @@ from twin.studies.plan import Compile, Plan, Point, StageCompiler, compile_point
 from twin.studies.results import PointResult, Results
 from twin.studies.run import Options, Progress, Quiet, StudyRun
 from twin.studies.spec import Study
+from twin.studies.start import keep_start, resolve_start
 from twin.studies.statistics import estimate
 from twin.studies.store import Store
 
@@ -33,8 +34,9 @@ def optimise_study(
     options: Options | None = None,
     compile: Compile | None = None,
     progress: Progress | None = None,
+    source: str | None = None,
 ) -> Results:
-    """Try swept values of the baseline scenario, ``study.optimise.trials`` of them in batches.
+    """Try swept values of the baseline scenario, ``study.optimise.trials`` of them in batches. Arguments as ``run_study``.
 
     Returns:
         The baseline as the stage has it, and every combination that was tried, once.
@@ -56,11 +58,22 @@ def optimise_study(
     backend = open_backend(options.backend, options.stop)
     told = progress or Quiet()
     others = tuple(kpi for kpi in (*study.kpis, *goal.limits) if kpi != goal.kpi)
+    study, found_start = resolve_start(study, folder, source)
     study = dataclasses.replace(study, design=Design("optuna"), kpis=(goal.kpi, *dict.fromkeys(others)))
     store = Store(folder / "parts")
     base = compile_point(study, study.scenarios[study.baseline], {}, 0, compile)
     Plan(study, [base]).require_runnable()
     require_kpis(study, [base.runnable])
+    if found_start is not None and source is not None:
+        keep_start(folder, found_start)
+
+    def planned(some: list[Point]) -> Plan:
+        plan = Plan(study, [base, *some], found_start)
+        plan.require_runnable()
+        if found_start is not None:
+            for point in plan.points:
+                point.start = found_start.line_state(point.runnable, base.runnable)
+        return plan
 
     direction = "maximize" if goal.sign > 0 else "minimize"
     search = optuna.create_study(direction=direction, sampler=_sampler(optuna, study))
@@ -79,9 +92,7 @@ def optimise_study(
                 points[key] = compile_point(study, study.scenarios[study.baseline], parameters, len(points) + 1, compile)
             keys.append(key)
         batch = {key: points[key] for key in keys}
-        plan = Plan(study, [base, *batch.values()])
-        plan.require_runnable()
-        run = StudyRun(plan, store, folder, options, backend, told)
+        run = StudyRun(planned(list(batch.values())), store, folder, options, backend, told)
         found = run.all(insight=False)
         computed += found.computed
         interrupted = found.interrupted
@@ -92,7 +103,7 @@ def optimise_study(
             raise WorkError(f"all points of a batch failed: {next(iter(by_key.values())).error}", file=study.file)
         for trial, key in zip(trials, keys, strict=True):
             _tell(optuna, search, trial, by_key[key], study)
-    whole = StudyRun(Plan(study, [base, *points.values()]), store, folder, options, None if interrupted else backend, Quiet())
+    whole = StudyRun(planned(list(points.values())), store, folder, options, None if interrupted else backend, Quiet())
     results = whole.all(insight=not interrupted)
     for found_point in results.points:
         found_point.feasible = found_point.error is None and all(v <= 0.0 for v in violations(found_point, study).values())

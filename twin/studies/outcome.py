@@ -99,6 +99,7 @@ def run_flow(
     horizon_s: float,
     warmup_s: float,
     begin_s: float = 0.0,
+    start: flow.LineState | None = None,
     seed: int,
     first: int,
     count: int,
@@ -109,12 +110,13 @@ def run_flow(
     cancel: Event | None = None,
 ) -> Outcome:
     """Replications ``first`` to ``first + count`` in the line engine; ``cancel`` ends it with a WorkError. ``begin_s``: time 0,
-    counted from a Monday's midnight [s]."""
+    counted from a Monday's midnight [s]. ``start``: the line at time 0; None: empty."""
     r = flow.simulate(
         model,
         horizon_s=horizon_s,
         warmup_s=warmup_s,
         begin_s=begin_s,
+        start=start,
         seed=seed,
         first_replication=first,
         replications=count,

@@ -16,10 +16,12 @@ import numpy as np
 
 from twin import __version__, flow
 from twin.core.errors import InputError, StudyError, WorkError
+from twin.flow import LineState
 from twin.model.factory import FactoryModel
 from twin.model.kpis import LINE_KPIS, kpi_names
 from twin.studies.design import design_points
 from twin.studies.spec import Scenario, Study
+from twin.studies.start import Found
 
 INTERVALS = 60
 """Bins of the time series that every replication keeps."""
@@ -59,6 +61,7 @@ class Point:
 
     Attributes:
         model: None where it cannot be compiled; ``error`` says why. content: hash of all that its engine reads.
+        start: The line as it stands at time 0; None: empty.
     """
 
     index: int
@@ -68,6 +71,7 @@ class Point:
     model: FactoryModel | None = None
     error: str | None = None
     content: str = ""
+    start: LineState | None = None
 
     @property
     def label(self) -> str:
@@ -90,6 +94,7 @@ class Plan:
 
     study: Study
     points: list[Point]
+    found: Found | None = None
 
     @property
     def baseline(self) -> Point:
@@ -134,20 +139,24 @@ class Plan:
             "intervals": INTERVALS,
             "columns": COLUMNS_VERSION,
         }
+        if self.found is not None:
+            identity["start"] = self.found.digest
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def warmup_key(self) -> str:
         """Identity of an automatic warm-up: what the baseline's pilot runs depend on."""
         run = self.study.run
         identity = [self.baseline.content, self.study.fidelity, _engine(self.study.fidelity), run.horizon_s, run.begin, run.seed]
+        if self.found is not None:
+            identity.append(self.found.digest)
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
-def plan_study(study: Study, compile: Compile | None = None, stop: Event | None = None) -> Plan:
+def plan_study(study: Study, compile: Compile | None = None, stop: Event | None = None, found: Found | None = None) -> Plan:
     """Compile every point; what cannot be compiled is noted at its point.
 
     Args:
-        compile: What makes a point's factory; by default its stage.
+        compile: What makes a point's factory; by default its stage. found: the line that all points begin with.
 
     Raises:
         StudyError: A design that cannot be laid out, or a figure that this line does not have.
@@ -161,7 +170,12 @@ def plan_study(study: Study, compile: Compile | None = None, stop: Event | None 
             if stop is not None and stop.is_set():
                 raise WorkError("interrupted while planning; nothing was run", file=study.file)
             points.append(compile_point(study, scenario, parameters, len(points), compile))
-    plan = Plan(study, points)
+    plan = Plan(study, points, found)
+    if found is not None:
+        base = plan.baseline.runnable
+        for point in points:
+            if point.model is not None:
+                point.start = found.line_state(point.model, base)
     models = [p.model for p in points if p.model is not None]
     if models:
         require_kpis(study, models)

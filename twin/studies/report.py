@@ -18,7 +18,7 @@ from twin.studies.results import PointResult, Results
 from twin.studies.spec import Scenario
 from twin.studies.statistics import Estimate
 from twin.studies.store import write_atomically
-from twin.studies.words import duration, estimate_of, goodness, interval, name_of, signed, unit_of
+from twin.studies.words import duration, estimate_of, goodness, heading, interval, name_of, signed, unit_of
 
 DETAILED = 6
 """Points that get drawings of their own."""
@@ -112,7 +112,7 @@ def _differences(results: Results, comparisons: list[Comparison]) -> str:
             items.append(Interval(c.point.point.label, d.mean, d.half_width_family, series, note=note))
         if items:
             drawing = charts.dots(items, unit=unit_of(kpi), title=f"difference in {name_of(kpi)}", zero=True)
-            out.append(f"<h3>{escape(name_of(kpi).capitalize())}</h3><figure>{drawing}</figure>")
+            out.append(f"<h3>{escape(heading(name_of(kpi)))}</h3><figure>{drawing}</figure>")
     text = f"Difference to {escape(results.plan.baseline.label)}. "
     if study.sweep:
         name = escape(study.baseline)
@@ -159,9 +159,7 @@ def _overview(results: Results, done: list[PointResult]) -> str:
         ]
         drawings.append(charts.dots(items, unit=unit_of(kpi), title=name_of(kpi)))
     figures = "".join(f"<figure>{d}</figure>" for d in drawings)
-    return (
-        f"<section><h2>{escape(name_of(kpi).capitalize())} per point</h2><p>Whiskers are 95 % intervals.</p>{figures}</section>"
-    )
+    return f"<section><h2>{escape(heading(name_of(kpi)))} per point</h2><p>Whiskers are 95 % intervals.</p>{figures}</section>"
 
 
 def _levers(results: Results, done: list[PointResult]) -> str:
@@ -202,7 +200,7 @@ def _assumptions(results: Results, done: list[PointResult]) -> str:
         count += ", until " + ", ".join(f"{name_of(k)} is known to ± {t}" for k, t in study.replications.until.items())
     entries = [
         ("Engine", engine),
-        ("Begin", f"{study.run.begin.replace('T', ' ')[:16]} plant time, with an empty line"),
+        ("Begin", f"{study.run.begin.replace('T', ' ')[:16]} plant time, {_start_text(results)}"),
         ("Warm-up", warm),
         ("Measured time", duration(study.run.horizon_s)),
         ("Replications", count),
@@ -233,6 +231,17 @@ def _model_notes(done: list[PointResult], fidelity: str) -> list[str]:
     if fidelity == "physics" and any(n.scrap_rate > 0.0 for p in done for n in p.point.runnable.nodes):
         found.append("quality of a station is its authored scrap rate, not a count")
     return found
+
+
+def _start_text(results: Results) -> str:
+    found = results.plan.found
+    if found is None:
+        return "with an empty line"
+    moment = datetime.datetime.fromtimestamp(found.wall_ns / 1e9, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (
+        f"with the {sum(found.level):,} items that stood on the line at {moment} ({found.source}); how old they are and how far "
+        "cycles had come is not known: cycles begin anew"
+    )
 
 
 def _scenario_text(scenario: Scenario) -> str:

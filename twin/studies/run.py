@@ -20,6 +20,7 @@ from twin.studies.plan import INTERVALS, Compile, Plan, Point, plan_study
 from twin.studies.ranking import rank_points
 from twin.studies.results import PointResult, Results, WarmUp, digest
 from twin.studies.spec import BLOCK, Study
+from twin.studies.start import keep_start, resolve_start
 from twin.studies.statistics import estimate, mser, replications_needed
 from twin.studies.store import StorageError, Store, write_atomically
 
@@ -75,11 +76,13 @@ def run_study(
     options: Options | None = None,
     compile: Compile | None = None,
     progress: Progress | None = None,
+    source: str | None = None,
 ) -> Results:
     """Run what is missing of a study and read all of it back.
 
     Args:
         folder: The results folder; parts go to ``folder/parts``.
+        source: Where the line is found that the study starts with: a running twin's address, or a project's folder.
 
     Raises:
         StudyError: The study cannot be planned; nothing was run.
@@ -92,8 +95,11 @@ def run_study(
             "shards need a plain number of replications", file=study.file, attribute="replications", allowed=["replications: 256"]
         )
     resolve_device(options.device)  # a mistyped device is not each point's failure
-    plan = plan_study(study, compile, options.stop)
+    study, found = resolve_start(study, folder, source)
+    plan = plan_study(study, compile, options.stop, found)
     plan.require_runnable()
+    if found is not None and source is not None:
+        keep_start(folder, found)
     backend = open_backend(options.backend, options.stop)
     store = Store(folder / "parts")
     return StudyRun(plan, store, folder, options, backend, progress or Quiet()).all()
@@ -101,7 +107,8 @@ def run_study(
 
 def read_study(study: Study, folder: Path, *, compile: Compile | None = None) -> Results:
     """All that is stored of a study, from whichever shards wrote it. Nothing is run."""
-    plan = plan_study(study, compile)
+    study, found = resolve_start(study, folder, None)
+    plan = plan_study(study, compile, found=found)
     plan.require_runnable()
     return StudyRun(plan, Store(folder / "parts"), folder, Options(), None, Quiet()).all()
 
@@ -273,6 +280,7 @@ class StudyRun:
             count=count,
             intervals=INTERVALS,
             begin_s=self.study.run.begin_s,
+            start=point.start,
             device=self.options.device,
             jobs=self.options.jobs,
         )

@@ -83,6 +83,7 @@ class RunSettings:
     begin: str = DEFAULT_BEGIN
     seed: int = 1
     crn: bool = True
+    begin_given: bool = False
 
     @property
     def begin_s(self) -> float:
@@ -108,6 +109,7 @@ class Study:
     design: Design = field(default_factory=Design)
     kpis: tuple[str, ...] = ("throughput", "wip", "lead_time")
     compare: str = "paired-t"
+    start: str = "empty"
     sensitivity: float = SENSITIVITY
     """How much faster each station is tried, as a share of its rate; 0: not at all."""
     optimise: Optimise | None = None
@@ -192,6 +194,7 @@ def parse_study(document: object, file: Path) -> Study:
             begin=run.begin,
             seed=run.seed,
             crn=run.crn,
+            begin_given=run.begin_given,
         )
         replications = (
             reader.replications(physics["replications"], "physics.replications") if "replications" in physics else replications
@@ -200,7 +203,6 @@ def parse_study(document: object, file: Path) -> Study:
         reader.mapping(top["physics"], "physics", optional=("horizon", "replications", "warmup"))
     if run.horizon_s <= 0.0:
         raise reader.error("the horizon must be above 0", "run.horizon")
-    reader.start(top.get("start", "empty"))
     design = parse_design(top.get("design", "grid"), file=file)
     sweep = reader.sweep(top.get("sweep", {}))
     if design.n and not sweep:
@@ -218,6 +220,7 @@ def parse_study(document: object, file: Path) -> Study:
         design=design,
         kpis=reader.names(top.get("kpis", ["throughput", "wip", "lead_time"]), "kpis"),
         compare=reader.choice(top.get("compare", "paired-t"), "compare", ("paired-t", "none")),
+        start=reader.start(top.get("start", "empty")),
         optimise=reader.optimise(top["optimise"]) if "optimise" in top else None,
         sensitivity=reader.sensitivity(top.get("sensitivity", f"{SENSITIVITY * 100:g} %")),
     )
@@ -295,6 +298,7 @@ class _Reader:
             begin=self.begin(run.get("begin", DEFAULT_BEGIN)),
             seed=self.integer(run.get("seed", 1), "run.seed", 0, 2**31 - 1),
             crn=crn,
+            begin_given="begin" in run,
         )
 
     def begin(self, value: object) -> str:
@@ -312,14 +316,17 @@ class _Reader:
             raise self.error(f"{value!r} is not a plant-local date and time", "run.begin", ("2026-11-23T06:00",))
         return moment.isoformat(timespec="seconds")
 
-    def start(self, value: object) -> None:
-        if value == "empty":
-            return
-        if isinstance(value, str) and re.fullmatch(r"live|history@\S+", value):
-            raise self.error(
-                f"starting from {value!r} is not possible yet: a study starts with an empty line", "start", ("empty",)
-            )
-        raise self.error(f"{value!r} is not known", "start", ("empty", "live", "history@2026-11-23T08:00:00Z"))
+    def start(self, value: object) -> str:
+        match = re.fullmatch(r"empty|live|history@(\S+)", value) if isinstance(value, str) else None
+        allowed = ("empty", "live", "history@2026-11-23T08:00:00Z")
+        if match is None:
+            raise self.error(f"{value!r} is not known", "start", allowed)
+        if match[1]:
+            try:
+                datetime.datetime.fromisoformat(match[1])
+            except ValueError as error:
+                raise self.error(f"{match[1]!r} is not a time", "start", allowed) from error
+        return match[0]
 
     def scenarios(self, value: object) -> dict[str, Scenario]:
         out: dict[str, Scenario] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 from pathlib import Path
@@ -27,6 +28,7 @@ def summarise(results: Results) -> dict[str, Any]:
         "baseline": study.baseline,
         "design": str(study.design),
         "begin": study.run.begin,
+        "start": _start(results),
         "horizon_s": study.run.horizon_s,
         "warmup_s": None if warmup is None else warmup.seconds,
         "warmup": None if warmup is None else {"how": warmup.how, "too_short": warmup.too_short},
@@ -80,6 +82,14 @@ def _point(result: PointResult) -> dict[str, Any]:
         "notes": result.notes,
         "error": result.error,
     }
+
+
+def _start(results: Results) -> dict[str, Any] | str:
+    found = results.plan.found
+    if found is None:
+        return "empty"
+    moment = datetime.datetime.fromtimestamp(found.wall_ns / 1e9, datetime.UTC)
+    return {"start": found.asked, "time": moment.isoformat(timespec="seconds"), "source": found.source, "items": sum(found.level)}
 
 
 def _rank(rank: Rank) -> dict[str, Any]:

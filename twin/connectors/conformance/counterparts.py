@@ -18,7 +18,7 @@ from twin.connectors.drivers.sparkplug.wire import DOUBLE, Metric, Payload, enco
 from twin.core.clock import now_ns
 from twin.core.errors import WorkError
 
-START_S = 15.0
+START_S = 60.0
 TOPIC = "cell/value"
 URI = "urn:twin:conformance"
 

@@ -15,6 +15,8 @@ CANDIDATES = 64
 """Bodies and colliders near one body that are looked at."""
 JOINT_IMPULSES = 21
 """Scalar impulses of a joint: six lower limits, six upper ones, six drives, two distances, a cone."""
+SENSORS = 31
+"""Trigger volumes of a model that are watched."""
 SCRATCH = 40
 """Points of one manifold while it is made."""
 RIM_POINTS = 16
@@ -76,6 +78,7 @@ class ColliderRow:
     friction_combine: int
     restitution_combine: int
     group: int
+    sensor: int  # bit of a trigger volume, which is not pushed; -1 none
     source: int  # index into RigidModel.shapes, -1 for goods
     surface_linear: wp.vec3  # [m/s] at drive 1, collider's frame (or world)
     surface_angular: wp.vec3  # [rad/s] at drive 1
@@ -239,6 +242,7 @@ class Point:
     normal_mass: float  # [kg]
     tangent: wp.vec3
     tangent_mass: wp.vec3  # inverse of the 2x2 matrix: 11, 12, 22
+    grip: float  # coefficient of friction of this step: static where the surfaces stick
     approach: float  # [m/s] normal velocity before the step
     highest: float  # [N s] highest normal impulse of the step
 
@@ -276,6 +280,7 @@ class Work:
     tail: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     flag: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # of an island's head, while islands are made
     links: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # contact points with bodies that react
+    sensed: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # trigger volumes that the body is in, a bit each
     inv_inertia: wp.array2d(dtype=wp.mat33)  # type: ignore[valid-type]  # [1/(kg m2)] world axes; zero: does not react
     inv_mass: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]
     start_position: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]

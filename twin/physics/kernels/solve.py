@@ -34,6 +34,8 @@ SLOP_M = wp.constant(0.0005)
 """Overlap that is left alone, so that a resting contact stays a contact [m]."""
 BOUNCE_MIN = wp.constant(0.2)
 """Slower impacts do not bounce [m/s]."""
+SLIPS = wp.constant(0.02)
+"""Surfaces that pass each other faster than this have dynamic friction, slower ones static [m/s]."""
 STEADY = wp.constant(2.0e-6)
 """What a substep may change of the velocity of a body that goes on as it is [m/s]; that is rounding, a quarter of a millionth
 of what gravity changes."""
@@ -122,6 +124,11 @@ def prepare(t: RigidTables, b: Bodies, k: Work, s: Contacts, w: int, i: int):
         s.point[at + c].tangent = t1
         s.point[at + c].tangent_mass = wp.vec3(k22 / det, -k12 / det, k11 / det)
         approach = wp.dot(velocity, n)
+        # each point is asked to hold the whole body in its turn, so that its own force cannot tell whether the body slips
+        slip = velocity - s.point[at + c].surface
+        slip = slip - n * wp.dot(slip, n)
+        gripping = wp.length_sq(slip) < SLIPS * SLIPS
+        s.point[at + c].grip = wp.where(gripping, s.point[at + c].static_friction, s.point[at + c].dynamic_friction)
         if s.point[at + c].restitution > 0.0 and approach < 0.0:
             # the speed it will have when it arrives, not the one at the start of the step: keeps the height of a bounce
             fall = wp.max(-wp.dot(b.gravity[w], n), 0.0) * wp.max(s.point[at + c].separation, 0.0)
@@ -236,13 +243,13 @@ def solve_body(b: Bodies, k: Work, s: Contacts, w: int, i: int, h: float, elapse
                 y = y - wp.dot(vj, t2) - wp.dot(oj, s.point[at + c].partner_lever2)
             m = s.point[at + c].tangent_mass
             wanted = old - wp.vec2(m[0] * x + m[1] * y, m[1] * x + m[2] * y)
-            most = s.point[at + c].static_friction * total
+            most = s.point[at + c].grip * total
             if wp.length_sq(wanted) > most * most:
                 # it slides: a step along the sliding velocity, since the 2x2 mass would turn the impulse away from it
                 wanted = old - wp.vec2(x, y) * ((m[0] * m[2] - m[1] * m[1]) / (m[0] + m[2]))
                 size = wp.length(wanted)
                 if size > 0.0:
-                    wanted = wanted * (wp.min(s.point[at + c].dynamic_friction * total, size) / size)
+                    wanted = wanted * (wp.min(most, size) / size)
             s.point[at + c].friction = wanted
             change = wanted - old
             push = t1 * change[0] + t2 * change[1]

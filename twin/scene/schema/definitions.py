@@ -210,6 +210,17 @@ APIS: tuple[Api, ...] = (
         ),
     ),
     Api(
+        "TwinRobotAPI",
+        "An arm that stacks what a station with an output collects. Its joints are the chain of six hinges "
+        "(PhysicsRevoluteJoint) between the kinematic bodies below it.",
+        (
+            Property("twin:robot:station", "rel", "Station whose goods it takes, at the floor centre of the station's zone."),
+            Property("twin:robot:tool", "rel", "Xform on the last link where it grips; its up axis points down when it does."),
+            Property("twin:robot:path", "rel", "Taught path: Xforms that the tool passes between taking and placing, in order."),
+            Property("twin:robot:speed", "double", "Greatest speed of a joint.", 120.0, unit="deg/s"),
+        ),
+    ),
+    Api(
         "TwinPowerAPI",
         "Electric power of a node by state.",
         tuple(

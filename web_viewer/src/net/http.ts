@@ -225,6 +225,13 @@ export const getStudies = () => json<StudyEntry[]>("/api/studies");
 
 export const getStudy = (id: string) => json<StudyDocument>(`/api/studies/${id}`);
 
+/** Any request; null where the answer is empty. */
+export async function ask<T>(method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<T> {
+  const headers = body === undefined ? undefined : { "Content-Type": "application/json" };
+  const response = await answer(await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin" }));
+  return (response.status === 204 ? null : await response.json()) as T;
+}
+
 async function send<T>(method: "POST" | "DELETE", path: string, body?: unknown): Promise<T> {
   const headers = body === undefined ? undefined : { "Content-Type": "application/json" };
   const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin" });

@@ -76,6 +76,11 @@ export class PendingEdits {
     return lost;
   }
 
+  /** Prims that unconfirmed edits are about. */
+  paths(): Set<string> {
+    return new Set(this.unconfirmed().flatMap((r) => (r.t === "edit" ? r.txn.map((op) => op.path) : [])));
+  }
+
   /** Local matrix (16, row-major) that a pending edit gives to a prim; the newest wins. */
   matrix(path: string): number[] | undefined {
     let found: number[] | undefined;

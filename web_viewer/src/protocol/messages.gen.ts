@@ -227,6 +227,20 @@ export interface NodeStates {
   left: number[];
 }
 
+/**
+ * An item on the line: node path, item type, pieces, age [s], how far along a conveyor (0 to 1), whether its work is done,
+ * how long its cycle has lasted [s], and the node it came from where an assembly wants to know.
+ */
+export type LineItem = [node: string, type: string, pieces: number, age_s: number, along: number, done: boolean, elapsed_s: number | null, origin: string];
+
+/** Where every piece of the line is; kept in the pose track, for studies that begin there. Never sent to a page. */
+export interface LineFound {
+  t: "line";
+  sim_time: number;
+  items: LineItem[];
+  down: Record<string, number>;
+}
+
 export type Kpi = [name: string, value: number | null, unit: string];
 
 /** Key figures of the current run, line-wide and per station (names of the contract). */
@@ -475,6 +489,7 @@ export type ServerMessage =
   | BodyTable
   | SignalBatch
   | NodeStates
+  | LineFound
   | KpiBatch
   | Connectors
   | ScenePatch

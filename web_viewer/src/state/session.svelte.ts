@@ -1,6 +1,7 @@
 /** This user's session with the server: connection, edits, presence, and where each message goes. */
 import * as http from "../net/http";
-import { PendingEdits, type Request } from "../net/pending";
+import { PendingEdits } from "../net/pending";
+import { signIn } from "../net/together";
 import { TwinSocket, type LinkState } from "../net/socket";
 import { decodeFrame, isFrame } from "../protocol/frames";
 import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type ServerMessage, type Welcome } from "../protocol/messages.gen";
@@ -10,6 +11,7 @@ import { Alarms, Marks } from "./alarms.svelte";
 import { LiveStore } from "./live.svelte";
 import { Replay } from "./replay.svelte";
 import { SceneStore } from "./scene.svelte";
+import { Together } from "./together.svelte";
 import { Studies } from "./studies.svelte";
 import { UiStore } from "./ui.svelte";
 import { ViewState } from "./view.svelte";
@@ -22,6 +24,8 @@ export interface User {
   selection: string[];
   /** Position and target of the camera, stage axes [m], six numbers; empty if unknown. */
   camera: number[];
+  /** Prims that they are working on just now. */
+  holding: string[];
 }
 
 export interface Activity {
@@ -56,6 +60,7 @@ export class Session {
   readonly alarms = new Alarms();
   readonly marks = new Marks(() => this.scene.stage, () => (this.replay.active ? this.replay.cursor : Date.now()));
   readonly pending = new PendingEdits();
+  readonly together = new Together(this);
 
   phase = $state<"starting" | "login" | "choose" | "ready" | "failed">("starting");
   /** What was given to log in, for the twin that takes over from the page to choose one. */
@@ -88,7 +93,7 @@ export class Session {
   /** The newest edit whose patch is still to come. */
   private awaited = 0;
   private patchTimer: ReturnType<typeof setTimeout> | undefined;
-  private presence: { selection: string[]; camera: number[] } = { selection: [], camera: [] };
+  private presence: { selection: string[]; camera: number[]; holding: string[] } = { selection: [], camera: [], holding: [] };
   private presenceTimer: ReturnType<typeof setTimeout> | undefined;
   /** The newest frame that has been taken in. */
   private frameSeen = 0;
@@ -144,6 +149,17 @@ export class Session {
     } catch (error) {
       this.phase = "login";
       this.failure = error instanceof http.HttpError && error.status === 401 ? "This token is not known here." : reason(error);
+      return;
+    }
+    this.failure = "";
+    await this.open();
+  }
+
+  async signIn(user: string, password: string): Promise<void> {
+    try {
+      await signIn(user, password);
+    } catch (error) {
+      this.failure = reason(error);
       return;
     }
     this.failure = "";
@@ -271,9 +287,10 @@ export class Session {
         this.alarms.onConnectors(message.connections, Date.now());
         this.live.connectors = message.connections;
         return;
+      case "comment":
+        return this.together.commented(message.comment);
       case "changed":
-        if (message.what === "library") void this.refetch();
-        return;
+        return this.together.changed(message.what);
       case "presence":
         return this.seen(message);
       case "preview": {
@@ -293,7 +310,8 @@ export class Session {
     this.users = this.users.filter((u) => u.session !== welcome.session);
     this.socket?.settled();
     const same = before !== null && before.session === welcome.session && before.epoch === welcome.epoch;
-    if (before && !same) this.offerAgain(this.pending.abandon());
+    if (before && !same) this.together.offerAgain(this.pending.abandon());
+    else this.together.keepOver(before === null);
     if (!welcome.resumed) {
       await this.refetch();
     }
@@ -302,18 +320,7 @@ export class Session {
     this.sendPresence();
   }
 
-  /** Edits of a session that is gone may or may not have arrived: only the person can say. */
-  private offerAgain(lost: Request[]): void {
-    const edits = lost.flatMap((r) => (r.t === "edit" ? [r] : []));
-    if (edits.length === 0) return;
-    const names = edits.map((e) => e.label || "edit").join(", ");
-    this.ui.toast("warning", `The server started anew and did not confirm: ${names}`, "", {
-      label: "Apply again",
-      run: () => edits.forEach((e) => this.edit(e.txn, e.label ?? "")),
-    });
-  }
-
-  private async refetch(): Promise<void> {
+  async refetch(): Promise<void> {
     try {
       this.scene.load(await http.getScene());
     } catch (error) {
@@ -343,6 +350,7 @@ export class Session {
     if (mine && message.skipped.length > 0) {
       this.ui.toast("warning", `Left as it is, because someone else changed it since: ${message.skipped.join(", ")}`);
     }
+    if (!mine) this.together.overtaken(message);
     for (const path of this.previewsOf.get(message.session) ?? []) this.onPreview(path, null);
     this.previewsOf.delete(message.session);
     if (message.seq > this.scene.seq) {
@@ -358,7 +366,7 @@ export class Session {
     this.refusals++;
     this.count();
     if (request?.t === "edit") request.txn.forEach((op) => this.onPreview(op.path, null));
-    this.ui.toast("error", why, path);
+    this.together.refused(request, why, path);
     this.onEdited(request?.t === "edit" ? request.txn.map((op) => op.path) : [path]);
   }
 
@@ -372,8 +380,8 @@ export class Session {
       this.previewsOf.delete(session);
       return;
     }
-    const { name = "", color = "#888888", role = "", selection = [], camera = [] } = p;
-    this.users = [...others, { session, name, color, role, selection, camera }].sort((a, b) => (a.session < b.session ? -1 : 1));
+    const { name = "", color = "#888888", role = "", selection = [], camera = [], holding = [] } = p;
+    this.users = [...others, { session, name, color, role, selection, camera, holding }].sort((a, b) => (a.session < b.session ? -1 : 1));
   }
 
   // ---- to the server
@@ -382,9 +390,11 @@ export class Session {
   edit(txn: Op[], label: string, matrices?: Map<string, number[]>): void {
     if (this.replay.active) return this.ui.toast("info", "You are looking at the past: go live to edit.");
     if (!this.canEdit) return this.ui.toast("warning", `As ${this.me?.role ?? "viewer"} you can look, but not edit.`);
+    this.together.hold(txn.map((op) => op.path));
     const request = this.pending.edit(txn, label, this.scene.seq, matrices);
     this.count();
     if (!this.send(request)) this.ui.toast("info", "No connection: the change is kept and sent when it is back.");
+    this.together.keep();
   }
 
   undo(): void {
@@ -407,11 +417,12 @@ export class Session {
   }
 
   preview(path: string, matrix: number[]): void {
+    this.together.hold([path]);
     this.send({ t: "preview", path, matrix }, true);
   }
 
   /** Tell the others what is selected and where the camera is; at most every 120 ms. */
-  present(part: Partial<{ selection: string[]; camera: number[] }>): void {
+  present(part: Partial<{ selection: string[]; camera: number[]; holding: string[] }>): void {
     Object.assign(this.presence, part);
     this.presenceTimer ??= setTimeout(() => {
       this.presenceTimer = undefined;
@@ -425,6 +436,7 @@ export class Session {
 
   private count(): void {
     this.unconfirmed = this.pending.size;
+    this.together.keep();
   }
 }
 

@@ -5,7 +5,7 @@ import type { HeatMap } from "../viewer/heat";
 export type Theme = "dark" | "light";
 export type Tool = "select" | "translate" | "rotate" | "scale" | "measure";
 
-export type BottomTab = "figures" | "whatif" | "stations" | "alarms" | "activity" | "connectors" | "findings";
+export type BottomTab = "together" | "figures" | "whatif" | "stations" | "alarms" | "activity" | "connectors" | "findings";
 
 export interface Toast {
   id: number;

@@ -1,0 +1,257 @@
+"""Two people in two windows, one of them on a bad line: they build a branch together, run it, and change their minds."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from twin.protocol.messages import PROTOCOL_VERSION, Hello, NodeStates, decode_server, encode
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+STAGE = """#usda 1.0
+(
+    defaultPrim = "World"
+    metersPerUnit = 1
+    upAxis = "Z"
+)
+def Xform "World"
+{
+    class Scope "Goods"
+    {
+        def Xform "Carton" (
+            prepend references = @_assets/goods/carton.usda@
+            prepend apiSchemas = ["TwinItemAPI"]
+        )
+        {
+        }
+    }
+    def Xform "Hatch" (
+        prepend references = @_assets/infeed_hatch.usda@
+    )
+    {
+        double3 xformOp:translate = (0, 0, 0)
+        uniform token[] xformOpOrder = ["xformOp:translate"]
+        double twin:source:interarrival:mean = 2
+        rel twin:source:items = </World/Goods/Carton>
+        rel twin:next = </World/Feed>
+    }
+    def Xform "Feed" (
+        prepend references = @_assets/belt_conveyor.usda@
+    )
+    {
+        uniform token[] xformOpOrder = []
+        double twin:conveyor:speed = 1
+    }
+}
+"""
+FEED = "/World/Feed"
+
+
+def select(page, path):
+    page.evaluate("(path) => window.__twin.select(path)", path)
+
+
+def part(page, name):
+    """Show one of the lists of working together."""
+    page.get_by_test_id("tab-together").click()
+    page.get_by_test_id(f"part-{name}").click()
+
+
+def add_behind(page, path, asset):
+    """Put a part of the library behind a prim, as a person does."""
+    select(page, path)
+    page.get_by_test_id("tab-library").click()
+    page.locator(f"[data-testid=library-part][data-asset='_assets/{asset}.usda'] button").click()
+
+
+def line(server):
+    """Which node of the line goes on to which."""
+    nodes = server.get("/api/scene")["nodes"]
+    return {n["path"]: [nodes[i]["path"] for i in n["next"]] for n in nodes}
+
+
+def prop(server, path, name):
+    detail = server.get(f"/api/prim?path={path}")
+    return next((p["value"] for p in detail["properties"] if p["name"] == name), None)
+
+
+def sunk(server):
+    """Pieces that have left the line."""
+    headers = {"Authorization": f"Bearer {server.ready['token']}"}
+    nodes = server.get("/api/scene")["nodes"]
+    with connect(server.ready["url"].replace("http", "ws") + "/api/ws", additional_headers=headers, max_size=None) as socket:
+        socket.send(encode(Hello(PROTOCOL_VERSION, "counter")))
+        while True:
+            data = socket.recv(timeout=30)
+            message = None if data[:4] == b"TWF2" else decode_server(data)
+            if isinstance(message, NodeStates):
+                return sum(n for n, node in zip(message.entered, nodes, strict=False) if node["kind"] == "sink")
+
+
+def speed(page, value):
+    box = page.get_by_test_id("property-twin:conveyor:speed").first
+    box.fill(str(value))
+    box.press("Enter")
+
+
+@pytest.fixture(name="until")
+def _patiently(until):
+    """Two browsers and a simulation may have to share two cores with other work."""
+    return lambda condition, timeout_s=120.0, what="condition": until(condition, timeout_s, what)
+
+
+def test_two_people_build_run_discuss_propose_merge_and_restore(serve, person, until, tmp_path):
+    shutil.copytree(ROOT / "scenes" / "_assets", tmp_path / "_assets")
+    stage = tmp_path / "line.usda"
+    stage.write_text(STAGE)
+    (tmp_path / "twin.toml").touch()
+    server = serve("--rate", "4", stage=stage)
+    ada, bob = person(server, "Ada"), person(server, "Bob")
+    slow = bob.context.new_cdp_session(bob)
+    slow.send("Network.enable")
+    bad = {"offline": False, "latency": 150, "downloadThroughput": 200_000, "uploadThroughput": 50_000}
+    slow.send("Network.emulateNetworkConditions", bad)
+    until(lambda: ada.get_by_test_id("avatar").count() == 1, what="Ada sees Bob")
+
+    # a branch from parts, together
+    add_behind(ada, FEED, "belt_conveyor")
+    until(lambda: len(line(server).get(FEED, [])) == 1, what="Ada's belt follows the feed")
+    [belt] = line(server)[FEED]
+    until(lambda: bob.evaluate("(p) => window.__twin.pose(p)", belt) is not None, what="Bob sees Ada's belt")
+    add_behind(bob, belt, "dispatch_dock")
+    until(lambda: len(line(server).get(belt, [])) == 1, what="Bob's dock follows it")
+    [dock] = line(server)[belt]
+    until(lambda: ada.evaluate("(p) => window.__twin.pose(p)", dock) is not None, what="Ada sees Bob's dock")
+
+    # it runs
+    until(lambda: sunk(server) > 0, 90.0, "goods reach the dock")
+
+    # each takes back their own step only
+    select(ada, belt)
+    speed(ada, 0.8)
+    until(lambda: prop(server, belt, "twin:conveyor:speed") == 0.8, what="Ada's speed")
+    bob.get_by_test_id("undo").click()
+    until(lambda: dock not in line(server), what="Bob's dock is gone")
+    assert prop(server, belt, "twin:conveyor:speed") == 0.8
+    bob.get_by_test_id("redo").click()
+    until(lambda: line(server).get(belt) == [dock], what="and back again")
+
+    # a comment, an answer, settled
+    part(ada, "comments")
+    ada.get_by_test_id("comment-text").fill("Is this belt long enough?")
+    ada.get_by_test_id("comment-add").click()
+    part(bob, "comments")
+    until(lambda: "long enough" in bob.get_by_test_id("thread").first.inner_text(), what="Bob reads the comment")
+    bob.get_by_test_id("reply").click()
+    bob.get_by_test_id("reply-text").fill("For two cartons, yes.")
+    bob.get_by_test_id("reply-add").click()
+    until(lambda: "two cartons" in ada.get_by_test_id("thread").first.inner_text(), what="Ada reads the answer")
+    ada.get_by_test_id("resolve").click()
+    until(lambda: bob.get_by_test_id("thread").count() == 0, what="the thread is settled for both")
+
+    # a version
+    part(ada, "versions")
+    ada.get_by_test_id("version-label").fill("first branch")
+    ada.get_by_test_id("version-save").click()
+    part(bob, "proposals")
+    until(lambda: "first branch" in bob.get_by_test_id("proposal-since").inner_text(), what="Bob knows of the version")
+
+    # a proposal: put aside, looked at, merged by the other
+    select(bob, belt)
+    speed(bob, 0.6)
+    until(lambda: prop(server, belt, "twin:conveyor:speed") == 0.6, what="Bob's speed")
+    bob.get_by_test_id("proposal-label").fill("slower belt")
+    bob.get_by_test_id("proposal-since").select_option(label="first branch")
+    bob.get_by_test_id("proposal-make").click()
+    until(lambda: prop(server, belt, "twin:conveyor:speed") == 0.8, what="the line goes on as it was")
+    part(ada, "proposals")
+    ada.get_by_test_id("proposal-review").click()
+    until(lambda: "0.6" in ada.get_by_test_id("opinions").inner_text(), what="Ada sees what would change")
+    ada.get_by_test_id("proposal-merge").click()
+    until(lambda: prop(server, belt, "twin:conveyor:speed") == 0.6, what="it is merged")
+    until(lambda: "merged" in bob.get_by_test_id("proposal").first.inner_text(), what="and Bob is told")
+
+    # the old version again
+    part(bob, "versions")
+    bob.get_by_test_id("version").filter(has_text="first branch").nth(-1).get_by_test_id("version-restore").click()
+    until(lambda: prop(server, belt, "twin:conveyor:speed") == 0.8, what="the version is restored")
+    until(
+        lambda: ada.evaluate("() => window.__twin.seq") == bob.evaluate("() => window.__twin.seq"), what="both are at one state"
+    )
+    assert line(server)[FEED] == [belt]
+    for page in (ada, bob):
+        assert page.get_by_test_id("link-state").inner_text().strip() == "Live"
+        assert page.locator("[data-testid=toast][data-level=error]").count() == 0
+
+
+def test_what_was_edited_offline_is_sent_later_and_offered_after_an_epoch_change(serve, person, until, tmp_path):
+    stage = tmp_path / "line.usda"
+    stage.write_text('#usda 1.0\n(\n    metersPerUnit = 1\n    upAxis = "Z"\n)\ndef Cube "Box"\n{\n    double size = 1\n}\n')
+    server = serve(stage=stage)
+    page = person(server, "Ada")
+    select(page, "/Box")
+
+    def size(value):
+        box = page.get_by_test_id("property-size").first
+        box.fill(str(value))
+        box.press("Enter")
+
+    box = page.get_by_test_id("property-size").first
+    until(box.is_visible, what="the property")
+    server.kill()
+    until(lambda: page.get_by_test_id("link-state").inner_text().strip() != "Live", what="the page notices")
+    size(2)
+    server.start()
+    until(lambda: prop(server, "/Box", "size") == 2, 60.0, "the edit of meanwhile arrives")
+    # the stage's own file changes while the server is down: another epoch, and nothing is applied unasked
+    server.kill()
+    until(lambda: page.get_by_test_id("link-state").inner_text().strip() != "Live", what="the page notices")
+    size(3)
+    stage.write_text(stage.read_text().replace("double size = 1", "double size = 9"))
+    server.start()
+    until(lambda: page.get_by_test_id("link-state").inner_text().strip().startswith("Live"), 60.0, "it is back")
+    again = page.locator("[data-testid=toast]").filter(has_text="Not confirmed")
+    until(lambda: again.count() == 1, what="the edit is offered")
+    assert prop(server, "/Box", "size") == 2
+    again.get_by_role("button", name="Apply again").click()
+    until(lambda: prop(server, "/Box", "size") == 3, what="and applied when asked")
+
+
+def test_a_locked_prim_says_so_and_a_user_signs_in_by_name(serve, person, chromium, until, tmp_path):
+    stage = tmp_path / "line.usda"
+    stage.write_text('#usda 1.0\n(\n    metersPerUnit = 1\n    upAxis = "Z"\n)\ndef Cube "Box"\n{\n    double size = 1\n}\n')
+    server = serve(stage=stage)
+    admin = person(server, "Admin")
+    part(admin, "access")
+    admin.get_by_test_id("user-name").fill("Eve")
+    admin.get_by_test_id("user-password").fill("a long password")
+    admin.get_by_test_id("user-add").click()
+    until(lambda: admin.get_by_test_id("user").count() == 1, what="the user is listed")
+    select(admin, "/Box")
+    admin.get_by_test_id("lock").click()
+    until(lambda: admin.get_by_test_id("rule").count() == 1, what="the rule is listed")
+
+    context = chromium.new_context(viewport={"width": 1600, "height": 900})
+    page = context.new_page()
+    page.goto(server.ready["url"])
+    page.get_by_test_id("login-user").fill("Eve")
+    page.get_by_test_id("login-password").fill("a long password")
+    page.get_by_test_id("login").click()
+    page.wait_for_function("() => window.__twin?.ready", timeout=150_000)
+    select(page, "/Box")
+    box = page.get_by_test_id("property-size").first
+    box.fill("4")
+    box.press("Enter")
+    until(lambda: "reserved for: admin" in page.inner_text("body"), what="the reason is told")
+    assert prop(server, "/Box", "size") == 1
+    admin.get_by_test_id("rule-remove").click()
+    until(lambda: admin.get_by_test_id("rule").count() == 0, what="the rule is gone")
+    box.fill("4")
+    box.press("Enter")
+    until(lambda: prop(server, "/Box", "size") == 4, what="now it goes through")
+    context.close()
+    assert json.dumps(server.get("/api/audit")).count("Eve") >= 1

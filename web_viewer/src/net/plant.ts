@@ -1,0 +1,70 @@
+/** What the server tells of the connected plant, asked while somebody looks. */
+
+export interface SignalHealth {
+  prim: string;
+  name: string;
+  connection: string;
+  source: string;
+  raw: unknown;
+  raw_unit: string;
+  value: unknown;
+  unit: string;
+  quality: number;
+  good: boolean;
+  stale: boolean;
+  age_s: number | null;
+  source_age_s: number | null;
+}
+
+export interface PlantHealth {
+  signals: SignalHealth[];
+  losses: Record<string, number>;
+}
+
+export interface Disagreement {
+  prim: string;
+  name: string;
+  unit: string;
+  plant: number;
+  simulated: number;
+  residual: number;
+  rms: number;
+  score: number | null;
+  alarm_since_ns: string;
+}
+
+async function json<T>(path: string, init: RequestInit = {}): Promise<T> {
+  const response = await fetch(path, { credentials: "same-origin", ...init });
+  if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+  return (response.status === 204 ? null : await response.json()) as T;
+}
+
+export const getHealth = () => json<PlantHealth>("/api/plant");
+
+export const getResiduals = async () => (await json<{ signals: Disagreement[] }>("/api/residuals")).signals;
+
+export const restartConnection = (name: string) =>
+  json<null>(`/api/plant/${encodeURIComponent(name)}/restart`, { method: "POST" });
+
+export const testConnection = (name: string) =>
+  json<{ answers: boolean; peer?: string; error?: string }>(`/api/plant/${encodeURIComponent(name)}/test`, { method: "POST" });
+
+/** Call `work` now and every `ms` until the returned function is called; failures go to `failed`. */
+export function poll(work: () => Promise<void>, ms: number, failed: (reason: string) => void): () => void {
+  let over = false;
+  let timer: ReturnType<typeof setTimeout>;
+  const turn = async () => {
+    try {
+      await work();
+      failed("");
+    } catch (error) {
+      failed(error instanceof Error ? error.message : String(error));
+    }
+    if (!over) timer = setTimeout(turn, ms);
+  };
+  void turn();
+  return () => {
+    over = true;
+    clearTimeout(timer);
+  };
+}

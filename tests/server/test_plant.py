@@ -131,3 +131,23 @@ def test_restart_and_test_of_a_connection(plant, broker) -> None:
         until(lambda: http.get("/api/plant").json()["connections"][0]["state"] == "syncing", "begun anew")
         broker.publish("belt/speed", json.dumps({"v": 500}).encode())
         live(http)
+
+
+def test_bookmarks_are_on_the_time_line_and_two_moments_are_compared(plant, broker) -> None:
+    with plant.http(plant.share("operator")) as http:
+        broker.publish("belt/speed", json.dumps({"v": 100}).encode())
+        until(lambda: any(r["value"] == 0.1 for r in http.get("/api/history/at", params={"t_ns": 2**62}).json()), "recorded")
+        first = time.time_ns()
+        broker.publish("belt/speed", json.dumps({"v": 900}).encode())
+        until(lambda: any(r["value"] == 0.9 for r in http.get("/api/history/at", params={"t_ns": 2**62}).json()), "recorded")
+        changes = http.get("/api/history/diff", params={"before": first, "after": time.time_ns()}).json()
+        (belt,) = [c for c in changes if (c["prim"], c["name"]) == ("/Line/Belt", "speed")]
+        assert (belt["before"]["value"], belt["after"]["value"]) == (0.1, 0.9)
+        assert belt["difference"] == pytest.approx(0.8)
+        made = http.post("/api/bookmarks", json={"time_ns": first, "text": "faster from here"}).json()
+        span = {"from": first - 1, "to": first + 1}
+        (seen,) = http.get("/api/timeline", params=span).json()["bookmarks"]
+        assert (seen["text"], seen["time_ns"], seen["id"]) == ("faster from here", str(first), made["id"])
+        assert http.get("/api/timeline", params={"from": first + 1}).json()["bookmarks"] == []
+        assert http.delete(f"/api/bookmarks/{made['id']}").status_code == 204
+        assert http.get("/api/timeline", params=span).json()["bookmarks"] == []

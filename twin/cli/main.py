@@ -24,6 +24,7 @@ VERBS = {
     "bench": "Measure how fast this machine runs a stage.",
     "fit": "Fit cycle, failure and repair times to history.",
     "plant": "Emulate a plant from a scene, with faults.",
+    "track": "Export what a twin showed, or simulate a moment again.",
     "record": "Record a plant without a stage.",
     "replay": "Play a recording, as lines or onto a broker.",
     "doctor": "Report versions, devices, kernel cache, ports and disk.",

@@ -113,7 +113,7 @@ def _serve(
     if mqtt is not None:
         serving.append(publish_mqtt(mqtt, virtual.state, prefix=prefix))
         endpoints["mqtt"] = mqtt
-        topic = lambda k: f'{{topic: "{prefix}{k.prim}/{k.name}", value: /value, time: /time}}'  # noqa: E731
+        topic = lambda k: f'{{topic: "{prefix}{k.prim}/{k.name}", value: /value, time: /time, quality: /quality}}'  # noqa: E731
         files["mqtt"] = mapping_text(signals, "mqtt", mqtt, topic)
     if sparkplug is not None:
         serving.append(publish_sparkplug(sparkplug, signals, virtual.state, group=group, node="emulated"))

@@ -14,7 +14,9 @@ import msgspec
 from twin.connectors.base import Value
 from twin.connectors.mapping import Strict
 from twin.connectors.stamps import StampError, parse_time
+from twin.core.samples import GOOD, is_good
 
+BAD_NO_DATA = 0x809B0000
 _PATH_PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _json = msgspec.json.Decoder()
 
@@ -25,21 +27,24 @@ class PayloadError(ValueError):
 
 @dataclass(frozen=True)
 class Decoded:
-    """One value and the moment at which the source says it was measured [ns UTC]."""
+    """One value, the moment at which the source says it was measured [ns UTC], and what it says of its quality."""
 
     value: Value
     source_time: int | None
+    quality: int = GOOD
 
 
 class PayloadSource(Strict):
     """Where in a payload a value is.
 
     ``value`` and ``time`` are JSON pointers (``/a/0``) or paths (``a[0].b``) into a JSON payload; without ``value`` the
-    whole payload is a JSON scalar or plain text. ``batch``: the payload is a list of such documents.
+    whole payload is a JSON scalar or plain text. ``quality``: where an OPC UA status code is; a value of null is bad without
+    it too. ``batch``: the payload is a list of such documents.
     """
 
     value: str | None = None
     time: str | None = None
+    quality: str | None = None
     batch: bool = False
 
 
@@ -82,7 +87,7 @@ class Payload:
             if source.batch and not isinstance(document, list):
                 raise PayloadError("is not a list")
         except PayloadError as error:
-            if source.value is not None or source.time is not None or source.batch:
+            if source.value is not None or source.time is not None or source.quality is not None or source.batch:
                 yield error
                 return
             document = self._text()
@@ -107,10 +112,15 @@ class Payload:
         value = document if source.value is None else pick(document, source.value)
         if isinstance(value, (dict, list)):
             raise PayloadError("value is not a scalar")
+        quality = GOOD if source.quality is None else pick(document, source.quality)
+        if isinstance(quality, bool) or not isinstance(quality, int) or not 0 <= quality < 2**32:
+            raise PayloadError("quality is no status code")
+        if value is None and is_good(quality):
+            quality = BAD_NO_DATA
         if source.time is None:
-            return Decoded(value, None)
+            return Decoded(value, None, quality)
         try:
-            return Decoded(value, parse_time(pick(document, source.time), zone))
+            return Decoded(value, parse_time(pick(document, source.time), zone), quality)
         except StampError as error:
             raise PayloadError(str(error)) from error
 

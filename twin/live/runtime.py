@@ -83,6 +83,7 @@ class Runtime:
         compile_model: Compiles the stage as it stands; called on the owner thread.
         rate: Simulated seconds per wall second. paused: Start paused.
         live: Connected plant, if any. recorder: Where simulated samples go.
+        keep: Told of each keyframe while the twin runs, with the simulation that it is of; must return at once.
         shadow: The plant's values drive the twin, instead of the simulation; they come from here.
 
     Events are given to subscribers on the owner thread and must be taken at once.
@@ -98,12 +99,13 @@ class Runtime:
         device: str = "cpu",
         live: LiveSource | None = None,
         recorder: Recorder | None = None,
+        keep: Callable[[Simulation, dict[str, Any]], None] | None = None,
         shadow: ShadowFeed | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._compile = compile_model
         self._options = {"seed": seed, "device": device}
-        self._live, self._recorder, self._shadow = live, recorder, shadow
+        self._live, self._recorder, self._shadow, self._keep = live, recorder, shadow, keep
         self._progress = progress or (lambda text: None)
         self._calls: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue(CALLS)
         self._subscribers: list[Callable[[Event], None]] = []
@@ -336,6 +338,8 @@ class Runtime:
             if now >= next_keyframe:
                 next_keyframe = now + KEYFRAME_PERIOD_S
                 self._keyframe = simulation.snapshot()
+                if self._keep is not None and self.state == "running":
+                    self._keep(simulation, self._keyframe)
             self._wait(target, next_frame)
 
     def _wait(self, target: float, next_frame: float) -> None:

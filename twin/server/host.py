@@ -9,7 +9,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
 from twin.connectors.lint import lint
 from twin.core import log
+from twin.core.clock import now_ns
 from twin.core.errors import MappingError, Rejected
 from twin.core.findings import Finding
 from twin.core.samples import Sample, SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
+from twin.live.keyframes import Keyframe, Keyframes, layout_of
 from twin.model.factory import FactoryModel
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
@@ -53,6 +55,7 @@ from twin.scene.render import (
     stage_variants,
 )
 from twin.server.commits import Commits
+from twin.sim import Simulation
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
@@ -133,6 +136,9 @@ class Host:
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
         self._model: FactoryModel | None = None
+        self.keyframes = Keyframes(settings.project / "keyframes")
+        self._keeping = ThreadPoolExecutor(1, thread_name_prefix="twin-keyframes")
+        self._kept: Future[None] | None = None
         self.shadow = ShadowFeed() if settings.shadow else None
         self.plant = self._connect()
         self.runtime = Runtime(
@@ -143,6 +149,7 @@ class Host:
             device=settings.device,
             live=self.plant,
             recorder=self.history,
+            keep=None if settings.shadow else self._keep,
             shadow=self.shadow,
             progress=progress,
         )
@@ -191,6 +198,7 @@ class Host:
                 self._emulated.wait(timeout=5.0)
             except subprocess.TimeoutExpired:
                 self._emulated.kill()
+        self._keeping.shutdown()
         self.history.close()
         self._relevance.close()
         self.document.close()
@@ -207,6 +215,23 @@ class Host:
         self._scene = None
         self._relevance.compiled()
         return model
+
+    def _keep(self, simulation: Simulation, snapshot: dict[str, Any]) -> None:
+        """Owner: put a keyframe on disk, unless the disk is still busy with the one before."""
+        if self._kept is not None and not self._kept.done():
+            return
+        document = self.document
+        about = Keyframe(
+            now_ns(),
+            self.runtime.run,
+            simulation.tick,
+            simulation.hz,
+            simulation.seed,
+            document.epoch,
+            document.seq,
+            layout_of(simulation.model),
+        )
+        self._kept = self._keeping.submit(self.keyframes.save, about, snapshot)
 
     def scene(self) -> bytes:
         """Owner: the scene document as JSON."""

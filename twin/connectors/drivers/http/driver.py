@@ -13,7 +13,7 @@ from twin.connectors.mapping import Point, ResolvedConnection
 from twin.connectors.payload import Payload, PayloadError
 from twin.core.clock import now_ns
 from twin.core.errors import Rejected
-from twin.core.samples import GOOD
+from twin.core.samples import is_good
 
 
 class HttpDriver:
@@ -75,7 +75,7 @@ class HttpDriver:
                     self._sink.reject(f"payload {decoded}", channel or self._name)
                     readings.append(Reading(point, None, BAD_DECODING, None, None, received))
                 else:
-                    readings.append(Reading(point, decoded.value, GOOD, decoded.source_time, None, received))
-                    good += 1
+                    readings.append(Reading(point, decoded.value, decoded.quality, decoded.source_time, None, received))
+                    good += is_good(decoded.quality)
         self._sink.offer(readings)
         return good

@@ -138,7 +138,7 @@ class MqttDriver:
                     continue
                 # a retained value without a stamp of its own may be of any age
                 old = message.retain and decoded.source_time is None
-                quality = UNCERTAIN_LAST_USABLE if old else GOOD
+                quality = UNCERTAIN_LAST_USABLE if old and decoded.quality == GOOD else decoded.quality
                 readings.append(Reading(point, decoded.value, quality, decoded.source_time, None, received, captures))
         sink.offer(readings)
 

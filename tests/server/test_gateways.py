@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,17 @@ def test_a_frame_that_is_being_written_is_not_read(monkeypatch: pytest.MonkeyPat
 @pytest.fixture(scope="module")
 def gated(make_shared_server) -> Any:
     return make_shared_server(lambda text: text, "--gateways", "2")
+
+
+@pytest.fixture(autouse=True)
+def leaving(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The viewers of a test leave with it."""
+    yield
+    if "gated" in request.fixturenames:
+        server = request.getfixturevalue("gated")
+        for client in server.clients:
+            client.close()
+        server.clients.clear()
 
 
 def gateways_of(server: Any) -> list[int]:

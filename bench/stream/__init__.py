@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 HZ = 20.0
-SECONDS = 4.0
+SECONDS = 3.0
 MOVERS = (1000, 5000, 10_000)
 VIEWERS = (1, 10, 50, 100)
 MANY = 150
@@ -140,6 +141,26 @@ def _row(movers: int, seen: Seen, what: str = "") -> dict[str, Any]:
     return {"name": f"{name}: frame age p99", "value": round(seen.age(99), 1), "unit": "ms", "note": note}
 
 
+def _peers() -> list[dict[str, Any]]:
+    """viser and Rerun with the same things, where ``TWIN_BENCH_PEERS`` names a Python that has them."""
+    python = os.environ.get("TWIN_BENCH_PEERS", "")
+    rows = []
+    for peer, viewers in (("viser", 10), ("viser", 50), ("rerun", 1)):
+        name = f"{peer}, 5000 movers, {viewers} viewers: bytes a mover and frame"
+        if not python:
+            rows.append({"name": name, "value": None, "unit": "B", "note": "not run: TWIN_BENCH_PEERS names no Python"})
+            continue
+        command = [python, str(Path(__file__).with_name("peers.py")), peer, "--viewers", str(viewers), "--seconds", str(SECONDS)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode != 0:
+            rows.append({"name": name, "value": None, "unit": "B", "note": f"not run: {done.stderr.strip()[-200:]}"})
+            continue
+        found = json.loads(done.stdout.splitlines()[-1])
+        note = f"made at {found['frames_per_s']:.1f} frames/s, {found['cores']:.2f} cores; skipped frames count as none"
+        rows.append({"name": name, "value": round(found["bytes_per_mover"], 2), "unit": "B", "note": note})
+    return rows
+
+
 def run() -> list[dict[str, Any]]:
     """All cases, about two minutes; whoever runs beside them is seen in p99."""
     rows = []
@@ -157,6 +178,7 @@ def run() -> list[dict[str, Any]]:
             rows += [_row(movers, seen, "no slow readers") for seen in quiet]
             rows += [_row(movers, seen, "5 slow readers beside") for seen in beside]
             rows.append(_row(movers, _watch(source, 45, storm=45), "45 others reconnect each second"))
+    rows += _peers()
     for gateways in (0, 2):
         with _source(5000, "--gateways", str(gateways)) as source:
             rows.append(_row(5000, _watch(source, MANY), f"{gateways or 'no'} gateways"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,17 @@ def gated(make_shared_server) -> Any:
     return make_shared_server(lambda text: text, "--gateways", "2")
 
 
+@pytest.fixture(autouse=True)
+def leaving(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The viewers of a test leave with it."""
+    yield
+    if "gated" in request.fixturenames:
+        server = request.getfixturevalue("gated")
+        for client in server.clients:
+            client.close()
+        server.clients.clear()
+
+
 def gateways_of(server: Any) -> list[int]:
     found = []
     for children in Path(f"/proc/{server.process.pid}/task").glob("*/children"):
@@ -196,7 +207,9 @@ def test_they_end_with_the_server(make_server) -> None:
     server = make_server("--gateways", "1").start()
     (gateway,) = gateways_of(server)
     server.client("Ann").welcome()
-    assert server.stop() == 0
+    server.process.terminate()
+    assert server.process.wait(60) == 0
+    server.stop()  # what the test holds of it
     until(lambda: not Path(f"/proc/{gateway}").exists(), "the gateway's end")
     refused = make_server("--gateways", "1", "--tls-cert", "a", "--tls-key", "b").try_start()
     assert refused.returncode == 2

@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.flow.cell import cell, in_simpy
 from bench.flow.lines import BUFFER, CYCLE_S, REPAIR_S, STATIONS, UPTIME_S, eight_stations
 from bench.flow.simpy_line import run_line
-from twin.flow import simulate
+from twin.flow import memory_per_replication, simulate
 from twin.model.factory import FactoryModel, NodeKind
 
 HERO = Path(__file__).parents[2] / "scenes" / "packaging_line" / "scene.usda"
@@ -20,11 +21,18 @@ HERO_REPLICATIONS = 10_000
 def run() -> list[dict[str, Any]]:
     """Rows: ours and SimPy on the same line, in the same process, and the sample factory over a shift."""
     ours = line_rate(eight_stations(), horizon_s=3600.0, replications=256)
-    peer = simpy_rate(horizon_s=3600.0, replications=4)
-    ratio = ours["cycles per core-second"] / peer["cycles per core-second"]
+    bare = simpy_rate(horizon_s=3600.0, replications=4)
+    watched = simpy_rate(horizon_s=3600.0, replications=4, watched=True)
+    rate = "cycles per core-second"
+    mine, peer = cell_rate(horizon_s=8 * 3600.0, replications=256), simpy_cell_rate(horizon_s=8 * 3600.0, replications=2)
+    done = "parts per core-second"
     return [
-        {"case": "8 stations that fail, twin", **ours, "times SimPy": ratio},
-        {"case": "8 stations that fail, SimPy", **peer, "times SimPy": 1.0},
+        {"case": "8 stations that fail, twin", **ours},
+        {"case": "8 stations that fail, SimPy without statistics", **bare, "twin is times as fast": ours[rate] / bare[rate]},
+        {"case": "8 stations that fail, SimPy with them", **watched, "twin is times as fast": ours[rate] / watched[rate]},
+        {"case": "machining cell, twin", **mine},
+        {"case": "machining cell, SimPy", **peer, "twin is times as fast": mine[done] / peer[done]},
+        *linear(),
         {"case": f"packaging line, {HERO_REPLICATIONS:,} shifts of 8 h", **hero(HERO_REPLICATIONS)},
     ]
 
@@ -48,11 +56,47 @@ def line_rate(model: FactoryModel, *, horizon_s: float, replications: int, repea
     }
 
 
-def simpy_rate(*, horizon_s: float, replications: int) -> dict[str, float]:
+def cell_rate(*, horizon_s: float, replications: int, repeats: int = 3) -> dict[str, float]:
+    """Parts of the machining cell per second of one core's time, the best of some repeats."""
+    model = cell()
+    simulate(model, horizon_s=10.0, replications=1)
+    best, parts = float("inf"), 0.0
+    for _ in range(repeats):
+        begin = time.process_time()
+        result = simulate(model, horizon_s=horizon_s, replications=replications, threads=1)
+        best, parts = min(best, time.process_time() - begin), float(result.sunk.sum())
+    return {"parts per core-second": parts / best, "core-seconds": best}
+
+
+def simpy_cell_rate(*, horizon_s: float, replications: int) -> dict[str, float]:
+    """The same of SimPy."""
+    begin = time.process_time()
+    parts = sum(in_simpy(seed, horizon_s=horizon_s, warmup_s=0.0)[0] for seed in range(replications))
+    seconds = time.process_time() - begin
+    return {"parts per core-second": parts / seconds, "core-seconds": seconds}
+
+
+def linear() -> list[dict[str, Any]]:
+    """Time by horizon and by replications on the 8 stations: both must grow alike."""
+    model = eight_stations()
+    rows = []
+    for hours, replications in ((1.0, 64), (4.0, 64), (1.0, 256)):
+        seconds = line_rate(model, horizon_s=hours * 3600.0, replications=replications, repeats=2)["core-seconds"]
+        rows.append(
+            {"case": f"{replications} replications of {hours:g} h", "core-seconds": seconds,
+             "microseconds per replication and simulated hour": seconds * 1e6 / replications / hours,
+             "bytes per replication": memory_per_replication(model)}
+        )  # fmt: skip
+    return rows
+
+
+def simpy_rate(*, horizon_s: float, replications: int, watched: bool = False) -> dict[str, float]:
     """The same of SimPy."""
     begin = time.process_time()
     counts = [
-        run_line(seed, STATIONS, BUFFER, cycle_s=CYCLE_S, uptime_s=UPTIME_S, repair_s=REPAIR_S, horizon_s=horizon_s)
+        run_line(
+            seed, STATIONS, BUFFER, cycle_s=CYCLE_S, uptime_s=UPTIME_S, repair_s=REPAIR_S, horizon_s=horizon_s, watched=watched
+        )
         for seed in range(replications)
     ]
     seconds = time.process_time() - begin
@@ -75,6 +119,7 @@ def hero(replications: int) -> dict[str, float]:
     return {
         "events per core-second": float(result.events.sum() / cpu),
         "pieces per hour": float(result.throughput_per_h.mean()),
+        "bytes per replication": memory_per_replication(model),
         "core-seconds": cpu,
         "wall seconds": seconds,
         "cores": os.cpu_count() or 1,

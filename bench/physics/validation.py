@@ -17,6 +17,8 @@ from twin.physics.geometry import rotation_matrix
 
 G = 9.81
 HALF = np.array([0.2, 0.15, 0.15])
+MANY = 3
+"""Worlds of the second run."""
 PAGE = Path(__file__).parents[2] / "docs" / "physics-validation.md"
 
 
@@ -64,16 +66,25 @@ def belt(speed: float, y: float = 0.0, half_y: float = 0.4) -> Shape:
                  surface_linear=np.array([1.0, 0.0, 0.0]), surface_drive=speed)  # fmt: skip
 
 
+WORLDS = [1]
+"""How many worlds the cases run in; what is measured is the last of them."""
+
+
+def begin(model: RigidModel, **options: Any) -> World:
+    """A model in as many worlds as are asked for; nobody sleeps, so that nothing at rest is hidden."""
+    return World(model, worlds=WORLDS[0], sleeping=False, **options)
+
+
 def place(world: World, i: int = 0) -> np.ndarray:
-    return np.asarray(world.position.numpy()[0, i], float)
+    return np.asarray(world.position.numpy()[-1, i], float)
 
 
 def speed(world: World, i: int = 0) -> np.ndarray:
-    return np.asarray(world.linear_velocity.numpy()[0, i], float)
+    return np.asarray(world.linear_velocity.numpy()[-1, i], float)
 
 
 def falling() -> Iterator[Row]:
-    world = World(boxes(box((0, 0, 50), linear_velocity=np.array([3.0, 0.0, 4.0])), ground=False))
+    world = begin(boxes(box((0, 0, 50), linear_velocity=np.array([3.0, 0.0, 4.0])), ground=False))
     world.step(120)
     yield Row("T1", "projectile, height after 2 s", 50.0 + 8.0 - 2.0 * G, place(world)[2], 0.5 * G * 2.0 / 240 + 1e-3, "m")
     yield Row("T1", "projectile, way after 2 s", 6.0, place(world)[0], 1e-3, "m")
@@ -88,7 +99,7 @@ def sliding() -> Iterator[Row]:
             model = boxes(box((0, 0, 0.02), flat), half=flat, mu=mu)
             a = np.radians(degrees)
             model.gravity = G * np.array([np.sin(a), 0.0, -np.cos(a)])
-            world = World(model)
+            world = begin(model)
             world.step(30)
             start = place(world)[0]
             world.step(120)
@@ -96,7 +107,7 @@ def sliding() -> Iterator[Row]:
                 slips.append(degrees)
         yield Row("T2", f"slips from this slope on, friction {mu:g}", critical, min(slips, default=90.0), 1.0, "degrees")
     for mu in (0.2, 0.4, 0.8):
-        world = World(boxes(box((0, 0, 0.15), linear_velocity=np.array([3.0, 0.0, 0.0])), mu=mu))
+        world = begin(boxes(box((0, 0, 0.15), linear_velocity=np.array([3.0, 0.0, 0.0])), mu=mu))
         world.step(300)
         want = 9.0 / (2.0 * mu * G)
         yield Row("T3", f"stops from 3 m/s, friction {mu:g}", want, place(world)[0], 0.02 * want, "m")
@@ -106,20 +117,37 @@ def riding() -> Iterator[Row]:
     for mu in (0.2, 0.5, 0.8):
         model = boxes(box((0, 0, 0.15)), mu=mu, ground=False)
         model.shapes.append(belt(2.0))
-        world = World(model)
+        world = begin(model)
         world.step(180)
         want = 4.0 / (2.0 * mu * G)
         yield Row("T4", f"carried at belt speed, friction {mu:g}", 2.0, speed(world)[0], 0.02, "m/s")
         yield Row("T4", f"slip until then, friction {mu:g}", want, 6.0 - place(world)[0], 0.03 * want, "m")
+    for what, mass, substeps, hz in (("50 g", 0.05, 4, 60.0), ("500 kg", 500.0, 4, 60.0), ("8 substeps", 5.0, 8, 60.0),
+                                     ("240 steps a second", 5.0, 4, 240.0)):  # fmt: skip
+        model = boxes(box((0, 0, 0.15), mass=mass), ground=False)
+        model.shapes.append(belt(0.5))
+        world = begin(model, substeps=substeps, hz=hz)
+        world.step(int(2 * hz))
+        yield Row("T4", f"carried at belt speed, {what}", 0.5, speed(world)[0], 0.005, "m/s")
+    for what, drive, degrees in (("reversed", -0.5, 0.0), ("turned by 30 degrees", 0.5, 30.0)):
+        model = boxes(box((0, 0, 0.15)), ground=False)
+        model.shapes.append(belt(drive))
+        a = np.radians(degrees)
+        turned = np.array([0.0, 0.0, np.sin(a / 2.0), np.cos(a / 2.0)])
+        model.shapes[-1].rotation, model.shapes[-1].position = turned, np.array([0.0, 0.0, -0.05])
+        world = begin(model)
+        world.step(120)
+        along = float(speed(world) @ np.array([np.cos(a), np.sin(a), 0.0]))
+        yield Row("T5", f"belt {what}, speed along it", drive, along, 0.005, "m/s")
     model = boxes(box((0, 0, 0.15)), ground=False)
     model.shapes += [belt(0.6, 0.25, 0.25), belt(0.2, -0.25, 0.25)]
-    world = World(model)
+    world = begin(model)
     world.step(60)
     yield Row(
         "T5",
         "between belts at 0.6 and 0.2 m/s, sense of its yaw",
         -1.0,
-        np.sign(world.angular_velocity.numpy()[0, 0, 2]),
+        np.sign(world.angular_velocity.numpy()[-1, 0, 2]),
         0.0,
         "1",
     )
@@ -127,7 +155,7 @@ def riding() -> Iterator[Row]:
     for k, carried in enumerate((0.5, 0.3, 0.8)):
         model.shapes.append(belt(carried))
         model.shapes[-1].position, model.shapes[-1].size = np.array([1.0 + 2.0 * k, 0.0, -0.05]), np.array([1.0, 0.4, 0.05])
-    world = World(model)
+    world = begin(model)
     for until, carried in ((1.5, 0.5), (3.5, 0.3), (5.0, 0.8)):
         while place(world)[0] < until:
             world.step(1)
@@ -135,7 +163,7 @@ def riding() -> Iterator[Row]:
     disc = boxes(box((1.0, 0, 0.1), np.full(3, 0.1)), half=np.full(3, 0.1), mu=0.8, ground=False)
     disc.shapes.append(Shape("/table", ShapeKind.CYLINDER, position=np.array([0, 0, -0.05]), size=np.array([1.5, 0.05, 0.0]),
                              surface_angular=np.array([0.0, 0.0, 0.5]), surface_drive=1.0))  # fmt: skip
-    world = World(disc)
+    world = begin(disc)
     world.step(120)
     angle = np.arctan2(place(world)[1], place(world)[0])
     yield Row("T5", "turntable at 0.5 rad/s carries in 2 s", 1.0, angle, 0.03, "rad")
@@ -143,7 +171,7 @@ def riding() -> Iterator[Row]:
 
 def bouncing() -> Iterator[Row]:
     for e in (0.0, 0.5, 1.0):
-        world = World(balls(np.array([[0.0, 0.0, 1.1]]), bounce=e))
+        world = begin(balls(np.array([[0.0, 0.0, 1.1]]), bounce=e))
         heights = []
         for _ in range(100):
             world.step(1)
@@ -156,12 +184,12 @@ def spinning() -> Iterator[Row]:
     moments = np.array([1.0, 2.0, 3.0])
     model = RigidModel(gravity=np.zeros(3))
     model.bodies.append(Body("/t", inertia=moments, angular_velocity=np.array([0.01, 5.0, 0.01])))
-    world = World(model)
+    world = begin(model)
     energy, momentum, spins = [], [], []
     for _ in range(600):
         world.step(1)
-        r = rotation_matrix(world.rotation.numpy()[0, 0].astype(float))
-        o = r.T @ world.angular_velocity.numpy()[0, 0]
+        r = rotation_matrix(world.rotation.numpy()[-1, 0].astype(float))
+        o = r.T @ world.angular_velocity.numpy()[-1, 0]
         energy.append(0.5 * (moments * o * o).sum())
         momentum.append(r @ (moments * o))
         spins.append(o[1])
@@ -172,17 +200,17 @@ def spinning() -> Iterator[Row]:
 
 
 def standing() -> Iterator[Row]:
-    world = World(boxes(*(box((0, 0, 0.15 + 0.3 * i)) for i in range(10))))
+    world = begin(boxes(*(box((0, 0, 0.15 + 0.3 * i)) for i in range(10))))
     world.step(240)
     start = place(world, 9)
     world.step(600)
     yield Row("T8", "stack of 10, top moves in 10 s", 0.0, 1000.0 * np.linalg.norm(place(world, 9) - start), 1.0, "mm")
     pyramid = [box((0.42 * (c - (7 - r) / 2.0), 0, 0.15 + 0.3 * r)) for r in range(8) for c in range(8 - r)]
-    world = World(boxes(*pyramid))
+    world = begin(boxes(*pyramid))
     world.step(120)
-    before = world.position.numpy()[0].copy()
+    before = world.position.numpy()[-1].copy()
     world.step(600)
-    moved = np.linalg.norm(world.position.numpy()[0] - before, axis=1).max()
+    moved = np.linalg.norm(world.position.numpy()[-1] - before, axis=1).max()
     yield Row("T8", "pyramid of 36, most that one moves in 10 s", 0.0, 1000.0 * moved, 1.0, "mm")
 
 
@@ -193,10 +221,10 @@ def rolling() -> Iterator[Row]:
     model.shapes.append(Shape("/plank", ShapeKind.BOX, body=4, size=half))
     for body in model.bodies[:4]:
         body.linear_velocity, body.angular_velocity = np.array([0.25, 0.0, 0.0]), np.array([0.0, 2.5, 0.0])
-    world = World(model)
-    start = world.position.numpy()[0].copy()
+    world = begin(model)
+    start = world.position.numpy()[-1].copy()
     world.step(90)
-    way = world.position.numpy()[0, :, 0] - start[:, 0]
+    way = world.position.numpy()[-1, :, 0] - start[:, 0]
     yield Row("T9", "plank on balls: ball's way over plank's", 0.5, way[:4].mean() / way[4], 0.01, "1")
     slope = np.radians(10.0)
     for name, kind, share in (("cylinder", ShapeKind.CYLINDER, 0.5), ("ball", ShapeKind.SPHERE, 0.4)):
@@ -207,7 +235,7 @@ def rolling() -> Iterator[Row]:
         )
         model.shapes.append(Shape("/r/s", kind, body=0, size=np.array([0.1, 0.15, 0.0])))
         model.gravity = G * np.array([np.sin(slope), 0.0, -np.cos(slope)])
-        world = World(model)
+        world = begin(model)
         world.step(90)
         want = 1.5 * G * np.sin(slope) / (1.0 + share)
         yield Row("T9", f"{name} rolls down 10 degrees, speed after 1.5 s", want, speed(world)[0], 0.01 * want, "m/s")
@@ -220,18 +248,18 @@ def crowding() -> Iterator[Row]:
     for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
         size = np.array([0.1 if x else 0.8, 0.1 if y else 0.8, 1.0])
         model.shapes.append(Shape("/wall", ShapeKind.BOX, position=np.array([0.7 * x, 0.7 * y, 1.0]), size=size))
-    world = World(model)
+    world = begin(model)
     world.step(300)
-    p = world.position.numpy()[0].astype(float)
+    p = world.position.numpy()[-1].astype(float)
     apart = np.linalg.norm(p[:, None] - p[None], axis=2)[np.triu_indices(216, 1)]
     overlap = np.concatenate([np.maximum(0.2 - apart[apart < 0.2005], 0.0), np.maximum(0.1 - p[p[:, 2] < 0.12, 2], 0.0)])
     yield Row("T10", "6 x 6 x 6 balls in a box, mean overlap over radius", 0.0, 100.0 * overlap.mean() / 0.1, 1.0, "%")
     rng = np.random.default_rng(0)
     k = np.arange(49)
-    world = World(balls(np.stack([0.25 * (k % 7), 0.25 * (k // 7), rng.uniform(1.0, 1.5, 49)], axis=1), mu=0.0, bounce=1.0))
+    world = begin(balls(np.stack([0.25 * (k % 7), 0.25 * (k // 7), rng.uniform(1.0, 1.5, 49)], axis=1), mu=0.0, bounce=1.0))
 
     def energy() -> float:
-        v, z = world.linear_velocity.numpy()[0].astype(float), world.position.numpy()[0, :, 2].astype(float)
+        v, z = world.linear_velocity.numpy()[-1].astype(float), world.position.numpy()[-1, :, 2].astype(float)
         return float((G * (z - 0.1) + 0.5 * (v * v).sum(axis=1)).sum())
 
     first, most = energy(), 0.0
@@ -249,7 +277,7 @@ def jointed() -> Iterator[Row]:
         model.joints.append(
             Joint("/hinge", -1, 0, rotation0=across, position1=-model.bodies[0].position, rotation1=across).free(3)
         )
-        world = World(model)
+        world = begin(model)
         x = []
         for _ in range(600):
             world.step(1)
@@ -262,11 +290,11 @@ def jointed() -> Iterator[Row]:
     for name, axis in (("slide", 0), ("hinge", 3)):
         model = RigidModel(gravity=np.zeros(3), bodies=[Body("/b")])
         model.joints.append(Joint("/j", -1, 0, drives={axis: Drive(100.0, 5.0, position=1.0)}).free(axis))
-        world = World(model)
+        world = begin(model)
         seen = []
         for _ in range(240):
             world.step(1)
-            seen.append(world.joint_coordinates(0)[axis])
+            seen.append(world.joint_coordinates(0, world=world.worlds - 1)[axis])
         want = 1.0 + np.exp(-np.pi * 0.25 / np.sqrt(1.0 - 0.25**2))
         yield Row("T12", f"drive of a {name}, peak of its step response", want, max(seen), 0.01 * want, "m or rad")
         yield Row("T12", f"drive of a {name}, after 4 s", 1.0, seen[-1], 0.01, "m or rad")
@@ -276,7 +304,7 @@ def goods(capacity: int) -> World:
     model = RigidModel(shapes=[Shape("/ground", ShapeKind.PLANE)])
     shape = Shape("/carton/box", ShapeKind.BOX, 0, size=HALF)
     model.prototypes.append(Prototype("/carton", "carton", box((0, 0, 0)), [shape], HALF, np.zeros(3)))
-    return World(model, item_capacity=capacity)
+    return begin(model, item_capacity=capacity)
 
 
 def repeating() -> Iterator[Row]:
@@ -284,7 +312,7 @@ def repeating() -> Iterator[Row]:
     for _ in range(2):
         world = goods(30)
         for k in range(30):
-            world.spawn(0, np.array([0.11 * (k % 3), 0.07 * (k % 5), 0.2 + 0.33 * k]))
+            world.spawn(0, np.array([0.11 * (k % 3), 0.07 * (k % 5), 0.2 + 0.33 * k]), world=world.worlds - 1)
         worlds.append(world)
     a, b = worlds
     a.step(100)
@@ -302,11 +330,11 @@ def repeating() -> Iterator[Row]:
     made = taken = ghosts = 0
     for _ in range(100):
         for k in range(100):
-            made += world.spawn(0, np.array([0.6 * (k % 10), 0.6 * (k // 10), 0.16])) >= 0
+            made += world.spawn(0, np.array([0.6 * (k % 10), 0.6 * (k // 10), 0.16]), world=world.worlds - 1) >= 0
         world.step(1)
-        ghosts += world.stats().contacts - 400
+        ghosts += world.stats(world.worlds - 1).contacts - 400
         for k in range(100):
-            world.despawn(k)
+            world.despawn(k, world=world.worlds - 1)
             taken += 1
     yield Row("T14", "10,000 goods through 100 slots, made less taken", 0.0, made - taken, 0.0, "goods")
     yield Row("T14", "contacts that should not be", 0.0, ghosts, 0.0, "contacts")
@@ -315,34 +343,48 @@ def repeating() -> Iterator[Row]:
 CASES = (falling, sliding, riding, bouncing, spinning, standing, rolling, crowding, jointed, repeating)
 
 
-def page(rows: list[Row]) -> str:
-    """The table as Markdown."""
+def page(single: list[Row], many: list[Row]) -> str:
+    """The table as Markdown: the same cases in one world and in the last of several."""
     lines = [
         "# Physics validation",
         "",
         "Written by `python -m bench.physics.validation`: rigid bodies at 60 steps a second with four substeps each, on the CPU,",
-        "against closed forms.",
+        f"against closed forms, in one world and in the last of {MANY} worlds. Nobody sleeps here.",
         "",
-        "| | what | expected | measured | tolerance | | |",
-        "|---|---|---|---|---|---|---|",
+        f"| | what | expected | one world | {MANY} worlds | tolerance | | |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for r in rows:
-        verdict = "pass" if r.passed else "**fail**"
-        lines.append(f"| {r.test} | {r.what} | {r.expected:.4g} | {r.measured:.4g} | {r.tolerance:.2g} | {r.unit} | {verdict} |")
+    for r, m in zip(single, many, strict=True):
+        verdict = "pass" if r.passed and m.passed else "**fail**"
+        figures = " | ".join(f"{x:.4g}" for x in (r.expected, r.measured, m.measured))
+        lines.append(f"| {r.test} | {r.what} | {figures} | {r.tolerance:.2g} | {r.unit} | {verdict} |")
+    lines += [
+        "",
+        "T13 on a GPU (CPU and CUDA within 0.1 mm on T1, T3 and T12) has not been run: no GPU was at hand.",
+        "Oracles: `tests/physics/test_oracles.py` and `test_joints.py` compare with Rapier and MuJoCo where these are installed.",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def measure() -> list[Row]:
+    """Every case in as many worlds as ``WORLDS`` says."""
+    rows = []
+    for case in CASES:
+        for row in case():
+            verdict = "pass" if row.passed else "FAIL"
+            print(f"{verdict}  {row.test:4} {row.what}: {row.measured:.5g} ({row.expected:.5g} {row.unit})", flush=True)
+            rows.append(row)
+    return rows
 
 
 def main() -> int:
     """Measure everything and write the page; 1 if something fails."""
-    rows = []
-    for case in CASES:
-        for row in case():
-            print(
-                f"{'pass' if row.passed else 'FAIL'}  {row.test:4} {row.what}: {row.measured:.5g} ({row.expected:.5g} {row.unit})"
-            )
-            rows.append(row)
-    PAGE.write_text(page(rows))
-    return int(not all(row.passed for row in rows))
+    runs = []
+    for worlds in (1, MANY):
+        WORLDS[0] = worlds
+        runs.append(measure())
+    PAGE.write_text(page(*runs))
+    return int(not all(row.passed for run in runs for row in run))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from twin.core.errors import InputError
-from twin.model.rigid import Body, BodyKind, Material, Mesh, Prototype, RigidModel, Shape, ShapeKind
+from twin.model.rigid import Body, BodyKind, Drive, Joint, Material, Mesh, Prototype, RigidModel, Shape, ShapeKind
 from twin.physics import World
 from twin.physics.geometry import rotation_matrix
 
@@ -335,6 +335,58 @@ def test_bad_masses_are_findings_and_still_move():
     world.step(120)
     np.testing.assert_allclose(world.position.numpy()[0, :, 2], 0.15, atol=0.002)
     assert world.stats().invalid == 0
+
+
+def test_moments_that_no_body_has_are_a_finding_and_stay_finite():
+    model = scene(body((0, 0, 0.5), angular_velocity=np.array([3.0, 5.0, 7.0])))
+    model.bodies[0].inertia = np.array([0.01, 0.01, 5.0])
+    world = World(model)
+    assert [f.code for f in world.findings] == ["impossible-inertia"]
+    world.step(240)
+    assert world.stats().invalid == 0
+    assert np.isfinite(world.position.numpy()).all()
+
+
+@pytest.mark.parametrize("what", ["position", "rotation", "angular_velocity", "target"])
+def test_whatever_is_no_number_stays_where_it_came_in(what):
+    model = scene(body((0, 0, 0.15)), body((0, 0, 0.45)), body((3, 0, 0.15)), body((6, 0, 2.0)))
+    model.joints.append(Joint("/j", -1, 3, position0=np.array([6.0, 0.0, 2.0]), drives={0: Drive(100.0, 10.0)}).free(0))
+    world = World(model)
+    world.step(20)
+    if what == "target":
+        with pytest.raises(InputError):
+            world.set_drive(0, 0, position=np.nan)
+        world._joints.target.numpy()[0, 0, 0] = np.nan
+    else:
+        getattr(world, what).numpy()[0, 1] = np.nan
+    world.step(60)
+    lost = 3 if what == "target" else 1
+    assert world.alive.numpy()[0].tolist() == [int(i != lost) for i in range(4)]
+    assert world.stats().invalid == 1
+    for name in ("position", "rotation", "linear_velocity", "angular_velocity"):
+        assert np.isfinite(getattr(world, name).numpy()).all(), name
+    np.testing.assert_allclose(world.position.numpy()[0, [0, 2], 2], 0.15, atol=0.003)
+
+
+def test_a_body_out_of_range_is_taken_off_and_counted():
+    world = goods(2)
+    world.spawn(0, np.array([1e13, 0.0, 0.15]))
+    world.spawn(0, np.array([0.0, 0.0, 0.15]))
+    world.step(5)
+    assert world.alive.numpy()[0].tolist() == [0, 1]
+    assert world.stats().invalid == 1
+
+
+def test_more_contact_points_than_there_is_room_for_are_counted():
+    model = scene(body((0, 0, 0.15)), ground=False)
+    for k in range(40):
+        place = np.array([0.06 * (k % 8) - 0.2, 0.06 * (k // 8) - 0.12, -0.05])
+        model.shapes.append(Shape("/slat", ShapeKind.BOX, position=place, size=np.array([0.028, 0.028, 0.05])))
+    world = World(model)
+    world.step(60)
+    assert world.stats().overflow > 0
+    assert world.stats().invalid == 0
+    assert where(world)[2] == pytest.approx(0.15, abs=0.005), "it still lies on them"
 
 
 def test_goods_put_into_one_another_come_apart_without_a_blast():

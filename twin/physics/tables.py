@@ -52,6 +52,10 @@ def _sound_body(body: Body, findings: Findings) -> Body:
                 body.path, "bad-mass", "the moments of inertia must be above 0; those of a ball of 0.3 m are simulated"
             )
         inertia = np.full(3, 0.4 * mass * 0.15**2)
+    elif 2.0 * inertia.max() > 1.01 * inertia.sum():
+        text = f"no body has the moments of inertia {inertia.tolist()}, one above the others together: those are raised"
+        findings.warning(body.path, "impossible-inertia", text)
+        inertia = np.maximum(inertia, 0.5 * inertia.max())
     return replace(body, mass=mass, inertia=inertia)
 
 

@@ -48,12 +48,12 @@ class Chain:
     def of(cls, rigid: RigidModel, robot: Robot) -> Chain:
         """The chain of a robot's joints."""
         joints = [rigid.joints[i] for i in robot.joints]
-        rows = (
+        p0, r0, p1, r1 = (
             np.array([getattr(j, name) for j in joints], float) for name in ("position0", "rotation0", "position1", "rotation1")
         )
         low, high = (np.array([getattr(j, name)[3] for j in joints], float) for name in ("lower", "upper"))
         turn = 2.0 * np.pi
-        return cls(*rows, np.maximum(low, -turn), np.minimum(high, turn), robot.tool_position, robot.tool_rotation)
+        return cls(p0, r0, p1, r1, np.maximum(low, -turn), np.minimum(high, turn), robot.tool_position, robot.tool_rotation)
 
     def forward(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Tool position [3] m and rotation [4], a point [6,3] m and the axis [6,3] of each hinge, world, at angles [6] rad."""
@@ -84,7 +84,7 @@ class Chain:
                     return q
                 jacobian = np.vstack([np.cross(axes, p - points).T, axes.T])
                 error = np.concatenate([away, spin])
-                size = np.linalg.norm(error)
+                size = float(np.linalg.norm(error))
                 damping = DAMPING**2 * min(size, 1.0)
                 step = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping * np.eye(6), error)
                 q = np.clip(q + step * min(1.0, 0.4 / max(np.abs(step).max(), 1e-12)), self.lower, self.upper)
@@ -128,7 +128,7 @@ def plan(model: FactoryModel, robot: Robot) -> tuple[Plan | None, list[Finding]]
     via = len(robot.taught)
     out = np.zeros((len(prototypes), count, 7 + 2 * via, 6))
     turn_in, turn_out = poses["entry_rotation"][robot.station], poses["entry_rotation"][following]
-    start = np.array(SEEDS[0])
+    ways: list[tuple[int, int, list[tuple[np.ndarray, np.ndarray]]]] = []
     for p, prototype in enumerate(prototypes):
         half = np.asarray(prototype.half_extents, float)
         if p == node.output:
@@ -140,20 +140,32 @@ def plan(model: FactoryModel, robot: Robot) -> tuple[Plan | None, list[Finding]]
             points += [(point, turn_out) for point in robot.taught]
             points += [(place + up * CLEARANCE_M, turn_out), (place, turn_out), (place + up * CLEARANCE_M, turn_out)]
             points += [(point, turn_out) for point in reversed(robot.taught)]
-            points.append(points[0])
-            at = out[p, rank - 1, 0] if rank else start
-            for k, (position, heading) in enumerate(points):
-                solved = chain.inverse(position, multiply(heading, flip), at)
-                if solved is None:
-                    where = f"{np.round(position, 3).tolist()} m (item {rank + 1} of {prototype.path})"
-                    text = f"the tool does not reach {where}: the robot stands still"
-                    return None, [Finding("warning", robot.path, "out-of-reach", text)]
-                out[p, rank, k] = at = solved
+            ways.append((p, rank, [*points, points[0]]))
+    numbers = [*vars(chain).values(), *(x for _, _, way in ways for pose in way for x in pose)]
+    known = b"".join(np.asarray(x, float).tobytes() for x in numbers)
+    if known in _solved:
+        return _solved[known], []
+    for p, rank, way in ways:
+        at = out[p, rank - 1, 0] if rank else np.array(SEEDS[0])
+        for k, (position, heading) in enumerate(way):
+            solved = chain.inverse(position, multiply(heading, flip), at)
+            if solved is None:
+                where = f"{np.round(position, 3).tolist()} m (item {rank + 1} of {prototypes[p].path})"
+                text = f"the tool does not reach {where}: the robot stands still"
+                return None, [Finding("warning", robot.path, "out-of-reach", text)]
+            out[p, rank, k] = at = solved
     # where the output itself were collected, it would go where the others go
     others = [p for p in range(len(prototypes)) if p != node.output]
     if others:
         out[node.output] = out[others[0]]
-    return Plan(out, 1, 4 + via), []
+    if len(_solved) > 16:
+        _solved.clear()
+    _solved[known] = Plan(out, 1, 4 + via)
+    return _solved[known], []
+
+
+_solved: dict[bytes, Plan] = {}
+"""Plans by all that they follow from: an edit elsewhere solves nothing again."""
 
 
 def _top_of_place(model: FactoryModel, following: int, output: int, half: np.ndarray, rank: int, count: int) -> np.ndarray:
@@ -203,7 +215,7 @@ def put_robots(t: LineTables, model: FactoryModel, device: wp.Device) -> tuple[l
         ("robot_grip", [p.grip for p in plans], wp.int32),
         ("robot_release", [p.release for p in plans], wp.int32),
         ("robot_begin", begin, wp.int32),
-        ("robot_angle", np.concatenate([p.angles.ravel() for p in plans] or [[]]), wp.float32),
+        ("robot_angle", np.concatenate([np.zeros(0), *(p.angles.ravel() for p in plans)]), wp.float32),
         ("tool_position", [c.tool_position for c in chains], wp.vec3),
         ("tool_rotation", [c.tool_rotation for c in chains], wp.quat),
         ("hinge_body", bodies, wp.int32),

@@ -83,7 +83,7 @@ def dots(items: Sequence[Interval], *, unit: str, title: str, zero: bool = False
     if not items:
         return ""
     row, top = 26.0, 8.0
-    left, right = (300.0, 150.0) if width > 700.0 else (120.0, 136.0)
+    left, right = (290.0, 170.0) if width > 700.0 else (120.0, 136.0)
     ends = [v for i in items for v in (i.mean - i.half_width, i.mean + i.half_width)] + ([0.0] if zero else [])
     margin = 0.06 * (max(ends) - min(ends))
     axis = Axis(min(ends) - margin, max(ends) + margin, left, width - right)

@@ -16,7 +16,7 @@ from twin.studies.insight import Insight, Lever
 from twin.studies.network import SCRAP, flow_network, station_network
 from twin.studies.results import PointResult
 from twin.studies.sections import STATE_CSS, STATE_NAMES, bottleneck_sentence, last_name, table
-from twin.studies.words import duration, signed
+from twin.studies.words import duration, heading, signed
 
 ROWS = 14
 """Places in one Gantt chart, and buffers below them."""
@@ -82,7 +82,7 @@ def _three_views(p: PointResult, ranked: list[Bottleneck], levers: list[Lever]) 
         ]
         drawing = table(head, body, best=0)
     return (
-        f"<div class='block'><h3>{escape(p.point.label)}</h3><p class='soft'>{bottleneck_sentence(ranked)}</p>"
+        f"<div class='block'><h3>{escape(p.point.label)}</h3><p class='soft'>{heading(bottleneck_sentence(ranked))}</p>"
         f"<figure>{drawing}</figure><div class='columns'>{''.join(halves)}</div></div>"
     )
 
@@ -114,7 +114,7 @@ def goods(detailed: list[PointResult]) -> str:
         return ""
     return (
         "<section><h2>What flows where</h2><p>Pieces per hour of the measured time, mean over replications; a pallet or an "
-        "assembly counts as the pieces in it. Belts and buffers that only pass goods on are left out. Red goes to scrap, dashed "
+        "assembly counts as the pieces in it. Belts and buffers that only pass goods on are left out. Red goes to scrap, amber "
         f"goes back for rework.</p>{''.join(drawings)}</section>"
     )
 

@@ -18,7 +18,7 @@ from twin.studies.results import PointResult, Results
 from twin.studies.spec import Scenario
 from twin.studies.statistics import Estimate
 from twin.studies.store import write_atomically
-from twin.studies.words import duration, estimate_of, goodness, interval, name_of, signed, unit_of
+from twin.studies.words import duration, estimate_of, goodness, heading, interval, name_of, signed, unit_of
 
 DETAILED = 6
 """Points that get drawings of their own."""
@@ -112,7 +112,7 @@ def _differences(results: Results, comparisons: list[Comparison]) -> str:
             items.append(Interval(c.point.point.label, d.mean, d.half_width_family, series, note=note))
         if items:
             drawing = charts.dots(items, unit=unit_of(kpi), title=f"difference in {name_of(kpi)}", zero=True)
-            out.append(f"<h3>{escape(name_of(kpi).capitalize())}</h3><figure>{drawing}</figure>")
+            out.append(f"<h3>{escape(heading(name_of(kpi)))}</h3><figure>{drawing}</figure>")
     text = f"Difference to {escape(results.plan.baseline.label)}. "
     if study.sweep:
         name = escape(study.baseline)
@@ -159,9 +159,7 @@ def _overview(results: Results, done: list[PointResult]) -> str:
         ]
         drawings.append(charts.dots(items, unit=unit_of(kpi), title=name_of(kpi)))
     figures = "".join(f"<figure>{d}</figure>" for d in drawings)
-    return (
-        f"<section><h2>{escape(name_of(kpi).capitalize())} per point</h2><p>Whiskers are 95 % intervals.</p>{figures}</section>"
-    )
+    return f"<section><h2>{escape(heading(name_of(kpi)))} per point</h2><p>Whiskers are 95 % intervals.</p>{figures}</section>"
 
 
 def _levers(results: Results, done: list[PointResult]) -> str:

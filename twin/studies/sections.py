@@ -56,6 +56,9 @@ def bottleneck_sentence(ranked: list[Bottleneck]) -> str:
     first = ranked[0]
     name = f"<b>{escape(last_name(first.path))}</b>"
     busiest = max(ranked, key=lambda b: b.active)
+    if first.starved > 0.05 and max(b.blocked for b in ranked) < 0.02:
+        other = f"<b>{escape(last_name(busiest.path))}</b> is active only {busiest.active * 100:.0f} % of the time"
+        return f"goods come slower than the stations could work: even {other}."
     if not first.points_to_it:
         return f"no station clearly holds the line back; {name} is the busiest, active {first.active * 100:.0f} % of the time."
     text = f"{name} is what its neighbours wait for; it is active {first.active * 100:.0f} % of the time."

@@ -11,7 +11,7 @@ from twin.studies.ranking import Rank, rank_points
 from twin.studies.results import PointResult, Results
 from twin.studies.sections import bottleneck_sentence, last_name
 from twin.studies.statistics import Difference, estimate, paired_difference
-from twin.studies.words import estimate_of, goodness, interval, name_of, unit_of
+from twin.studies.words import estimate_of, goodness, heading, interval, name_of, unit_of
 
 NAMED = 4
 """Rivals that are named; more are counted."""
@@ -30,7 +30,7 @@ def verdict(results: Results, done: list[PointResult], base: PointResult | None)
         label = escape(ranks[0].point.point.label)
         out.append(f'<p class="verdict"><b>{label}</b> reaches a {name_of(kpi)} of {_quantity(ranks[0].point, kpi)}.</p>')
     else:
-        out.append(f'<p class="verdict">{escape(name_of(kpi).capitalize())} is undefined in every point.</p>')
+        out.append(f'<p class="verdict">{escape(heading(name_of(kpi)))} is undefined in every point.</p>')
     best = ranks[0].point if ranks else done[0]
     told = []
     for p in [base, best]:
@@ -50,17 +50,17 @@ def _winner(ranks: list[Rank], base: PointResult, kpi: str, *, sampled: bool) ->
     label, name = escape(best.point.label), name_of(kpi)
     rivals = [r.point for r in ranks[1:] if r.may_be_best]
     out = []
+    reference = ranks[-1].point if sampled and base.point.parameters else base
+    d = paired(best, reference, kpi)
     if best is base:
-        text = f"Nothing beats <b>{label}</b>: a {name} of {_quantity(best, kpi)}"
+        text = f"Nothing is proven to beat <b>{label}</b>" if rivals else f"Nothing beats <b>{label}</b>"
+        text += f": a {name} of {_quantity(best, kpi)}"
+    elif d.significant:
+        against = escape(reference.point.label) if reference is base else f"the worst point, {escape(reference.point.label)}"
+        text = f"<b>{label}</b> is best: a {name} of {_quantity(best, kpi)}, {_change(d, reference, kpi)} against {against}"
     else:
-        text = f"<b>{label}</b> is best: a {name} of {_quantity(best, kpi)}"
-        reference = ranks[-1].point if sampled else base
-        d = paired(best, reference, kpi)
-        against = f"the worst point, {escape(reference.point.label)}" if sampled else escape(reference.point.label)
-        if d.significant:
-            text += f", {_change(d, reference, kpi)} against {against}"
-        else:
-            text += f". That is no more than chance away from {against}"
+        text = f"Nothing is proven to beat <b>{escape(reference.point.label)}</b>: a {name} of {_quantity(reference, kpi)}; "
+        text += f"{label} has {_quantity(best, kpi)}, which may be chance"
     out.append(f'<p class="verdict">{text}.</p>')
     count = f"{len(ranks)} points"
     if not rivals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 
@@ -61,7 +62,13 @@ def name_of(kpi: str) -> str:
         "lead_time_p99": "lead time, 99th percentile",
         "power": "mean power",
     }
-    return special.get(kpi, short_name(kpi) if "/" in kpi else kpi.replace("_", " "))
+    name = special.get(kpi, short_name(kpi) if "/" in kpi else kpi.replace("_", " "))
+    return re.sub(r"\b(oee|nee)\b", lambda m: m[0].upper(), name.replace("oee_standalone", "OEE alone")).replace("_", " ")
+
+
+def heading(text: str) -> str:
+    """With a capital first letter; the others stay as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def unit_of(kpi: str) -> str:

@@ -26,7 +26,7 @@ export interface Drawing {
 declare global {
   interface Window {
     bare: (drawing: Drawing) => void;
-    frames: number;
+    framesDrawn: number;
   }
 }
 
@@ -36,7 +36,7 @@ function light(from: { color: number; intensity: number; position: number[] }): 
   return made;
 }
 
-window.frames = 0;
+window.framesDrawn = 0;
 window.bare = (d) => {
   const renderer = new THREE.WebGLRenderer({ antialias: d.antialias, alpha: true });
   renderer.setPixelRatio(d.ratio);
@@ -97,6 +97,6 @@ window.bare = (d) => {
   renderer.setAnimationLoop(() => {
     for (const mesh of moving) mesh.instanceMatrix.needsUpdate = true;
     renderer.render(scene, camera);
-    window.frames++;
+    window.framesDrawn++;
   });
 };

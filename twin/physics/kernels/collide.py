@@ -370,6 +370,7 @@ def against(
     qb: wp.quat,
     other: int,
     asleep: bool,
+    share: int,
     dt: float,
 ):
     """Body ``i`` against one collider ``c`` with pose (pb, qb), of body ``other`` or fixed."""
@@ -412,6 +413,7 @@ def against(
                                 kept += 1
                             begin = same
                     found = kept
+                found = wp.min(found, share)
                 keep(t, b, k, x, old, fresh, w, i, row, found, a, qa, pa, c, pb, qb, other, step, near)
 
 
@@ -474,6 +476,10 @@ def collide_body(
             if b.alive[w, j] != 0:
                 if j > i or z.nap[w, j] != 0 or not reacts(t, b, w, j):
                     count = insert(k, x, w, i, row, count, j)
+    # what lies on many slats or rollers has points on all of them rather than four on each of the first
+    share = int(MAX_POINTS)
+    if 4 * count > MAX_POINTS:
+        share = wp.max(MAX_POINTS // count, 1)
     for n in range(count):
         j = x.candidate[row, n]
         begin = -2 - j
@@ -492,4 +498,4 @@ def collide_body(
             q = b.rotation[w, j]
         for c in range(begin, end):
             pc = p + wp.quat_rotate(q, t.collider[c].position)
-            against(t, b, k, x, old, fresh, w, i, row, c, pc, q * t.collider[c].rotation, other, asleep, dt)
+            against(t, b, k, x, old, fresh, w, i, row, c, pc, q * t.collider[c].rotation, other, asleep, share, dt)

@@ -31,6 +31,13 @@ def serve(
     emulate: Annotated[
         bool, typer.Option(help="Feed the twin from an emulated plant (called emulated wherever it shows).")
     ] = False,
+    serve_opcua: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Also serve the signals by OPC UA on this loopback port, read-only.")
+    ] = None,
+    publish_mqtt: Annotated[str | None, typer.Option(help="Also publish the signals to this broker: mqtt://HOST.")] = None,
+    publish_sparkplug: Annotated[
+        str | None, typer.Option(help="Also be a Sparkplug edge node on this broker: mqtt://HOST.")
+    ] = None,
     shadow: Annotated[
         bool, typer.Option(help="The plant's values drive belts, goods, states and poses; nothing is simulated.")
     ] = False,
@@ -94,6 +101,9 @@ def serve(
         emulate=emulate,
         allow_writes=allow_writes,
         shadow=shadow,
+        serve_opcua=serve_opcua,
+        publish_mqtt=publish_mqtt,
+        publish_sparkplug=publish_sparkplug,
         rate=rate,
         paused=paused,
         device=device,

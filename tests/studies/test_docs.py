@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 GUIDE = (ROOT / "docs" / "studies.md").read_text()
 HERO = ROOT / "scenes" / "packaging_line" / "scene.usda"
+CELL = ROOT / "scenes" / "machining_cell" / "scene.usda"
 
 
 def blocks(language: str) -> list[str]:
@@ -29,7 +30,8 @@ def hero_studies() -> list[str]:
 
 @pytest.mark.parametrize("text", hero_studies())
 def test_its_studies_can_be_planned(tmp_path, text):
-    (tmp_path / "study.yaml").write_text(text.replace("stage: scene.usda", f"stage: {HERO}"))
+    stage = CELL if "machining_cell" in text else HERO
+    (tmp_path / "study.yaml").write_text(text.replace("stage: scene.usda", f"stage: {stage}"))
     study = load_study(tmp_path / "study.yaml")
     plan = plan_study(study)
     assert [p.error for p in plan.points] == [None] * len(plan.points)

@@ -23,8 +23,8 @@ STAGE = ROOT / "scenes" / "packaging_line" / "scene.usda"
 CLIENT = ROOT / "web_viewer"
 CHROMIUM = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-vsync"]
 SIZE = {"width": 1600, "height": 900}
-TURN_S = 6.0
-TURNS = 3
+TURN_S = 5.0
+TURNS = 2
 READY = "() => window.__twin?.ready"
 COUNT = "() => window.__twin.viewport.renderer.info.render.frame"
 
@@ -45,6 +45,7 @@ def _bare(folder: Path) -> tuple[http.server.ThreadingHTTPServer, str]:
 
 def _measure(browser: Any, open_url: str, bare_url: str, quality: str) -> list[dict[str, Any]]:
     context = browser.new_context(viewport=SIZE)
+    context.set_default_timeout(180_000)
     context.add_init_script(f"localStorage.setItem('twin.quality', '{quality}'); localStorage.setItem('twin.tour', 'seen')")
     page = context.new_page()
     begin = time.monotonic()

@@ -116,6 +116,17 @@ def test_openusd_example_stages_run(name, tmp_path):
     assert report["max_penetration_m"] < 0.005
     assert report["overflow"] == 0
     np.testing.assert_allclose(np.linalg.norm(run["rotation"], axis=-1), 1.0, atol=1e-4)
+    end, moving = run["position"][-1], run["linear_velocity"][-1]
+    if name == "Joints":
+        assert run["angular_velocity"][-1, 0] == pytest.approx([0.0, 0.0, np.radians(10.0)], abs=0.002), "driven about Z only"
+        assert np.ptp(run["position"][:, 0, 2]) < 1e-4, "the other axes are locked"
+        assert report["asleep"] == 0
+    else:
+        assert np.abs(moving).max() < 1e-3, "it has come to rest"
+        assert report["energy_j"]["most_gained"] <= 1e-6 * report["energy_j"]["start"]
+        assert report["energy_j"]["drift"] < 0.0
+    if name == "PairFiltering":
+        assert np.linalg.norm(end[0] - end[1]) < 0.01, "two boxes that ignore each other lie in the same place"
 
 
 @needs_examples

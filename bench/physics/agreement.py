@@ -92,8 +92,9 @@ of {WARMUP_S / 60:g} minutes, from empty, in rigid bodies (60 steps a second) an
 numbers in both. `difference` is the mean over replications of physics minus flow, `deviation` the standard deviation of these
 differences.
 
-On a line without belts both engines give the same figures to the microsecond: `tests/sim/test_against_flow.py` asserts it on
-random lines with everything that the schema knows. What is left here comes from bodies on belts:
+On a line without geometry both engines give the same figures to the microsecond, conveyors included:
+`tests/sim/test_against_flow.py` asserts it on random lines with everything that the schema knows.
+What is left here comes from bodies on belts:
 
 - *Where a belt ends.* A belt's length is what its items travel: from the place where the node ahead leaves them to the place
   where the next takes them, the belts within machines included. Both scenes author it as `twin:conveyor:length`.

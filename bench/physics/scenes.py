@@ -79,7 +79,7 @@ def queue(count: int) -> Scene:
     places = np.stack([-0.25 - 0.41 * (k % ON_A_BELT), 1.0 * (k // ON_A_BELT), np.full(count, HALF[2])], axis=1)
     belts = _belts(count)
     walls = [(np.array([0.05, y, 0.2]), np.array([0.05, 0.4, 0.19])) for y in belts[:, 1]]
-    return Scene("queue", places, belts, walls, 120)
+    return Scene("queue", places, belts, walls, 300)
 
 
 def heap(count: int) -> Scene:

@@ -360,6 +360,7 @@ def page(single: list[Row], many: list[Row]) -> str:
         lines.append(f"| {r.test} | {r.what} | {figures} | {r.tolerance:.2g} | {r.unit} | {verdict} |")
     lines += [
         "",
+        "What the engine simulates: [physics.md](physics.md).",
         "T13 on a GPU (CPU and CUDA within 0.1 mm on T1, T3 and T12) has not been run: no GPU was at hand.",
         "Oracles: `tests/physics/test_oracles.py` and `test_joints.py` compare with Rapier and MuJoCo where these are installed.",
     ]

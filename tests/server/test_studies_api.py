@@ -65,7 +65,10 @@ def test_a_sweep_is_run_compared_and_reported(client, host):
     document = finished(client, answer.json()["id"])
 
     assert (document["state"], document["error"]) == ("done", "")
-    assert document["done"] == document["expected"] == 16
+    # two points, and each of the two stations tried faster in the first
+    assert document["done"] == document["expected"] == 2 * 8 + 2 * 8
+    assert [s["path"] for s in document["summary"]["sensitivity"]]
+    assert document["summary"]["computed"] == 16
     small, large = document["summary"]["points"]
     assert small["parameters"] == {CAPACITY: 1}
     assert large["kpis"]["throughput"]["mean"] > small["kpis"]["throughput"]["mean"]

@@ -1,4 +1,4 @@
-"""A line without belts is the same line in both engines: same draws, same order, same times to the microsecond."""
+"""A line without geometry is the same line in both engines: same draws, same order, same times to the microsecond."""
 
 import importlib.util
 from pathlib import Path
@@ -20,18 +20,9 @@ HORIZON_S = 240.0
 WORLDS = 2
 
 
-def without_belts(seed):
-    """A line with everything that the engines know thrown in at random; buffers where it had conveyors."""
-    model = _factories.random_factory(seed)
-    for node in model.nodes:
-        if node.kind == NodeKind.CONVEYOR:
-            node.kind, node.capacity, node.shift = NodeKind.BUFFER, 4, -1
-    return model
-
-
 @pytest.mark.parametrize("seed", range(14))
 def test_same_line_same_figures(seed):
-    model = without_belts(seed)
+    model = _factories.random_factory(seed)
     expected = simulate(model, horizon_s=HORIZON_S, replications=WORLDS, seed=seed + 1, intervals=4)
     # no bodies: the step rate does not matter
     simulation = Simulation(model, seed=seed + 1, worlds=WORLDS, capacity=300, hz=1.0)

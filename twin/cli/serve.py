@@ -31,6 +31,13 @@ def serve(
     emulate: Annotated[
         bool, typer.Option(help="Feed the twin from an emulated plant (called emulated wherever it shows).")
     ] = False,
+    serve_opcua: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Also serve the signals by OPC UA on this loopback port, read-only.")
+    ] = None,
+    publish_mqtt: Annotated[str | None, typer.Option(help="Also publish the signals to this broker: mqtt://HOST.")] = None,
+    publish_sparkplug: Annotated[
+        str | None, typer.Option(help="Also be a Sparkplug edge node on this broker: mqtt://HOST.")
+    ] = None,
     shadow: Annotated[
         bool, typer.Option(help="The plant's values drive belts, goods, states and poses; nothing is simulated.")
     ] = False,
@@ -42,7 +49,8 @@ def serve(
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve https.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     gateways: Annotated[
-        int, typer.Option(min=0, max=64, help="Processes that hold viewers' connections, for more than one core serves.")
+        int,
+        typer.Option(min=0, max=64, help="Processes beside the server that hold viewers' connections, on cores of their own."),
     ] = 0,
     oidc: Annotated[Path | None, typer.Option(help="OpenID Connect provider to sign in with (a TOML file).")] = None,
 ) -> None:
@@ -94,6 +102,9 @@ def serve(
         emulate=emulate,
         allow_writes=allow_writes,
         shadow=shadow,
+        serve_opcua=serve_opcua,
+        publish_mqtt=publish_mqtt,
+        publish_sparkplug=publish_sparkplug,
         rate=rate,
         paused=paused,
         device=device,

@@ -136,12 +136,17 @@ def room_in(t: FlowTables, s: Replica, c: int, item: int, origin: int) -> bool:
 
 
 @wp.func
-def free_space(t: FlowTables, s: Replica, c: int) -> int:
-    """Free places of a node, for the shortest-queue rule."""
+def free_space(t: FlowTables, s: Replica, c: int, item: int) -> int:
+    """Free places of a node for items like this one, for the shortest-queue rule."""
     if t.node[c].kind == BUFFER and t.node[c].capacity >= 0:
         return t.node[c].capacity - s.node[c].level
     if t.node[c].kind == STATION:
         return t.node[c].servers * t.node[c].batch - s.node[c].level
+    if t.node[c].kind == CONVEYOR:
+        gap = t.node[c].pitch_us
+        if gap <= ZERO:
+            gap = wp.int64(t.prototype_length[s.item[item].prototype] * t.node[c].us_per_m)
+        return int(t.node[c].transit_us / wp.max(gap, ONE)) + 1 - s.node[c].level
     return 1000000 - s.node[c].level
 
 
@@ -225,7 +230,7 @@ def goal_of(t: FlowTables, s: Replica, r: Random, k: int, n: int) -> int:
                     inner = inner_end
                     free = int(0)
                     if rule == SHORTEST_QUEUE:
-                        free = free_space(t, s, candidate)
+                        free = free_space(t, s, candidate, item)
                     if best < 0 or free > space:
                         best = candidate
                         space = free

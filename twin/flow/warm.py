@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twin.flow.engine import simulate
+from twin.flow.start import LineState
 from twin.model.distributions import Distribution, DistributionRow
 from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.rigid import Body, Prototype
@@ -21,3 +22,4 @@ def compile_kernels() -> None:
         Node("/sink", NodeKind.SINK, 3, []),
     ]
     simulate(model, horizon_s=10.0, replications=1)
+    simulate(model, horizon_s=10.0, replications=1, start=LineState())

@@ -129,7 +129,7 @@ class Runtime:
 
     # ---- any thread
 
-    def start(self, timeout: float = 120.0) -> None:
+    def start(self, timeout: float = 600.0) -> None:
         """Start and wait until the first step is possible.
 
         Raises:

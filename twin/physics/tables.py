@@ -127,7 +127,7 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
             if collider is not None:
                 colliders.append(collider)
         begin.append(len(colliders))
-        if begin[-1] == begin[-2]:
+        if begin[-1] == begin[-2] and body.kind != BodyKind.KINEMATIC:
             findings.info(body.path, "no-collider", "the body has no collider and falls through everything")
     moving = len(colliders)
     sensors: list[int] = []

@@ -76,6 +76,9 @@ class Settings:
     emulate: bool = False
     allow_writes: bool = False
     shadow: bool = False
+    serve_opcua: int | None = None
+    publish_mqtt: str | None = None
+    publish_sparkplug: str | None = None
     rate: float = 1.0
     paused: bool = False
     device: str = "cpu"
@@ -139,6 +142,7 @@ class Host:
         self.keyframes = Keyframes(settings.project / "keyframes")
         self._keeping = ThreadPoolExecutor(1, thread_name_prefix="twin-keyframes")
         self._kept: Future[None] | None = None
+        self._serving: list[Any] = []
         self.shadow = ShadowFeed() if settings.shadow else None
         self.plant = self._connect()
         self.runtime = Runtime(
@@ -180,15 +184,35 @@ class Host:
             self.runtime.start()
             if self.plant is not None:
                 self.plant.start()
+            self._serve_others()
         except BaseException:
             self.stop()
             raise
+
+    def _serve_others(self) -> None:
+        """Let a SCADA or a PLC program read the twin's signals; read-only."""
+        from twin.connectors import publish_mqtt, publish_sparkplug, serve_opcua
+
+        asked, signals = self.settings, self.runtime.model.signals
+
+        def state() -> dict[SignalKey, Sample]:
+            return self.runtime.signals.latest
+
+        if asked.serve_opcua is not None:
+            self._serving.append(serve_opcua(signals, state, port=asked.serve_opcua))
+        if asked.publish_mqtt is not None:
+            self._serving.append(publish_mqtt(asked.publish_mqtt, state, prefix="twin"))
+        if asked.publish_sparkplug is not None:
+            node = self.settings.project.name.partition(".")[0] or "twin"
+            self._serving.append(publish_sparkplug(asked.publish_sparkplug, signals, state, group="twin", node=node))
 
     def stop(self) -> None:
         """Stop everything; what was committed stays. Again, it does nothing: a start that fails has stopped already."""
         if self._stopped:
             return
         self._stopped = True
+        for serving in self._serving:
+            serving.stop()
         self.runtime.stop()
         if self.plant is not None:
             self.plant.stop()

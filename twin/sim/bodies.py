@@ -184,7 +184,10 @@ def look_at_bodies(t: LineTables, s: LineState, g: Goods, w: int, dt: wp.int64):
     seconds = float(dt) * 1.0e-6
     for i in range(s.top[w]):
         phase = s.phase[w, i]
-        if phase != FREE and phase != PACKED and phase != SOURCED:
+        timed = bool(False)
+        if phase == MOVING or phase == WAITING:
+            timed = t.placeless[s.node[w, i]] != 0
+        if phase != FREE and phase != PACKED and phase != SOURCED and not timed:
             n = s.node[w, i]
             b = g.first + i
             if has_gone(t, s, g, w, i, dt):
@@ -225,7 +228,7 @@ def drive_belts(t: LineTables, s: LineState, g: Goods, w: int, surface_drive: wp
         n = s.node[w, i]
         if phase == WAITING:
             s.stuck[w, n] = s.stuck[w, n] + 1
-            if g.held[w, g.first + i] == 0:
+            if g.held[w, g.first + i] == 0 and g.alive[w, g.first + i] != 0:
                 hold(g, w, i)
         elif phase == MOVING:
             j = s.head[w, n]
@@ -235,7 +238,7 @@ def drive_belts(t: LineTables, s: LineState, g: Goods, w: int, surface_drive: wp
             if better:
                 s.head[w, n] = i
     for n in range(t.nodes):
-        if t.kind[n] == CONVEYOR and s.head[w, n] >= 0 and s.stuck[w, n] == 0:
+        if t.kind[n] == CONVEYOR and t.placeless[n] == 0 and s.head[w, n] >= 0 and s.stuck[w, n] == 0:
             # a head that is up against what stands at the next node waits to leave; a belt that does not accumulate then stops
             j = ahead_of(t, s, g, w, s.head[w, n], n, GAP_M)
             if j >= 0:

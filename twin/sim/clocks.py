@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import warp as wp
 
+from twin.sim.belts import belt_item, head_due_us
 from twin.sim.places import (
     ASKING,
     BUFFER,
@@ -26,6 +27,7 @@ from twin.sim.places import (
     SINK,
     SOURCE,
     STATION,
+    WAITING,
     WORKING,
     ZERO,
 )
@@ -69,6 +71,11 @@ def next_clock(t: LineTables, s: LineState, w: int):
                         if s.server_left_us[w, k] < due:
                             due = s.server_left_us[w, k]
                             clock = k
+        elif t.placeless[n] != 0:
+            left = head_due_us(t, s, w, n)
+            if left < due:
+                due = left
+                clock = t.all_servers + n
         elif kind == SOURCE:
             if s.halts[w, n] == 0 and s.arrival_us[w, n] >= ZERO and s.arrival_us[w, n] < due:
                 due = s.arrival_us[w, n]
@@ -81,6 +88,12 @@ def next_clock(t: LineTables, s: LineState, w: int):
             elif is_repaired(t, s, w, n) and s.repair_us[w, n] < due:
                 due = s.repair_us[w, n]
                 clock = t.all_servers + t.nodes + n
+        elif t.placeless[n] != 0:
+            if s.belt_entry_us[w, n] >= ZERO and s.halts[w, n] == 0:
+                left = wp.max(s.belt_entry_us[w, n] - s.belt_us[w, n], ZERO)
+                if left < due:
+                    due = left
+                    clock = t.all_servers + t.nodes + n
     for shift in range(t.shifts):
         left = switch_us(t, s, w, shift) - s.time_us[w]
         if left < due:
@@ -152,7 +165,10 @@ def judge(t: LineTables, s: LineState, w: int, n: int):
         state = S_WORKING
     elif s.level[w, n] > 0:
         state = S_WORKING
-        if s.stuck[w, n] > 0:
+        if t.placeless[n] != 0:
+            if s.phase[w, belt_item(s, w, n, 0)] == WAITING:
+                state = S_BLOCKED
+        elif s.stuck[w, n] > 0:
             state = S_BLOCKED
         elif kind == BUFFER and t.capacity[n] >= 0 and s.level[w, n] >= t.capacity[n]:
             state = S_BLOCKED
@@ -185,6 +201,8 @@ def advance(t: LineTables, s: LineState, w: int, dt: wp.int64):
         else:
             judge(t, s, w, n)
             s.state_us[w, n, s.state[w, n]] = s.state_us[w, n, s.state[w, n]] + dt
+            if t.placeless[n] != 0 and s.halts[w, n] == 0:
+                s.belt_us[w, n] = s.belt_us[w, n] + dt
             if kind == SOURCE and s.arrival_us[w, n] >= ZERO and s.halts[w, n] == 0:
                 s.arrival_us[w, n] = s.arrival_us[w, n] - dt
     s.time_us[w] = s.time_us[w] + dt

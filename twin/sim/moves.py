@@ -11,6 +11,7 @@ from __future__ import annotations
 import warp as wp
 
 from twin.process.rules import pick_by_weight
+from twin.sim.belts import enter_belt, leave_belt
 from twin.sim.places import (
     ARRIVAL,
     BIN_WIDTH,
@@ -18,6 +19,7 @@ from twin.sim.places import (
     BUFFER,
     COLLECTING,
     CONVEYOR,
+    FREE,
     GLIDE_MIN_SPEED,
     HALT_OFF,
     IDLE,
@@ -173,6 +175,8 @@ def take_out(t: LineTables, s: LineState, w: int, i: int, n: int):
             s.server_ready_us[w, k] = wp.int64(-1)
     elif kind == BUFFER:
         s.ready_us[w, n] = s.time_us[w]
+    elif t.placeless[n] != 0:
+        leave_belt(t, s, w, i, n)
 
 
 # ---- arriving
@@ -274,6 +278,11 @@ def put_in(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int
             carry(t, s, g, w, i, n, c, set_down(t, c, p))
         else:
             take_off(s, g, w, i)
+    elif t.placeless[c] != 0:
+        take_off(s, g, w, i)
+        s.phase[w, i] = FREE  # not yet on it
+        enter_belt(t, s, g, w, i, c)
+        s.phase[w, i] = MOVING
     elif not bodily:
         s.phase[w, i] = MOVING
         if t.kind[n] == SOURCE and has_zone(t, n):

@@ -52,7 +52,9 @@ S_OFF = wp.constant(6)
 HALT_DOWN = wp.constant(1)
 HALT_OFF = wp.constant(2)
 HALT_CREW = wp.constant(4)
-"""Why a node stands still, as bits: broken down, off shift, its crew off shift."""
+HALT_BLOCKED = wp.constant(8)
+"""Why a node stands still, as bits: broken down, off shift, its crew off shift, a belt without geometry that does not accumulate
+blocked."""
 
 ARRIVAL = wp.constant(draws.INTERARRIVAL)
 CYCLE = wp.constant(draws.CYCLE)
@@ -66,6 +68,7 @@ ITEM_TYPE = wp.constant(draws.ITEM_TYPE)
 ZERO = wp.constant(wp.int64(0))
 ONE = wp.constant(wp.int64(1))
 NEVER_US = wp.constant(wp.int64(1 << 62))
+LONG_AGO = wp.constant(wp.int64(-(1 << 60)))
 
 GAP_M = wp.constant(0.03)
 """Least clearance between goods that are set down one behind the other [m]."""

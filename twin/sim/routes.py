@@ -18,6 +18,7 @@ from twin.process.rules import (
     pick_by_type,
     pick_by_weight,
 )
+from twin.sim.belts import timed_room
 from twin.sim.places import (
     BUFFER,
     COLLECTING,
@@ -90,6 +91,8 @@ def server_for(t: LineTables, s: LineState, w: int, c: int, origin: int) -> int:
 @wp.func
 def belt_clear(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int) -> bool:
     """Whether conveyor ``c`` has room for item ``i`` of node ``n`` where it would come onto the belt."""
+    if t.placeless[c] != 0:
+        return timed_room(t, s, g, w, i, c)
     if (s.halts[w, c] & HALT_OFF) != 0:
         return False
     if not pitch_clear(t, s, g, w, c):
@@ -221,7 +224,7 @@ def goal_of(t: LineTables, s: LineState, g: Goods, r: Random, w: int, i: int, n:
                     if rule != SHORTEST_QUEUE:
                         j = count
         if not routed:
-            if best < 0 and t.kind[c] == CONVEYOR:
+            if best < 0 and t.kind[c] == CONVEYOR and t.placeless[c] == 0:
                 s.closed[w, c] = 1
             return best
         if count > 0:

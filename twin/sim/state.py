@@ -33,6 +33,10 @@ class LineState:
     arrival_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left until the source's next item; -1 none comes
     waiting: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # slot of the item waiting in the source; -1 none
     ready_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # since when a source's or buffer's first item waits
+    belt_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # belt without geometry: its clock, which stands with it
+    belt_front_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
+    belt_end_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # coordinate of the last item
+    belt_entry_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # when its entry comes clear; -1 nobody waits
     made: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]
     last_type: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     round_robin: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
@@ -68,6 +72,8 @@ class LineState:
     parent: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # slot of the item that contains it; -1 none
     sequence: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # order in which goods entered their nodes
     since_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # when it began to wait
+    at_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # belt without geometry: when it entered
+    coordinate_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # least distances up to it, summed
     fallen_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # how long it has lain below the line
     born_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # sum over its loose pieces of when they left their source
     pieces: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
@@ -111,6 +117,10 @@ class LineState:
 NODE_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(
         (
+            "belt_us",
+            "belt_front_us",
+            "belt_end_us",
+            "belt_entry_us",
             "fail_us",
             "repair_us",
             "repair_whole_us",
@@ -139,7 +149,7 @@ ITEM_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(
         ("phase", "node", "server", "target", "parent", "pieces", "stacked", "loose", "defective", "gliding"), ("WS", wp.int32)
     ),
-    **dict.fromkeys(("sequence", "since_us", "fallen_us", "born_us", "id"), ("WS", wp.int64)),
+    **dict.fromkeys(("sequence", "at_us", "coordinate_us", "since_us", "fallen_us", "born_us", "id"), ("WS", wp.int64)),
     "glide_to": ("WS", wp.vec3),
     "glide_speed": ("WS", wp.float32),
 }

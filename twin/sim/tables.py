@@ -76,6 +76,11 @@ class LineTables:
     lifo: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     speed: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m/s]
     pitch: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m], 0: the goods' own length
+    placeless: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # a conveyor without geometry: timed, not simulated [N]
+    transit_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # [N]
+    us_per_m: wp.array(dtype=wp.float64)  # type: ignore[valid-type]  # [N]
+    pitch_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # 0: the goods' own length [N]
+    prototype_length: wp.array(dtype=wp.float64)  # type: ignore[valid-type]  # [m] [P]
     accumulating: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     belt_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
     belt_shape: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
@@ -283,6 +288,17 @@ def upload_tables(model: FactoryModel, device: wp.Device, *, begin_us: int = 0, 
     column("scrap_rate", "scrap_rate", wp.float64)
     column("speed", "speed", wp.float32)
     column("pitch", "pitch", wp.float32)
+    belts = [n.kind == NodeKind.CONVEYOR for n in nodes]
+    put("placeless", [int(b and n.zone is None and not n.belt_shapes) for n, b in zip(nodes, belts, strict=True)], wp.int32)
+    per_m = [1e6 / n.speed if n.speed > 0.0 else 1e15 for n in nodes]
+    put("us_per_m", per_m, wp.float64)
+    put("pitch_us", [round(n.pitch * x) if n.pitch > 0.0 else 0 for n, x in zip(nodes, per_m, strict=True)], wp.int64)
+    put("prototype_length", [p.length for p in rigid.prototypes], wp.float64)
+    put(
+        "transit_us",
+        [min(round(n.length * x), 1 << 60) if b else 0 for n, x, b in zip(nodes, per_m, belts, strict=True)],
+        wp.int64,
+    )
     put("cycle", [r for n in nodes for r in (n.cycle or [0] * t.types)], wp.int32)
 
     begin, flat = _csr([n.next for n in nodes])

@@ -1,4 +1,4 @@
-/** The yardstick: what the page draws, drawn by three.js and nothing else. ``window.bare(drawing)`` begins, ``frames`` counts. */
+/** The yardstick: what the page draws, drawn by three.js and nothing else. ``window.bare(drawing)`` begins, ``drawn`` counts frames. */
 import * as THREE from "three";
 import { RoomEnvironment } from "three/addons/environments/RoomEnvironment.js";
 
@@ -26,7 +26,7 @@ export interface Drawing {
 declare global {
   interface Window {
     bare: (drawing: Drawing) => void;
-    framesDrawn: number;
+    drawn: number;
   }
 }
 
@@ -36,7 +36,7 @@ function light(from: { color: number; intensity: number; position: number[] }): 
   return made;
 }
 
-window.framesDrawn = 0;
+window.drawn = 0;
 window.bare = (d) => {
   const renderer = new THREE.WebGLRenderer({ antialias: d.antialias, alpha: true });
   renderer.setPixelRatio(d.ratio);
@@ -97,6 +97,6 @@ window.bare = (d) => {
   renderer.setAnimationLoop(() => {
     for (const mesh of moving) mesh.instanceMatrix.needsUpdate = true;
     renderer.render(scene, camera);
-    window.framesDrawn++;
+    window.drawn++;
   });
 };

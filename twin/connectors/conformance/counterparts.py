@@ -231,8 +231,9 @@ class MqttBroker(Counterpart):
     source = f"{{topic: {TOPIC}, value: v, time: t}}"
     options = "{keepalive: 1}"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, persistent: bool = False) -> None:
         super().__init__(folder)
+        self._persistent = persistent
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Any = None
 
@@ -241,7 +242,10 @@ class MqttBroker(Counterpart):
         if program is None:
             raise Unavailable("mosquitto is not installed")
         config = self.folder / f"mosquitto-{self.port}.conf"
-        lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true", "persistence false", "max_queued_messages 0"]
+        lines = [f"listener {self.port} 127.0.0.1", "allow_anonymous true", "max_queued_messages 0"]
+        # one change a write: what the broker has acknowledged survives its being killed
+        kept = ["persistence true", f"persistence_location {self.folder}/", "autosave_on_changes true", "autosave_interval 1"]
+        lines += kept if self._persistent else ["persistence false"]
         if self.folder.stat().st_uid == 0:
             lines.append("user root")
         config.write_text("\n".join(lines) + "\n")
@@ -258,7 +262,16 @@ class MqttBroker(Counterpart):
                 time.sleep(0.02)
         self._connect()
 
+    def kill(self) -> None:
+        """As a loss of power would; the client that publishes stays, and sends again what nobody has acknowledged."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(START_S)
+            self._process = None
+
     def _connect(self) -> None:
+        if self._client is not None:
+            return
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 

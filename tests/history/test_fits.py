@@ -57,7 +57,7 @@ def Xform "Line"
 @pytest.mark.parametrize("kind", list(TRUE))
 def test_the_kind_that_made_the_durations_fits_and_its_parameters_are_within_the_intervals(kind):
     x = frozen(kind, TRUE[kind]).rvs(600, random_state=7)
-    found = {f.kind: f for f in fit(x, rounds=60)}
+    found = {f.kind: f for f in fit(x, rounds=32)}
     mine = found[kind]
     assert mine.fits
     best = next(iter(found.values()))

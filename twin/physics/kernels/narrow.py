@@ -324,7 +324,7 @@ def box_on_face(
     side: float,
     margin: float,
 ) -> int:
-    """Box A where it lies on a face of B, all four corners well inside it: what ``box_box`` finds, at a tenth of the cost.
+    """Box A where it lies on a face of B, all four corners well inside it: what ``box_box`` finds, without its other axes.
 
     No other axis separates more there: the deepest corner is deeper below any tilted plane that B lies behind, as long as the
     overlap is smaller than its distance from the edges of the face. ``side`` is -1 where the owner is B.

@@ -49,7 +49,10 @@ def serve(
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve https.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     gateways: Annotated[
-        int, typer.Option(min=0, max=64, help="Processes beside the server that hold viewers' connections, for more than one core serves.")
+        int,
+        typer.Option(
+            min=0, max=64, help="Processes beside the server that hold viewers' connections, for more than one core serves."
+        ),
     ] = 0,
     oidc: Annotated[Path | None, typer.Option(help="OpenID Connect provider to sign in with (a TOML file).")] = None,
 ) -> None:

@@ -116,7 +116,7 @@ def person(chromium):
     assert problems == []
 
 
-def until(condition, timeout_s=20.0, what="condition"):
+def until(condition, timeout_s=60.0, what="condition"):
     """Polls until ``condition()`` is true; returns its value."""
     end = time.monotonic() + timeout_s
     while True:

@@ -58,7 +58,8 @@ def detail(hall, path, name):
 
 
 def settle(page):
-    """Until the camera has arrived where it was sent."""
+    """Until the camera has arrived where it was sent; it sets out with the next picture at the earliest."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     until(lambda: page.evaluate("() => window.__twin.viewport.rig.still"), what="the camera stands")
 
 

@@ -136,6 +136,8 @@ export class CameraRig {
 
   /** A key to walk with went down or up. */
   setWalking(key: WalkKey, on: boolean): void {
+    // A letter that let go did not walk: what it began, such as a flight to the whole line, goes on.
+    if (!on && !this.walking.has(key)) return;
     if (on && this.walking.size === 0) this.lastWalk = performance.now();
     if (on) this.walking.add(key);
     else this.walking.delete(key);

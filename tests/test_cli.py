@@ -46,6 +46,7 @@ def test_help_needs_nothing_heavy():
         (("serve", "missing.usda"), ("missing.usda",)),
         (("serve", HERO, "--host", "0.0.0.0"), ("TWIN_TOKEN",)),
         (("study", "run", "missing.study.yaml"), ("missing.study.yaml",)),
+        (("import", "missing.stl", "--out", "x.usda"), ("missing.stl", "no such file")),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_2(arguments, words):

@@ -18,6 +18,7 @@ VERBS = {
     "simulate": "Run a stage's rigid-body physics headless and write what happened.",
     "study": "Plan, run, show and compare what-if studies.",
     "check": "Say what is wrong with a stage.",
+    "import": "Write a mesh or a USD file of another program as a USD part.",
     "export": "Write a stage with its edits as clean USD.",
     "user": "Add, list and remove who may sign in to the twin of a stage.",
     "connectors": "Lint, probe and try out connections to a plant.",

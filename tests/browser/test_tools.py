@@ -243,11 +243,13 @@ def test_a_what_if_is_begun_in_the_properties_and_read_in_the_scene(page, hall):
     ).first.click()
     values = page.get_by_test_id("varied-values")
     values.wait_for()
+    page.get_by_test_id("study-start").select_option("now")
+    assert page.get_by_test_id("study-warmup").input_value() == "0 h"
     page.get_by_test_id("study-horizon").fill("20 min")
-    page.get_by_test_id("study-warmup").fill("2 min")
     page.get_by_test_id("study-replications").fill("4")
     page.get_by_test_id("study-run").click()
     until(lambda: page.get_by_test_id("study-results").count() == 1, 120.0, "the results")
+    assert "from the line as it stood on" in page.get_by_test_id("study-span").inner_text()
     rows = page.get_by_test_id("study-results").locator("tbody tr")
     assert rows.count() >= 2
     assert page.get_by_test_id("bottleneck").first.inner_text()

@@ -8,10 +8,11 @@ import pytest
 from twin.core.errors import InputError, Rejected
 from twin.core.samples import GOOD, Sample, SignalKey
 from twin.live import Failure, Runtime
+from twin.live.shadow import ShadowFeed
 from twin.live.signals import SignalBoard
 from twin.model.factory import FactoryModel, Signal
 from twin.model.frame import StateFrame
-from twin.protocol.messages import BodyTable, Clock, KpiBatch, NodeStates
+from twin.protocol.messages import BodyTable, Clock, KpiBatch, LineFound, NodeStates
 from twin.sim.warm import smallest_line
 
 
@@ -138,3 +139,11 @@ def test_a_connected_signal_belongs_to_the_plant():
     assert board.driven(key)
     batch = board.batch(everything=True)
     assert {(v.name, v.value, v.origin) for v in batch.values} == {("speed", 7.5, "plant"), ("count", 6, "simulated")}
+
+
+def test_a_shadow_keeps_running_and_records_no_line_that_it_does_not_know(run):
+    running = run(shadow=ShadowFeed())
+    wait(lambda: running.runtime.simulation.time > 0.5)
+    assert running.of(Failure) == []
+    assert running.of(LineFound) == []
+    assert running.runtime.call(running.runtime.line).result(5) is None

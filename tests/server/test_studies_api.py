@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -127,6 +128,8 @@ def test_a_long_study_is_cancelled_and_goes_on_later(client, host):
         ({"run": SHORT, "sweep": {CAPACITY: list(range(21)), CYCLE: list(range(1, 21))}}, "420 points"),
         ({"run": SHORT, "scenarios": {"x": {"layers": ["/etc/passwd"]}}}, "layers"),
         ({"run": SHORT, "replications": 1}, "replications"),
+        ({"start": "now", "fidelity": "physics"}, "fidelity"),
+        ({"start": "yesterday"}, "start"),
     ],
 )
 def test_what_cannot_be_a_study_is_said_at_once(client, host, body, words):
@@ -135,6 +138,32 @@ def test_what_cannot_be_a_study_is_said_at_once(client, host, body, words):
     assert answer.status_code == 422
     assert words in answer.text
     assert len(list((host.settings.project / "studies").iterdir())) == before, "nothing stays behind"
+
+
+def test_a_study_from_now_begins_with_what_stands_on_the_line(client, host):
+    for _ in range(20):
+        host.runtime.control("step", 600).result(120)
+    standing = host.on_owner(host.runtime.line).result(10)
+    assert len(standing.items) > 1
+    body = {"start": "now", "replications": 4, "scenarios": {"as-is": {}, "fast": {"set": {CYCLE: 10.0}}}}
+    study_id = client.post("/api/studies", json=body).json()["id"]
+    document = finished(client, study_id)
+
+    assert (document["state"], document["error"]) == ("done", "")
+    summary = document["summary"]
+    assert summary["start"]["items"] == len(standing.items)
+    assert summary["start"]["source"] == host.settings.project.name
+    assert (summary["horizon_s"], summary["warmup_s"]) == (7200.0, 0.0)
+    for point in summary["points"]:
+        assert point["pieces"]["spawned"] > 4 * len(standing.items), "what stood there counts as having come in"
+    kept = json.loads((host.settings.project / "studies" / study_id / "results" / "start.json").read_text())
+    assert kept["line"] == standing.as_dict()
+
+    # the kept line is what the same study goes on from, whatever stands there by then
+    host.runtime.control("reset").result(60)
+    folder = host.settings.project / "studies" / study_id
+    again = run_study(load_study(folder / "study.yaml"), folder / "results")
+    assert (again.computed, again.cached) == (0, 8)
 
 
 def test_a_misspelt_parameter_fails_with_its_name(client):

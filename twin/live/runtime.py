@@ -14,6 +14,7 @@ from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import InputError, Rejected
 from twin.core.samples import Sample, SignalKey
+from twin.flow import LineState
 from twin.live.figures import SlidingFigures
 from twin.live.shadow import ShadowFeed, ShadowLine
 from twin.live.signals import SignalBoard
@@ -425,8 +426,14 @@ class Runtime:
             self._emit(batch)
         self._emit(self._node_states())
 
+    def line(self) -> LineState | None:
+        """Owner: what stands on the line now; None for a shadow, which knows how many items a node holds and no more."""
+        return None if self._shadow is not None else found_line(self.simulation)
+
     def _publish_line(self) -> None:
-        found = found_line(self.simulation)
+        found = self.line()
+        if found is None:
+            return
         items = [LineItem(**asdict(item)) for item in found.items]
         self._emit(LineFound(self.simulation.time, items, found.down))
 

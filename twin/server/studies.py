@@ -17,9 +17,10 @@ import shutil
 import signal
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -27,18 +28,21 @@ from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from twin.core import log
+from twin.core.clock import now_ns
 from twin.core.errors import StudyError
 from twin.scene.edits import save_layer
 from twin.server.context import need
 from twin.server.host import Host
 from twin.studies.spec import Study as SpecStudy
 from twin.studies.spec import load_study
+from twin.studies.start import Found, keep_start
 
 MAX_STUDIES = 500
 MAX_POINTS = 400
 """Points of one study from the browser; more belong on the command line."""
 REPORT_CSP = "sandbox allow-scripts"
 STOP_S = 8.0
+USUAL_RUN = {"empty": {"horizon": "8 h", "warmup": "1 h"}, "now": {"horizon": "2 h"}}
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
 
 
@@ -52,14 +56,21 @@ class ScenarioRequest(BaseModel):
 
 
 class StudyRequest(BaseModel):
-    """Body of ``POST /api/studies``; the fields mean what they mean in a study file."""
+    """Body of ``POST /api/studies``; the fields mean what they mean in a study file.
+
+    ``start: now`` begins with the line as it stands at the moment of the request.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(default="What-if", min_length=1, max_length=80)
     sweep: dict[str, Any] = Field(default_factory=dict)
     scenarios: dict[str, ScenarioRequest] = Field(default_factory=dict)
-    run: dict[str, Any] = Field(default_factory=lambda: {"horizon": "8 h", "warmup": "1 h"})
+    start: Literal["empty", "now"] = "empty"
+    fidelity: Literal["flow"] = "flow"
+    """Studies from the browser run on the line engine; physics is for ``twin study run``."""
+    run: dict[str, Any] | None = None
+    """None: ``USUAL_RUN`` of the start."""
     replications: int = Field(default=32, ge=2, le=4096)
     kpis: list[str] = Field(default_factory=lambda: ["throughput", "wip", "lead_time"])
     design: str = "grid"
@@ -154,7 +165,11 @@ class StudyRunner:
         folder = self._folder / study_id
         folder.mkdir(parents=True)
         try:
-            layer, seq = await asyncio.wrap_future(self._host.on_owner(lambda: self._save_edits(folder)))
+            now = body.start == "now"
+            layer, seq, found = await asyncio.wrap_future(self._host.on_owner(lambda: self._take(folder, now)))
+            if found is not None:
+                (folder / "results").mkdir()
+                keep_start(folder / "results", found)
             document = self._document(body, folder, layer)
             file = folder / "study.yaml"
             file.write_text(f"# {body.name}\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
@@ -203,6 +218,25 @@ class StudyRunner:
 
     # ---- inside
 
+    def _take(self, folder: Path, now: bool) -> tuple[Path | None, int, Found | None]:
+        """Owner: the edits, the edit that the stage stands at, and the line of the same moment."""
+        layer, seq = self._save_edits(folder)
+        return layer, seq, self._found() if now else None
+
+    def _found(self) -> Found:
+        """Owner: the line as it stands."""
+        runtime, settings = self._host.runtime, self._host.settings
+        simulation, line = runtime.simulation, runtime.line()
+        paths = [node.path for node in simulation.model.nodes]
+        source = settings.stage_name or settings.project.name
+        frame = simulation.frame()
+        states = frame.node_state.tolist()
+        if line is None:
+            return Found("live", now_ns(), source, paths, states, frame.node_level.tolist())
+        count = Counter(item.node for item in line.items)
+        levels = [count[path] for path in paths]
+        return Found("live", now_ns(), source, paths, states, levels, line.as_dict(), simulation.time)
+
     def _save_edits(self, folder: Path) -> tuple[Path | None, int]:
         """Owner: the edits as a layer that the stage may use: it must lie in the asset root."""
         document = self._host.document
@@ -220,13 +254,16 @@ class StudyRunner:
                 parts["layers"] = [os.path.relpath(layer, folder)]
         document: dict[str, Any] = {
             "stage": os.path.relpath(self._host.document.path, folder),
-            "fidelity": "flow",
+            "fidelity": body.fidelity,
             "scenarios": scenarios,
             "baseline": next(iter(scenarios)),
         }
+        if body.start == "now":
+            document["start"] = "live"
         if body.sweep:
             document |= {"sweep": body.sweep, "design": body.design}
-        return document | {"run": body.run, "replications": body.replications, "kpis": body.kpis, "compare": "paired-t"}
+        run = USUAL_RUN[body.start] if body.run is None else body.run
+        return document | {"run": run, "replications": body.replications, "kpis": body.kpis, "compare": "paired-t"}
 
     async def _run(self, study: Study) -> None:
         async with self._one:

@@ -238,10 +238,10 @@ def _start_text(results: Results) -> str:
     if found is None:
         return "with an empty line"
     moment = datetime.datetime.fromtimestamp(found.wall_ns / 1e9, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return (
-        f"with the {sum(found.level):,} items that stood on the line at {moment} ({found.source}); how old they are and how far "
-        "cycles had come is not known: cycles begin anew"
-    )
+    text = f"with the {sum(found.level):,} items that stood on the line at {moment} ({found.source})"
+    if found.line is not None:
+        return text
+    return f"{text}; how old they are and how far cycles had come is not known: cycles begin anew"
 
 
 def _scenario_text(scenario: Scenario) -> str:

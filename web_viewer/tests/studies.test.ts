@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { attributeLabel, reach, sweepValues, utilisation, type Varied } from "../src/state/studies.svelte";
+import { attributeLabel, reach, Studies, sweepValues, utilisation, type Varied } from "../src/state/studies.svelte";
 
 const varied = (v: Partial<Varied>): Varied => ({
   attribute: "/World/Line/Spiral.twin:buffer:capacity",
@@ -42,5 +42,16 @@ describe("results", () => {
   });
   it("names attributes shortly", () => {
     expect(attributeLabel("/World/Line/Palletiser.twin:station:cycleTime:mode")).toBe("Palletiser cycle time mode");
+  });
+});
+
+describe("what a study begins with", () => {
+  it("brings its usual durations, and leaves alone those that somebody chose", () => {
+    const studies = new Studies(() => {});
+    studies.startWith("now");
+    expect([studies.horizon, studies.warmup]).toEqual(["2 h", "0 h"]);
+    studies.horizon = "45 min";
+    studies.startWith("empty");
+    expect([studies.horizon, studies.warmup]).toEqual(["45 min", "1 h"]);
   });
 });

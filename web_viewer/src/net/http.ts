@@ -207,14 +207,20 @@ export interface StudyDocument extends StudyEntry {
     kpis: string[];
     horizon_s: number;
     warmup_s: number | null;
+    /** "empty", or the moment (ISO) that the line was found at, and how many items stood on it. */
+    start: "empty" | { time: string; items: number };
     points: StudyPoint[];
     comparisons: (PointName & { reference: PointName; kpis: Record<string, StudyDifference> })[];
     warnings: string[];
   } | null;
 }
 
+/** What a study begins with: an empty line, or the line as it stands when the study is asked for. */
+export type StudyStart = "empty" | "now";
+
 export interface StudyRequest {
   name: string;
+  start: StudyStart;
   sweep: Record<string, (number | string | boolean)[]>;
   run: { horizon: string; warmup: string; seed: number };
   replications: number;

@@ -1,5 +1,5 @@
 /** What-if studies: what is to be varied, and what came out. */
-import { addStudy, deleteStudy, getStudies, getStudy, runStudyAgain, type StudyDocument, type StudyEntry, type StudyFigure } from "../net/http";
+import { addStudy, deleteStudy, getStudies, getStudy, runStudyAgain, type StudyDocument, type StudyEntry, type StudyFigure, type StudyStart } from "../net/http";
 import { baseName, propertyLabel } from "../ui/format";
 
 /** A property that a study varies. */
@@ -91,6 +91,9 @@ export function bottleneck(kpis: Record<string, StudyFigure>): { path: string; w
   return found;
 }
 
+/** Futures of now are asked for hours and need no warm-up: what they begin with is no start-up. */
+const USUAL = { empty: { horizon: "8 h", warmup: "1 h" }, now: { horizon: "2 h", warmup: "0 h" } } as const;
+
 export class Studies {
   list = $state.raw<StudyEntry[]>([]);
   /** The study that is shown; null: a new one is being made. */
@@ -98,8 +101,9 @@ export class Studies {
   document = $state.raw<StudyDocument | null>(null);
   varied = $state<Varied[]>([]);
   name = $state("");
-  horizon = $state("8 h");
-  warmup = $state("1 h");
+  start = $state<StudyStart>("empty");
+  horizon = $state<string>(USUAL.empty.horizon);
+  warmup = $state<string>(USUAL.empty.warmup);
   replications = $state("32");
   busy = $state(false);
 
@@ -107,6 +111,14 @@ export class Studies {
   private watched = false;
 
   constructor(private readonly problem: (text: string) => void) {}
+
+  /** Choose what the next study begins with; durations that nobody has changed become the usual ones of that choice. */
+  startWith(start: StudyStart): void {
+    const [old, usual] = [USUAL[this.start], USUAL[start]];
+    this.start = start;
+    if (this.horizon === old.horizon) this.horizon = usual.horizon;
+    if (this.warmup === old.warmup) this.warmup = usual.warmup;
+  }
 
   /** Add a property to what the next study varies, or take it away. */
   vary(path: string, property: string, type: string, value: unknown): void {
@@ -145,6 +157,7 @@ export class Studies {
     await this.act(async () => {
       const { id } = await addStudy({
         name: name.slice(0, 80),
+        start: this.start,
         sweep: sweep as Record<string, number[]>,
         run: { horizon: this.horizon, warmup: this.warmup, seed: 1 },
         replications,

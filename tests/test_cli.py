@@ -45,6 +45,10 @@ def test_help_needs_nothing_heavy():
         (("simulate", HERO, "--seconds", "1", "--device", "cuda:7"), ("cuda:7", "cpu")),
         (("serve", "missing.usda"), ("missing.usda",)),
         (("serve", HERO, "--host", "0.0.0.0"), ("TWIN_TOKEN",)),
+        (("serve", HERO, "--project", HERO), ("--project", "scene.usda", "not a folder")),
+        (("serve", HERO, "--public-url", "twin.example.com"), ("--public-url", "https://")),
+        (("replay", "missing.db", "--to", "http://x"), ("--to", "mqtt://")),
+        (("simulate", HERO, "--seconds", "1", "--out", HERO), ("--out", "scene.usda", "the stage itself")),
         (("study", "run", "missing.study.yaml"), ("missing.study.yaml",)),
     ],
 )

@@ -26,10 +26,20 @@ def test_errors_exit_1_and_are_named(line):
     assert "unknown-successor" in run(line).stdout
 
 
-def test_a_broken_stage_exits_2_without_a_traceback(tmp_path):
+def test_a_broken_stage_is_a_finding(tmp_path):
     path = tmp_path / "broken.usda"
     path.write_text("#usda 1.0\ndef {")
-    done = run(path)
-    assert done.returncode == 2
-    assert "broken.usda" in done.stderr
-    assert "Traceback" not in done.stderr
+    done = run(path, "--json")
+    assert done.returncode == 1
+    (error,) = json.loads(done.stdout)
+    assert (error["severity"], error["code"]) == ("error", "unusable-stage")
+    assert "broken.usda:2" in error["message"]
+    assert error["path"] == str(path)
+
+
+def test_what_is_no_file_exits_2(tmp_path):
+    for path, words in ((tmp_path / "missing.usda", "no such file"), (tmp_path, "folder")):
+        done = run(path, "--json")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert str(path) in done.stderr
+        assert words in done.stderr

@@ -208,6 +208,14 @@ def test_check_names_what_is_wrong(line, attributes, code, where):
     assert where in found[0].path
 
 
+def test_goods_without_a_shape_are_no_error(line):
+    """A line need not be drawn to be counted."""
+    text = line.read_text().replace("rel twin:source:items = </Line/Carton>", "rel twin:source:items = </Bare>")
+    line.write_text(text + '\ndef Xform "Bare"\n{\n}\n')
+    found = {(f.severity, f.path) for f in check_stage(line) if f.code == "prototype-empty"}
+    assert found == {("warning", "/Bare")}
+
+
 def test_a_slip_of_the_pen_gets_a_suggestion(line):
     line.write_text(
         line.read_text().replace("twin:conveyor:speed", "twin:conveyor:sped").replace('"TwinSinkAPI"', '"TwinSnkAPI"')

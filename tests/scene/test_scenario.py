@@ -55,7 +55,7 @@ def test_variants(tmp_path):
 @pytest.mark.parametrize(
     ("target", "value", "says"),
     [
-        ("/Line/Nowhere.twin:station:servers", 1, "/Line/Nowhere: the base stage has no such prim"),
+        ("/Line/Nowhere.twin:station:servers", 1, "/Line/Nowhere: the base stage has no such prim to set twin:station:servers"),
         ("/Line/M.twin:station:severs", 1, "did you mean twin:station:servers?"),
         ("/Line/M.twin:station:servers", 2.7, "not a whole number"),
         ("/Line/M.twin:station:servers", "two", "needs a number"),

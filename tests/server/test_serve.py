@@ -37,7 +37,7 @@ def test_from_the_ready_line_to_an_orderly_end(make_server) -> None:
     assert ready == {
         "event": "ready",
         "url": server.url,
-        "open_url": f"{server.url}/#token={server.token}",
+        "open_url": f"{server.url}#token={server.token}",
         "token": server.token,
     }
     with server.http("") as http:

@@ -92,6 +92,9 @@ def test_replications_seed_and_out_are_taken_from_the_command(folder):
         twin_study(folder, "run", "study.yaml", "--out", "there", "--replications", "6", "--jobs", "1", "--json").stdout
     )
     assert (more["computed"], more["cached"]) == (8, 16)
+    # the study file says 32: what is finished is shown, and no more than is asked for
+    shown = json.loads(twin_study(folder, "show", "study.yaml", "--out", "there", "--replications", "5", "--json").stdout)
+    assert [p["replications"] for p in shown["points"]] == [5, 5, 5, 5]
     other = json.loads(
         twin_study(folder, "run", "study.yaml", "--out", "there", "--replications", "4", "--seed", "9", "--json").stdout
     )
@@ -100,15 +103,15 @@ def test_replications_seed_and_out_are_taken_from_the_command(folder):
 
 def test_shards_of_the_command(folder):
     for shard in ("0/2", "1/2"):
-        assert twin_study(folder, "run", "study.yaml", "--shard", shard).returncode == 0
+        assert twin_study(folder, "run", "study.yaml", "--shard", shard, "--replications", "64").returncode == 0
     shown = json.loads(twin_study(folder, "show", "study.yaml", "--json").stdout)
-    assert [p["replications"] for p in shown["points"]] == [32, 32, 32, 32]
+    assert [p["replications"] for p in shown["points"]] == [64, 64, 64, 64]  # though the study file says 32
 
 
 @pytest.mark.parametrize(
     ("old", "new", "arguments", "words"),
     [
-        ("/Line/B1.twin", "/Line/B7.twin", ["run"], ["more-buffer", "/Line/B7"]),
+        ("/Line/B1.twin", "/Line/B7.twin", ["run"], ["more-buffer", "/Line/B7", "twin:buffer:capacity"]),
         ("buffer:capacity", "buffer:capacities", ["plan"], ["more-buffer", "/Line/B1", "twin:buffer:capacities"]),
         ("capacity\": 12", "capacity\": 2.5", ["run"], ["more-buffer", "/Line/B1", "twin:buffer:capacity", "2.5"]),
         ("{machine: new}", "{machine: newest}", ["run"], ["new-machine", "/Line/M2", "newest", "old"]),

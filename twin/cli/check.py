@@ -18,9 +18,16 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Say what is wrong with STAGE, and what in it is not simulated. Exit code 1 if anything is an error."""
+    from twin.core.errors import InputError, SceneError
+    from twin.core.findings import Finding
     from twin.scene.check import check_stage
 
-    findings = check_stage(stage, asset_root)
+    if not stage.is_file():
+        raise InputError("is a folder, not a stage" if stage.is_dir() else "no such file", file=stage)
+    try:
+        findings = check_stage(stage, asset_root)
+    except SceneError as error:  # what this verb is for: elsewhere a stage that cannot be used is bad input
+        findings = [Finding("error", str(error.prim or error.file or stage), "unusable-stage", str(error))]
     if json:
         print(json_module.dumps([f.as_dict() for f in findings], indent=2))
     else:

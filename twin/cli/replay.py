@@ -40,6 +40,8 @@ def replay(
     from twin.history import Recording
 
     log.configure("error")
+    if to is not None and not to.startswith(("mqtt://", "mqtts://")):
+        raise InputError(f"{to!r} is no broker", attribute="--to", allowed=["mqtt://HOST[:PORT]", "mqtts://HOST[:PORT]"])
     history = Recording(recording)
     try:
         known = [SignalKey(s.prim, s.name) for s in history.summaries()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -66,6 +67,10 @@ def serve(
     log.configure("warning")
     if not 0.05 <= rate <= 100.0:
         raise InputError(f"is {rate:g}", attribute="--rate", allowed=["0.05 to 100"])
+    if public_url:
+        parts = urlsplit(public_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise InputError(f"{public_url!r} is no address", attribute="--public-url", allowed=["https://twin.example.com"])
     if (tls_cert is None) != (tls_key is None):
         raise InputError("a certificate and its key go together", attribute="--tls-cert, --tls-key")
     if tls_cert is not None and gateways:
@@ -86,6 +91,8 @@ def serve(
         stage, sock = chosen
     default = project_folder(stage, asset_root)
     project = project or default
+    if project.exists() and not project.is_dir():
+        raise InputError("is not a folder", file=project, attribute="--project")
     if host not in LOOPBACK and not os.environ.get("TWIN_TOKEN") and not has_users(project):
         raise InputError(
             "an address that others can reach needs a user (twin user add STAGE NAME) or a token of your own in TWIN_TOKEN",

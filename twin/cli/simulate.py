@@ -40,6 +40,8 @@ def simulate(
         raise InputError("the folder does not exist", file=out.parent, attribute="--out")
     if out is not None and out.suffix != ".npz" and worlds > 1:
         raise InputError("a stage holds one world; use .npz for more", file=out, attribute="--worlds")
+    if out is not None and out.exists() and stage.exists() and out.samefile(stage):
+        raise InputError("would replace the stage itself", file=out, attribute="--out")
     for name, value in (("--seconds", seconds), ("--hz", hz), ("--sample-hz", sample_hz)):
         if value is not None and not 0.0 < value < 1e9:
             raise InputError(f"must be a positive number, is {value}", attribute=name)

@@ -192,7 +192,7 @@ def show(
     """Show what is finished, from all shards together, and write the summary and the report anew."""
     _check_where(shard, backend)
     study, folder = _study(file, replications, seed), _folder(file, out)
-    results = _stored(study, folder)
+    results = _stored(study, folder, beyond=replications is None)
     _print(_write(results, folder), folder, json)
 
 
@@ -214,7 +214,7 @@ def compare(
 
     _check_where(shard, backend)
     study, folder = _study(file, replications, seed), _folder(file, out)
-    document = summarise(_stored(study, folder))
+    document = summarise(_stored(study, folder, beyond=replications is None))
     if json:
         keep = ("study", "baseline", "crn", "kpis", "comparisons")
         print(json_module.dumps({name: document[name] for name in keep}, indent=1, allow_nan=False))
@@ -279,10 +279,10 @@ def _check_where(shard: str | None, backend: str) -> None:
         raise InputError(f"no backend {backend!r}", attribute="--backend", allowed=NAMES)
 
 
-def _stored(study: Study, folder: Path) -> Results:
+def _stored(study: Study, folder: Path, *, beyond: bool) -> Results:
     from twin.studies.run import read_study
 
-    results = read_study(study, folder)
+    results = read_study(study, folder, beyond=beyond)
     if not any(len(p.replication) for p in results.points):
         raise InputError("nothing of this study is finished yet: use twin study run", file=folder)
     return results

@@ -104,8 +104,8 @@ def _bound(world: World, prims: list[Usd.Prim], back: np.ndarray, shapes: list[S
                     local = array(world.cache.GetLocalToWorldTransform(prim)) @ back
                     corners.append((points @ local[:3, :3] + local[3, :3]) * world.unit)
     if not corners:
-        world.findings.error(
-            prims[0].GetPath(), "prototype-empty", "goods need a collider or something to draw; 0.1 m cubes are simulated"
+        world.findings.warning(
+            prims[0].GetPath(), "prototype-empty", "goods with neither a collider nor anything drawn are 0.1 m cubes"
         )
         return np.full(3, -0.05), np.full(3, 0.05)
     points = np.vstack(corners)

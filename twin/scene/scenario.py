@@ -181,12 +181,13 @@ def _select(stage: Usd.Stage, path: str, selections: Mapping[str, str]) -> None:
         sets.GetVariantSet(name).SetVariantSelection(selection)
 
 
-def _prim(stage: Usd.Stage, path: str) -> Usd.Prim:
+def _prim(stage: Usd.Stage, path: str, attribute: str | None = None) -> Usd.Prim:
     if not Sdf.Path.IsValidPathString(path) or not (sdf := Sdf.Path(path)).IsAbsolutePath() or not sdf.IsPrimPath():
         raise StudyError(f"{path!r} is not an absolute prim path", allowed=["/Line/M1.twin:station:servers"])
     prim = stage.GetPrimAtPath(path)
     if not prim:
-        raise StudyError("the base stage has no such prim", file=stage.GetRootLayer().realPath, prim=path)
+        text = f"the base stage has no such prim{f' to set {attribute} on' if attribute else ''}"
+        raise StudyError(text, file=stage.GetRootLayer().realPath, prim=path)
     return prim
 
 
@@ -197,7 +198,7 @@ def _no_attribute(prim: Usd.Prim, name: str) -> str:
 
 def _set(stage: Usd.Stage, target: str, value: object) -> None:
     path, _, name = target.partition(".")
-    prim = _prim(stage, path)
+    prim = _prim(stage, path, attribute=name or None)
     attribute = prim.GetAttribute(name) if name else None
     if not attribute or not attribute.IsDefined():
         raise StudyError(_no_attribute(prim, name), file=stage.GetRootLayer().realPath, prim=path, attribute=name)

@@ -153,7 +153,7 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
             sock, tap = upstream_socket(gateways.upstream), gateways.publish
             gateways.start()
         app = create_app(host, hosts=names_of(front), public=front.public_url.rstrip("/"), provider=front.provider, tap=tap)
-        ready = {"event": "ready", "url": url, "open_url": f"{url}/#token={host.token}", "token": host.token}
+        ready = {"event": "ready", "url": url, "open_url": f"{url}#token={host.token}", "token": host.token}
         Ready(server_config(app, front.tls_cert, front.tls_key), None if announced else ready).run(sockets=[sock])
     except Leave:
         pass

@@ -168,7 +168,7 @@ def choose(front: Front, samples: Path, projects: Path) -> tuple[Path, Any] | No
     sock = bind(front.address, front.port)
     url = url_of(front, sock)
     app = create_welcome(choice := Choice(samples, projects, token), hosts=names_of(front), public=front.public_url.rstrip("/"))
-    ready = {"event": "ready", "url": url, "open_url": f"{url}/#token={token}", "token": token}
+    ready = {"event": "ready", "url": url, "open_url": f"{url}#token={token}", "token": token}
     server = Ready(server_config(app, front.tls_cert, front.tls_key), ready)
 
     @app.middleware("http")

@@ -105,12 +105,18 @@ def run_study(
     return StudyRun(plan, store, folder, options, backend, progress or Quiet()).all()
 
 
-def read_study(study: Study, folder: Path, *, compile: Compile | None = None) -> Results:
-    """All that is stored of a study, from whichever shards wrote it. Nothing is run."""
+def read_study(study: Study, folder: Path, *, compile: Compile | None = None, beyond: bool = False) -> Results:
+    """What is stored of a study, from whichever shards wrote it. Nothing is run.
+
+    Args:
+        beyond: Also replications past the plain number that the study asks for, where a longer run has left some.
+    """
     study, found = resolve_start(study, folder, None)
     plan = plan_study(study, compile, found=found)
     plan.require_runnable()
-    return StudyRun(plan, Store(folder / "parts"), folder, Options(), None, Quiet()).all()
+    stored = StudyRun(plan, Store(folder / "parts"), folder, Options(), None, Quiet())
+    stored.beyond = beyond and study.replications.plain
+    return stored.all()
 
 
 def stored_warmup(plan: Plan, folder: Path) -> WarmUp | None:
@@ -146,6 +152,7 @@ class StudyRun:
         self.options, self.backend, self.progress = options, backend, progress
         self.computed = 0
         self.interrupted = False
+        self.beyond = False
         self.task_size = BLOCK * max(options.jobs or 1, 1) if plan.study.fidelity == "flow" else BLOCK
 
     def all(self, *, insight: bool = True) -> Results:
@@ -206,6 +213,8 @@ class StudyRun:
         target = self.study.replications
         error: str | None = None
         n = target.low
+        if self.beyond:
+            n = max(n, int(self.store.finished(key).max(initial=-1)) + 1)
         while True:
             if self.backend is not None and error is None:
                 try:

@@ -128,8 +128,8 @@ class Supervisor:
         if text != self.error or state == "fatal":
             self._log.warning("connection lost", connection=self.connection.name, state=state, reason=text)
         self.error = text
+        self.intake.silence()  # before the state: who sees the loss finds the samples that say so
         self.state = state
-        self.intake.silence()
 
     async def _attempt(self) -> None:
         self.state = "connecting"

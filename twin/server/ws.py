@@ -57,20 +57,20 @@ async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
     """From the handshake to the end of the connection."""
     await socket.accept()
     if len(hub.clients) >= MAX_CLIENTS:
-        await socket.close(CLOSE_AGAIN_LATER, f"{MAX_CLIENTS} connections are open already")
+        await _farewell(socket, CLOSE_AGAIN_LATER, f"{MAX_CLIENTS} connections are open already")
         return
     try:
         hello = _understood(await asyncio.wait_for(socket.receive_bytes(), HELLO_TIMEOUT_S))
     except (TimeoutError, BadMessage, KeyError):
-        await socket.close(CLOSE_BAD_MESSAGE, "the first message must be a hello")
+        await _farewell(socket, CLOSE_BAD_MESSAGE, "the first message must be a hello")
         return
     except WebSocketDisconnect:
         return
     if not isinstance(hello, Hello):
-        await socket.close(CLOSE_BAD_MESSAGE, "the first message must be a hello")
+        await _farewell(socket, CLOSE_BAD_MESSAGE, "the first message must be a hello")
         return
     if hello.protocol != PROTOCOL_VERSION:
-        await socket.close(CLOSE_PROTOCOL, f"this server speaks protocol {PROTOCOL_VERSION}: reload the page")
+        await _farewell(socket, CLOSE_PROTOCOL, f"this server speaks protocol {PROTOCOL_VERSION}: reload the page")
         return
     elsewhere = FRAMES_HEADER in socket.headers
     client = Client(socket.scope["who"], batches=hello.batches, frames_elsewhere=elsewhere)
@@ -80,9 +80,15 @@ async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
         await _enter(client, hello, host, hub)
         await _converse(socket, client, host, hub)
     except (Rejected, WorkError) as error:
-        await socket.close(CLOSE_AGAIN_LATER, error.message[:MAX_REASON])
+        await _farewell(socket, CLOSE_AGAIN_LATER, error.message[:MAX_REASON])
     finally:
         hub.leave(client)
+
+
+async def _farewell(socket: WebSocket, code: int, reason: str) -> None:
+    """Close with a reason. A peer that has gone needs none, and one that does not read would never let it through."""
+    with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
+        await asyncio.wait_for(socket.close(code, reason), CLOSE_TIMEOUT_S)
 
 
 async def _converse(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
@@ -97,9 +103,7 @@ async def _converse(socket: WebSocket, client: Client, host: Host, hub: Hub) -> 
         task.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
     if client.close_code:
-        # a peer that does not read would never let the farewell through
-        with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
-            await asyncio.wait_for(socket.close(client.close_code, client.close_reason), CLOSE_TIMEOUT_S)
+        await _farewell(socket, client.close_code, client.close_reason)
         return
     failures = [task.exception() for task in done]
     gone = WebSocketState.DISCONNECTED in (socket.client_state, socket.application_state)

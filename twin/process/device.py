@@ -29,6 +29,11 @@ def resolve_device(name: str) -> wp.Device:
         ) from error
 
 
+def load_modules(names: list[str], device: wp.Device) -> None:
+    """Load kernel modules by name, compiling what the cache lacks: side by side, since each takes many seconds on one core."""
+    wp.force_load(device, [wp.get_module(name) for name in names], max_workers=len(names))
+
+
 def describe() -> dict[str, Any]:
     """What ``twin doctor`` says about Warp: its devices and where compiled kernels are kept."""
     wp.init()

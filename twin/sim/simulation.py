@@ -11,7 +11,7 @@ from twin.core.findings import Finding
 from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.frame import Counts, StateFrame
 from twin.physics import World
-from twin.process.device import resolve_device
+from twin.process.device import load_modules, resolve_device
 from twin.process.tables import upload_distributions
 from twin.sim import kernels
 from twin.sim.arms import GRIPPED, LOOSE
@@ -73,6 +73,8 @@ class Simulation:
         begin_s: float = 0.0,
     ) -> None:
         self.device = resolve_device(device)
+        if model.nodes:
+            load_modules(["twin.physics.kernels.launch", "twin.sim.kernels"], self.device)
         self.hz, self.substeps, self.seed, self.worlds = hz, substeps, seed, worlds
         self.first_replication = first_replication
         self.capacity = item_capacity(model) if capacity is None else capacity

@@ -1,6 +1,7 @@
 """A line without geometry is the same line in both engines: same draws, same order, same times to the microsecond."""
 
 import importlib.util
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,13 @@ HORIZON_S = 240.0
 WORLDS = 2
 
 
-@pytest.mark.parametrize("seed", range(14))
+def _lines():
+    """Seeds of lines without vehicles, which the physical line does not drive."""
+    seeds = (s for s in itertools.count() if all(n.kind != NodeKind.FLEET for n in _factories.random_factory(s).nodes))
+    return list(itertools.islice(seeds, 14))
+
+
+@pytest.mark.parametrize("seed", _lines())
 def test_same_line_same_figures(seed):
     model = _factories.random_factory(seed)
     expected = simulate(model, horizon_s=HORIZON_S, replications=WORLDS, seed=seed + 1, intervals=4)

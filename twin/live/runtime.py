@@ -257,7 +257,7 @@ class Runtime:
         try:
             self._progress("compiling the stage")
             self.model = self._compile()
-            self._progress("loading physics kernels (the first run on a machine compiles them, about 20 s)")
+            self._progress("loading physics kernels (the first run on a machine compiles them, about 15 s)")
             self.simulation = self._make()
             self.simulation.step(1)
             self._table_version = 1

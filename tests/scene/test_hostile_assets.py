@@ -24,7 +24,7 @@ OUT = [
     "/etc/passwd",
     "../secret.usda",
     "a/../../secret.usda",
-    "./../root/../secret.usda",
+    "./../site/../secret.usda",
     "link/secret.usda",
     "link.usda",
     "http://evil.example/x.usda",
@@ -71,7 +71,7 @@ def "A" (
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "root"
+    folder = tmp_path / "site"
     (folder / "a").mkdir(parents=True)
     (tmp_path / "secret.usda").write_text(PART)
     (folder / "ok.usda").write_text(PART)

@@ -14,10 +14,6 @@ _REFERENCE = re.compile(r"\$\{(?:(env|file):)?([^{}]+)\}")
 _HIDDEN = "***"
 
 
-def has_secret(text: str) -> bool:
-    return any(match[1] for match in _REFERENCE.finditer(text))
-
-
 class Redactor:
     """Knows the secrets that were put in, and takes them out of what is shown."""
 

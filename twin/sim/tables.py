@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from twin.model.distributions import NEVER
 from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.rigid import RigidModel, Shape, ShapeKind
 from twin.model.shifts import switch_times
@@ -352,8 +351,3 @@ def _put_calendars(t: LineTables, model: FactoryModel, begin_us: int, put: Any) 
 def _cumulative(weights: list[float], n: int) -> list[float]:
     shares = np.asarray(weights if len(weights) == n and sum(weights) > 0 else [1.0] * n, float)
     return list(np.cumsum(shares) / shares.sum()) if n else []
-
-
-def never_fails(node: Node) -> bool:
-    """True where no failure is authored."""
-    return node.time_to_failure == NEVER

@@ -20,7 +20,7 @@ import urllib.request
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -270,22 +270,19 @@ def _utc(time_ns: int) -> str:
     return datetime.datetime.fromtimestamp(time_ns / 1e9, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-class _Track:
+class _Track(Protocol):
     """Where a track is read from. ``chunks``: begin and end [ns UTC] and name, oldest first."""
 
     name: str
 
-    def chunks(self) -> list[tuple[int, int, str]]:
-        raise NotImplementedError
+    def chunks(self) -> list[tuple[int, int, str]]: ...
 
-    def read(self, name: str) -> bytes:
-        raise NotImplementedError
+    def read(self, name: str) -> bytes: ...
 
-    def paths(self) -> list[str]:
-        raise NotImplementedError
+    def paths(self) -> list[str]: ...
 
 
-class _Folder(_Track):
+class _Folder:
     """The track in a project's folder; node paths are not in it."""
 
     def __init__(self, project: Path) -> None:
@@ -308,7 +305,7 @@ class _Folder(_Track):
         return []
 
 
-class _Remote(_Track):
+class _Remote:
     """The track of a running twin."""
 
     def __init__(self, url: str) -> None:

@@ -151,11 +151,6 @@ def _color(prim: Usd.Prim) -> tuple[object, str]:
     return None, ""
 
 
-def colored(prim: Usd.Prim) -> bool:
-    """Whether ``displayColor`` differs over the prim."""
-    return _color(prim)[0] is not None
-
-
 def _computed_normals(
     points: np.ndarray,
     indices: np.ndarray,

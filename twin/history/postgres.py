@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from twin.core.errors import InputError
 from twin.core.samples import SignalKey
-from twin.history.chunks import block_of, decode, decode_block, encode
-from twin.history.columns import Columns
+from twin.history.chunks import decode, encode
+from twin.history.ranges import Ranges, order
 from twin.history.reader import FORMAT, SignalSummary
 from twin.history.rows import Row
 
@@ -49,11 +48,7 @@ def _row(found: tuple[Any, ...]) -> Row:
     return Row(time, kind, _unpack(bytes(value)), *rest)
 
 
-def _order(row: Row) -> tuple[int, int]:
-    return row.time, row.receive
-
-
-class PostgresReader:
+class PostgresReader(Ranges):
     """Queries on one connection; methods are for any thread. As ``twin.history.reader.Reader``."""
 
     def __init__(self, connection: Any) -> None:
@@ -83,24 +78,6 @@ class PostgresReader:
             tail = db.execute(f"SELECT {_COLUMNS} FROM tail WHERE signal = %s AND time <= %s AND time >= %s", span).fetchall()
         return [bytes(data) for (data,) in chunks], [_row(r) for r in tail]
 
-    def read(self, key: SignalKey, t0_ns: int, t1_ns: int) -> list[Row]:
-        """Rows with ``t0_ns <= time <= t1_ns`` in order of time, then of arrival."""
-        chunks, rows = self._between(key, t0_ns, t1_ns)
-        rows += [r for data in chunks for r in decode(data) if t0_ns <= r.time <= t1_ns]
-        rows.sort(key=_order)
-        return rows
-
-    def read_columns(self, key: SignalKey, t0_ns: int, t1_ns: int) -> Columns:
-        """As read(), only what a chart needs."""
-        chunks, rows = self._between(key, t0_ns, t1_ns)
-        blocks = [*map(decode_block, chunks), block_of(rows)]
-        time, receive, quality = (np.concatenate([getattr(b, c) for b in blocks]) for c in ("time", "receive", "quality"))
-        parts = [values for values in (b.values() for b in blocks) if len(values)]
-        value = np.concatenate(parts) if parts else np.zeros(0)
-        order = np.lexsort((receive, time))
-        inside = order[(time[order] >= t0_ns) & (time[order] <= t1_ns)]
-        return Columns(time[inside], value[inside].tolist(), quality[inside])
-
     def read_latest(self, key: SignalKey, t_ns: int) -> Row | None:
         """The last row at or before ``t_ns``."""
         with self._snapshot() as db:
@@ -116,7 +93,7 @@ class PostgresReader:
                 last, data = part
                 if latest and last < latest[0].time:
                     break
-                latest = sorted([*latest, *(r for r in decode(bytes(data)) if r.time <= t_ns)], key=_order)[-1:]
+                latest = sorted([*latest, *(r for r in decode(bytes(data)) if r.time <= t_ns)], key=order)[-1:]
         return latest[0] if latest else None
 
     def summaries(self) -> list[SignalSummary]:

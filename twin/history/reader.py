@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-import numpy as np
-
 from twin.core.errors import InputError
 from twin.core.samples import Sample, SignalKey
-from twin.history.chunks import block_of, decode, decode_block
-from twin.history.columns import Columns
+from twin.history.chunks import decode
+from twin.history.ranges import Ranges, order
 from twin.history.rows import Row, unpack
 
 FORMAT = 1
@@ -32,7 +30,7 @@ class SignalSummary(NamedTuple):
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
 
 
-class Reader:
+class Reader(Ranges):
     """Queries on one connection; methods are for any thread."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -52,24 +50,6 @@ class Reader:
                 yield self._connection
             finally:
                 self._connection.execute("COMMIT")
-
-    def read(self, key: SignalKey, t0_ns: int, t1_ns: int) -> list[Row]:
-        """Rows with ``t0_ns <= time <= t1_ns`` in order of time, then of arrival."""
-        chunks, rows = self._between(key, t0_ns, t1_ns)
-        rows += [r for data in chunks for r in decode(data) if t0_ns <= r.time <= t1_ns]
-        rows.sort(key=_order)
-        return rows
-
-    def read_columns(self, key: SignalKey, t0_ns: int, t1_ns: int) -> Columns:
-        """As read(), only what a chart needs, and without a Python object for each row."""
-        chunks, rows = self._between(key, t0_ns, t1_ns)
-        blocks = [*map(decode_block, chunks), block_of(rows)]
-        time, receive, quality = (np.concatenate([getattr(b, c) for b in blocks]) for c in ("time", "receive", "quality"))
-        parts = [values for values in (b.values() for b in blocks) if len(values)]
-        value = np.concatenate(parts) if parts else np.zeros(0)
-        order = np.lexsort((receive, time))
-        inside = order[(time[order] >= t0_ns) & (time[order] <= t1_ns)]
-        return Columns(time[inside], value[inside].tolist(), quality[inside])
 
     def _between(self, key: SignalKey, t0_ns: int, t1_ns: int) -> tuple[list[bytes], list[Row]]:
         """Chunks that reach into a stretch, and the rows of the tail in it."""
@@ -94,7 +74,7 @@ class Reader:
             for last, data in chunks:
                 if latest and last < latest[0].time:
                     break
-                latest = sorted([*latest, *(r for r in decode(data) if r.time <= t_ns)], key=_order)[-1:]
+                latest = sorted([*latest, *(r for r in decode(data) if r.time <= t_ns)], key=order)[-1:]
         return latest[0] if latest else None
 
     @staticmethod
@@ -164,10 +144,6 @@ class Recording(Reader):
     def samples(self, key: SignalKey, t0_ns: int, t1_ns: int) -> list[Sample]:
         """Whole samples with ``t0_ns <= time <= t1_ns`` [ns UTC], in order of time."""
         return [unpack(key, row) for row in self.read(key, t0_ns, t1_ns)]
-
-
-def _order(row: Row) -> tuple[int, int]:
-    return row.time, row.receive
 
 
 def rows_of(found: Iterable[tuple[object, ...]]) -> list[Row]:

@@ -13,7 +13,7 @@ from twin.model.factory import FactoryModel, Node, NodeKind, RouterRule
 from twin.model.shifts import switch_times
 from twin.process import device as _device  # noqa: F401  (sets Warp up)
 
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 """Raised whenever the same tables and seed would give other numbers; part of every result's identity."""
 
 UNLIMITED_ITEMS = 256

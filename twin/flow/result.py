@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S
-from twin.flow.tables import downstream, flow_paths, leads_defective_away, slots_of
+from twin.flow.tables import flow_paths, leads_defective_away
 from twin.model.factory import FactoryModel, NodeKind
 from twin.model.histogram import histogram_quantile
+from twin.process.line import downstream, slots_of
 
 if TYPE_CHECKING:
     from twin.flow.run import Plan

@@ -20,7 +20,7 @@ def make_dense(dtype: Any, columns: int = 0) -> Any:
     Args:
         columns: 0 for one dimension, else the second one's length, which must be the array's own.
     """
-    of = wp.array(dtype=dtype, ndim=2 if columns else 1)
+    of: Any = wp.array(dtype=dtype, ndim=2 if columns else 1)
     snippet = f"return decltype(a)(a.data, 0, {columns});" if columns else "return decltype(a)(a.data, 0);"
 
     @wp.func_native(snippet)

@@ -25,7 +25,7 @@ from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import MappingError, Rejected
 from twin.core.findings import Finding
-from twin.core.samples import Sample, SignalKey
+from twin.core.samples import Sample, SampleBlock, SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
 from twin.live.keyframes import Keyframe, Keyframes, layout_of
@@ -103,6 +103,10 @@ class Both:
     def append(self, samples: list[Sample]) -> int:
         self._shadow.append(samples)
         return self._history.append(samples)
+
+    def append_block(self, block: SampleBlock) -> int:
+        self._shadow.append(block.samples())
+        return self._history.append_block(block)
 
     def declare(self, key: SignalKey, unit: str) -> None:
         self._history.declare(key, unit)

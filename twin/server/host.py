@@ -10,7 +10,7 @@ import secrets
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,11 @@ from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import MappingError, Rejected
 from twin.core.findings import Finding
-from twin.core.samples import Sample, SignalKey
+from twin.core.samples import Sample, SampleBlock, SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
 from twin.live.keyframes import Keyframe, Keyframes, layout_of
-from twin.model.factory import FactoryModel
+from twin.model.factory import FactoryModel, Signal
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edited,
@@ -106,6 +106,10 @@ class Both:
         self._shadow.append(samples)
         return self._history.append(samples)
 
+    def append_block(self, block: SampleBlock) -> int:
+        self._shadow.append(block.samples())
+        return self._history.append_block(block)
+
     def declare(self, key: SignalKey, unit: str) -> None:
         self._history.declare(key, unit)
 
@@ -172,17 +176,30 @@ class Host:
             if finding.severity == "error":
                 raise MappingError(finding.message, file=finding.path)
         if self.settings.emulate:
-            from twin.connectors.emulated import emulated_mapping, spawn_emulated
-
-            self._progress("starting the emulated plant")
-            endpoint, self._emulated = spawn_emulated()
-            known = {SignalKey(s.prim, s.name) for s in signals}
             taken = {key for mapping in mappings for key in mapping.targets()}
-            mappings.append(emulated_mapping(endpoint, known - taken))
+            free = [s for s in signals if SignalKey(s.prim, s.name) not in taken]
+            if (emulated := self._emulate(free)) is not None:
+                mappings.append(emulated)
         if not mappings:
             return None
         recorder = Both(self.history, self.shadow) if self.shadow is not None else self.history
         return Plant(mappings, recorder, allow_writes="armed" if self.settings.allow_writes else False)
+
+    def _emulate(self, signals: list[Signal]) -> Mapping | None:
+        """Start an emulated plant that tells what of ``signals`` the twin cannot know itself; None: nothing is left to tell."""
+        from twin.connectors.emulated import emulated_mapping, spawn_emulated, spawn_plant
+
+        self._progress("starting the emulated plant")
+        # a process line with dynamics of its own for the scene that it was made for, else one that is derived from the stage
+        if emulated_mapping("opc.tcp://", {SignalKey(s.prim, s.name) for s in signals}).points:
+            endpoint, self._emulated = spawn_emulated()
+            return emulated_mapping(endpoint, {SignalKey(s.prim, s.name) for s in signals})
+        measured = {SignalKey(s.prim, s.name) for s in signals if s.role == "measurement"}
+        if not measured:
+            self._log.warning("nothing to emulate: the stage declares no measurement that no mapping feeds")
+            return None
+        mapping, self._emulated = spawn_plant(self.settings.stage)
+        return replace(mapping, points=tuple(p for p in mapping.points if p.target in measured))
 
     def start(self) -> None:
         """Start simulating and connecting; returns when the first step is done."""
@@ -225,6 +242,7 @@ class Host:
             self.plant.stop()
         if self._emulated is not None and self._emulated.stdin is not None:
             self._emulated.stdin.close()
+            self._emulated.terminate()
             try:
                 self._emulated.wait(timeout=5.0)
             except subprocess.TimeoutExpired:

@@ -12,6 +12,7 @@ from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.frame import Counts, StateFrame
 from twin.physics import World
 from twin.process.device import load_modules, resolve_device
+from twin.process.line import all_slots, batch_size
 from twin.process.tables import upload_distributions
 from twin.sim import kernels
 from twin.sim.arms import GRIPPED, LOOSE
@@ -30,7 +31,7 @@ from twin.sim.state import (
     allocate_state,
     state_arrays,
 )
-from twin.sim.tables import batch_size, server_slots, upload_tables
+from twin.sim.tables import upload_tables
 
 DEFAULT_ITEM_CAPACITY = 192
 """Item slots of one world where nothing else is said; buffers add theirs."""
@@ -80,7 +81,7 @@ class Simulation:
         self.capacity = item_capacity(model) if capacity is None else capacity
         self._begin_us = round(begin_s * 1e6)
         self.tick = 0
-        self._build(model, server_slots(model))
+        self._build(model, all_slots(model))
 
     def _build(self, model: FactoryModel, slots: list[int]) -> None:
         self.model = model
@@ -171,7 +172,7 @@ class Simulation:
             j if j >= 0 and old_model.nodes[j].kind == n.kind else -1 for n, j in zip(model.nodes, came_from, strict=True)
         ]
         # a server that is there no more still finishes what it has
-        slots = [max(s, old_slots[j] if j >= 0 else 0) for s, j in zip(server_slots(model), came_from, strict=True)]
+        slots = [max(s, old_slots[j] if j >= 0 else 0) for s, j in zip(all_slots(model), came_from, strict=True)]
         bodies = [b.path for b in old_model.rigid.bodies]
         prototypes = {p.path: i for i, p in enumerate(model.rigid.prototypes)}
         goods = {name: getattr(old_world, name).numpy()[:, len(bodies) :] for name in _GOODS_ARRAYS}

@@ -213,7 +213,8 @@ class Simulation:
         sourced = before["phase"] == SOURCED
         homeless = present & (((after["node"] < 0) & ~packed) | (goods["prototype"] < 0))
         # what is in a pack shares its fate, and is counted with it
-        homeless = np.where(packed, np.take_along_axis(homeless, np.maximum(before["parent"], 0), axis=1), homeless)
+        if self.capacity:
+            homeless = np.where(packed, np.take_along_axis(homeless, np.maximum(before["parent"], 0), axis=1), homeless)
         after["lost"] += np.where(homeless & ~packed & ~sourced, before["pieces"], 0).sum(axis=1)
         for name in ("phase", "pieces"):
             after[name][homeless] = 0
@@ -222,7 +223,7 @@ class Simulation:
         after["stacked"][after["stacked"] == GRIPPED] = LOOSE
         goods["alive"][homeless] = 0
         for i, node in enumerate(model.nodes):
-            if node.kind == NodeKind.SOURCE and came_from[i] >= 0:
+            if node.kind == NodeKind.SOURCE and came_from[i] >= 0 and self.capacity:
                 lost_its_item = np.take_along_axis(homeless, np.maximum(after["waiting"][:, i : i + 1], 0), axis=1)[:, 0]
                 after["waiting"][:, i][lost_its_item & (after["waiting"][:, i] >= 0)] = NO_SLOT
         for name, array in state_arrays(self._state).items():

@@ -271,6 +271,7 @@ export class Session {
       case "bodies":
         this.bodies = message.bodies;
         this.prototypes = message.prototypes;
+        this.scene.number(message.bodies);
         this.livePoses.reset(message.version, message.bodies.length, message.slots);
         this.replay.tableChanged();
         return this.onBodies();

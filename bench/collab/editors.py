@@ -42,6 +42,8 @@ class Load:
     """Processor time of the editors."""
     acknowledged: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By prim and property: number of the last acknowledged edit and what it wrote."""
+    answers: list[tuple[str, int, int]] = field(default_factory=list)
+    """Session, number there and number in the journal of each acknowledged edit."""
     epochs: set[str] = field(default_factory=set)
 
 
@@ -135,11 +137,17 @@ def crowd(
     ops_per_s: float = 5.0,
     load: Load | None = None,
     seed: int = 0,
+    begun: Callable[[], None] = lambda: None,
 ) -> Load:
-    """``editors`` at once, each making about ``ops_per_s`` edits a second; ends early where the server does."""
+    """``editors`` at once, each making about ``ops_per_s`` edits a second; ends early where the server does.
+
+    Args:
+        load: What is counted on. begun: Called when all have joined.
+    """
     load = Load() if load is None else load
     used = time.process_time()
     people = [Editor(url, token, f"Editor {i}", 1000 * seed + i) for i in range(editors)]
+    begun()
     load.epochs |= {editor.epoch for editor in people}
     with selectors.DefaultSelector() as selector:
         for editor in people:
@@ -191,4 +199,5 @@ def _take(editor: Editor, load: Load) -> None:
             if isinstance(message, Edited) and message.session.encode() == editor.session and message.opid in editor.begun:
                 at, key, value = editor.begun.pop(message.opid)
                 load.trips.append(now - at)
+                load.answers.append((message.session, message.opid, message.seq))
                 load.acknowledged[key] = max(load.acknowledged.get(key, (0, 0)), (message.seq, value))

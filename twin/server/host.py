@@ -448,7 +448,7 @@ class Host:
         if changes is not None and last_seq < document.seq:
             messages += [edited(e) for e in document.journal.entries(last_seq)]
             patch = self._patch(document.seq, *changes)
-            patch.nodes = self._nodes
+            patch.nodes, patch.materials = self._nodes, self._extractor.materials()
             messages.append(patch)
         messages.append(UndoState(*document.undo_labels(session)))
         events: list[Event] = self.runtime.current()

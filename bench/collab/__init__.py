@@ -10,21 +10,21 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 
 from bench.collab.durability import kill_campaign, recovery
+from bench.collab.editors import Load, MakeOp, crowd, messages
 from twin.protocol.frames import MAGIC
-from twin.protocol.messages import PROTOCOL_VERSION, Edit, Edited, Hello, Op, Refused, Welcome, decode_server, encode
+from twin.protocol.messages import PROTOCOL_VERSION, Edit, Edited, Hello, Op, Refused, Welcome, encode
 
 PRIMS = 5000
 OPS_PER_S = 5.0
@@ -87,17 +87,6 @@ def write_stage(path: Path, prims: int = PRIMS) -> None:
     path.write_text(f"{HEADER}{cubes}}}\n")
 
 
-_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
-
-
-def messages(data: bytes, about: bytes = b"") -> Iterator[Any]:
-    """What a websocket message holds, without those that do not mention ``about``: fifty editors in one process would spend
-    more time on reading what they know already than the server on telling them."""
-    for raw in _raw(data) if data[0] >= 0xDC and data[0] < 0xDE else [data]:
-        if about in (text := bytes(raw)):
-            yield decode_server(text)
-
-
 @dataclass
 class Server:
     """A ``twin serve`` of its own process."""
@@ -143,70 +132,16 @@ def serving(stage: Path, project: Path) -> Iterator[Server]:
         process.stdout.close()
 
 
-@dataclass
-class Load:
-    """What one run of many editors gave. Times in s."""
+def edits(relevant: float) -> MakeOp:
+    """What editors do: mostly moving what stands about; a share of ``relevant`` is for the simulation."""
 
-    trips: list[float] = field(default_factory=list)
-    gaps: list[float] = field(default_factory=list)
-    sent: int = 0
-    refused: int = 0
-    acknowledged: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By prim and property: number of the last acknowledged edit and what it wrote."""
+    def make(draw: random.Random, number: int) -> Op:
+        if draw.random() < relevant:
+            return Op("set_field", "/World/Belt", "twin:conveyor:speed", ["double", 0.1 + number * 1e-6])
+        place = ["double3", [float(number), 0.0, 0.0]]
+        return Op("set_field", f"/World/C{draw.randrange(PRIMS)}", "xformOp:translate", place)
 
-
-async def _edit(server: Server, index: int, load: Load, seconds: float, relevant: float) -> None:
-    draw = random.Random(index)
-    socket, welcome = await server.join(f"Editor {index}")
-    session = welcome.session.encode()
-    begun: dict[int, tuple[float, Op, int]] = {}
-    until = time.perf_counter() + seconds
-
-    async def receive() -> None:
-        last_frame = 0.0
-        async for data in socket:
-            now = time.perf_counter()
-            if data[:4] == MAGIC:
-                if last_frame:
-                    load.gaps.append(now - last_frame)
-                last_frame = now
-                continue
-            for message in messages(data, b"refused") if b"refused" in data else ():
-                if isinstance(message, Refused) and begun.pop(message.opid, None) is not None:
-                    load.refused += 1
-            for message in messages(data, session) if session in data else ():
-                if isinstance(message, Edited) and message.session == welcome.session and message.opid in begun:
-                    at, op, value = begun.pop(message.opid)
-                    load.trips.append(now - at)
-                    key = f"{op.path}.{op.field}"
-                    load.acknowledged[key] = max(load.acknowledged.get(key, (0, 0)), (message.seq, value))
-
-    reader = asyncio.create_task(receive())
-    try:
-        await asyncio.sleep(draw.random() / OPS_PER_S)
-        opid = 0
-        while time.perf_counter() < until:
-            opid += 1
-            value = load.sent = load.sent + 1
-            if draw.random() < relevant:
-                op = Op("set_field", "/World/Belt", "twin:conveyor:speed", ["double", 0.1 + value * 1e-6])
-            else:
-                cube = f"/World/C{draw.randrange(PRIMS)}"
-                op = Op("set_field", cube, "xformOp:translate", ["double3", [float(value), 0.0, 0.0]])
-            begun[opid] = (time.perf_counter(), op, value)
-            await socket.send(encode(Edit(opid, 0, [op])))
-            await asyncio.sleep(draw.uniform(0.5, 1.5) / OPS_PER_S)
-        while begun and time.perf_counter() < until + 5.0:
-            await asyncio.sleep(0.02)
-    except ConnectionClosed:
-        pass  # the campaign kills servers
-    finally:
-        await socket.close()
-        await asyncio.gather(reader, return_exceptions=True)
-
-
-async def _crowd(server: Server, editors: int, load: Load, seconds: float, relevant: float) -> None:
-    await asyncio.gather(*(_edit(server, i, load, seconds, relevant) for i in range(editors)))
+    return make
 
 
 def _row(name: str, value: float, unit: str, note: str = "") -> dict[str, Any]:
@@ -221,10 +156,9 @@ def _processor_s(pid: int) -> float:
 
 def measure(stage: Path, project: Path, editors: int, *, relevant: float, seconds: float = SECONDS) -> list[dict[str, Any]]:
     """Round trip of edits by ``editors`` at once: from sending to the author's echo, which comes after the commit."""
-    load = Load()
     with serving(stage, project) as server:
         before = _processor_s(server.process.pid)
-        asyncio.run(_crowd(server, editors, load, seconds, relevant))
+        load = crowd(server.url, server.token, editors, seconds, edits(relevant), ops_per_s=OPS_PER_S)
         used = _processor_s(server.process.pid) - before
     trips, gaps = np.array(load.trips) * 1e3, np.array(load.gaps) * 1e3
     case = f"{editors} editors" + (f", {relevant:.0%} simulated" if relevant else "")
@@ -236,6 +170,7 @@ def measure(stage: Path, project: Path, editors: int, *, relevant: float, second
         _row(
             f"{case}: processor time of the server", used / max(len(trips), 1) * 1e3, "ms/edit", "simulation and stream included"
         ),
+        _row(f"{case}: processor time of the editors", load.used_s / max(len(trips), 1) * 1e3, "ms/edit"),
         _row(f"{case}: time between frames p50", float(np.percentile(gaps, 50)), "ms"),
         _row(f"{case}: time between frames p99", float(np.percentile(gaps, 99)), "ms", f"longest {gaps.max():.0f} ms"),
     ]
@@ -247,23 +182,17 @@ def kill_server(stage: Path, project: Path, *, kills: int = KILLS) -> list[dict[
 
     draw = random.Random(1)
     load = Load()
-    epochs, starts = set(), []
+    epochs: set[str] = set()
+    starts = []
     lost = 0
-    for _ in range(kills):
+    for number in range(kills):
         begin = time.perf_counter()
         with serving(stage, project) as server:
             starts.append(time.perf_counter() - begin)
-
-            async def attack(running: Server) -> str:
-                socket, welcome = await running.join("Watcher")
-                await socket.close()
-                crowd = asyncio.create_task(_crowd(running, 6, load, 30.0, RELEVANT))
-                await asyncio.sleep(draw.uniform(0.5, 2.0))
-                running.kill()
-                await crowd
-                return welcome.epoch
-
-            epochs.add(asyncio.run(attack(server)))
+            end = threading.Timer(draw.uniform(0.3, 2.0), server.kill)
+            end.start()
+            epochs |= crowd(server.url, server.token, 6, 30.0, edits(RELEVANT), load=load, seed=number).epochs
+            end.join()
         edited, _ = open_with_edits(stage, project)
         for key, (_, value) in load.acknowledged.items():
             path, _, name = key.partition(".")
@@ -294,7 +223,7 @@ async def _watch(server: Server, rounds: int) -> tuple[dict[str, list[float]], f
         nonlocal last
         async for data in socket:
             now = time.perf_counter()
-            if data[:4] == b"TWF2":
+            if data[:4] == MAGIC:
                 if last:
                     gaps.append(now - last)
                 last = now

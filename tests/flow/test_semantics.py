@@ -356,7 +356,8 @@ def test_rejects_count_as_scrap_and_not_as_throughput_or_lead_time():
 
 
 def test_p95_of_equal_lead_times_is_that_time():
-    assert simulate(simple(7.3).model, horizon_s=500.0, replications=2).lead_p95_s.tolist() == [7.3, 7.3]
+    result = simulate(simple(7.3).model, horizon_s=500.0, replications=2)
+    assert result.lead_p95_s.tolist() == result.lead_least_s.tolist() == result.lead_most_s.tolist() == [7.3, 7.3]
 
 
 def test_energy_follows_the_states():

@@ -7,10 +7,11 @@ import warp as wp
 
 from twin.flow.forks import Given, place, redraw_all, redraw_node, redraw_slot
 from twin.flow.kernel import begin, staff_and_time
-from twin.flow.places import ZERO, Random
+from twin.flow.places import Random
 from twin.flow.state import FlowState, replica_of
 from twin.flow.stations import fail_or_repair
 from twin.flow.tables import FlowTables
+from twin.process.nodes import ZERO
 
 
 @wp.kernel
@@ -34,7 +35,7 @@ def begin_from(
         staff_and_time(t, s, r)
         redraw_node(t, s, r, down[i], down_us[i])
     for i in range(given.count):
-        k = place(t, s, given, i)
+        k = place(t, s, r, given, i)
         staff_and_time(t, s, r)
         if k >= 0 and given.elapsed_us[i] >= ZERO:
             redraw_slot(t, s, r, k, given.elapsed_us[i])

@@ -11,7 +11,12 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.flow.places import (
+from twin.flow.places import Random, book_server, push_back, set_clock, want
+from twin.flow.routes import goal_of, look_at, vehicle_at
+from twin.flow.state import Replica
+from twin.flow.stations import set_due
+from twin.flow.tables import FlowTables
+from twin.process.nodes import (
     ARRIVED,
     BATTERY,
     BUFFER,
@@ -30,16 +35,7 @@ from twin.flow.places import (
     UNLOAD,
     UNLOADING,
     ZERO,
-    Random,
-    book_server,
-    push_back,
-    set_clock,
-    want,
 )
-from twin.flow.routes import goal_of, look_at, vehicle_at
-from twin.flow.state import Replica
-from twin.flow.stations import set_due
-from twin.flow.tables import FlowTables
 
 
 @wp.func

@@ -16,34 +16,26 @@ import warp as wp
 from twin.flow.deadlock import find_stuck
 from twin.flow.fleets import begin_fleet, dispatch, drive_on
 from twin.flow.moves import MOVES_AT_ONCE, arrive, settle, wait_for_arrival
-from twin.flow.places import (
-    BINS,
-    CLOCK_GROUP,
+from twin.flow.places import BINS, CLOCK_GROUP, LIVELOCK, OVERFLOW, Random, book_place, set_clock, stop_belt, want
+from twin.flow.routes import look_at, offer_room
+from twin.flow.staff import next_switch, on_shift, serve_all, switch_all
+from twin.flow.state import FlowState, Replica, replica_of
+from twin.flow.stations import draw_wanted, fail_or_repair, finish, work
+from twin.flow.tables import FlowTables
+from twin.process.nodes import (
     FAILURE,
     FLEET,
     HALT_BLOCKED,
-    LIVELOCK,
     LONG_AGO,
     NEVER_US,
     ONE,
-    OVERFLOW,
     S_STARVED,
     S_WORKING,
     SETUP,
     SOURCE,
     STATION,
     ZERO,
-    Random,
-    book_place,
-    set_clock,
-    stop_belt,
-    want,
 )
-from twin.flow.routes import look_at, offer_room
-from twin.flow.staff import next_switch, on_shift, serve_all, switch_all
-from twin.flow.state import FlowState, Replica, replica_of
-from twin.flow.stations import draw_wanted, fail_or_repair, finish, work
-from twin.flow.tables import FlowTables
 
 
 @wp.func

@@ -13,8 +13,8 @@ import warp as wp
 
 from twin.core.errors import InputError
 from twin.flow.forks import Given
-from twin.flow.tables import slots_of
 from twin.model.factory import FactoryModel, NodeKind
+from twin.process.line import slots_of
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import warp as wp
 
-from twin.flow.tables import struct
+from twin.process.line import struct
 
 NODE_STATES = 7
 PURPOSES = 12

@@ -25,10 +25,11 @@ class Commits:
 
     Args:
         document: Where they are applied. runtime: The owner thread.
+        taken_back: Called on the owner thread when edits that were applied could not be written and are no more.
     """
 
-    def __init__(self, document: Document, runtime: Runtime) -> None:
-        self._document, self._runtime = document, runtime
+    def __init__(self, document: Document, runtime: Runtime, taken_back: Callable[[], None]) -> None:
+        self._document, self._runtime, self._taken_back = document, runtime, taken_back
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Work, Tell, Future[Outcome]]] = deque()
         self._asked = False
@@ -85,7 +86,7 @@ class Commits:
                         continue
                     done.append((tell, future, outcome, told))
         except WorkError as error:
-            self._runtime.value_changed(["/"])  # what was taken back may have been compiled
+            self._taken_back()
             for _, future, _, _ in done:
                 future.set_exception(error)
         else:

@@ -10,7 +10,7 @@ import secrets
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,13 @@ from twin.core.samples import Sample, SampleBlock, SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
 from twin.live.keyframes import Keyframe, Keyframes, layout_of
-from twin.model.factory import FactoryModel
+from twin.model.factory import FactoryModel, Signal
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edited,
     FindingDoc,
     LibraryPart,
+    NodeDoc,
     Op,
     PrimDetail,
     SceneDoc,
@@ -43,6 +44,7 @@ from twin.protocol.messages import (
 )
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory, list_signals
+from twin.scene.beside import CompilerProcess
 from twin.scene.relevance import Relevance
 from twin.scene.render import (
     AssetStore,
@@ -145,7 +147,9 @@ class Host:
         self.past_scenes = PastScenes(self.document.path, self.document.asset_root, self.assets)
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
-        self._model: FactoryModel | None = None
+        self._nodes: list[NodeDoc] = []
+        self._asked_seq = self._model_seq = 0
+        self._compiler = CompilerProcess(self.document.path, self.document.asset_root, self.document.text)
         self.keyframes = Keyframes(settings.project / "keyframes")
         self._keeping = ThreadPoolExecutor(1, thread_name_prefix="twin-keyframes")
         self._kept: Future[None] | None = None
@@ -154,6 +158,8 @@ class Host:
         self.plant = self._connect()
         self.runtime = Runtime(
             self._compile,
+            compile_beside=self._compile_beside,
+            took_over=self._took_over,
             rate=settings.rate,
             paused=settings.paused,
             seed=settings.seed,
@@ -164,7 +170,7 @@ class Host:
             shadow=self.shadow,
             progress=progress,
         )
-        self.commits = Commits(self.document, self.runtime)
+        self.commits = Commits(self.document, self.runtime, self._taken_back)
 
     def _connect(self) -> Plant | None:
         mappings: list[Mapping] = [load(path) for path in self.settings.mappings]
@@ -173,22 +179,36 @@ class Host:
             if finding.severity == "error":
                 raise MappingError(finding.message, file=finding.path)
         if self.settings.emulate:
-            from twin.connectors.emulated import emulated_mapping, spawn_emulated
-
-            self._progress("starting the emulated plant")
-            endpoint, self._emulated = spawn_emulated()
-            known = {SignalKey(s.prim, s.name) for s in signals}
             taken = {key for mapping in mappings for key in mapping.targets()}
-            mappings.append(emulated_mapping(endpoint, known - taken))
+            free = [s for s in signals if SignalKey(s.prim, s.name) not in taken]
+            if (emulated := self._emulate(free)) is not None:
+                mappings.append(emulated)
         if not mappings:
             return None
         recorder = Both(self.history, self.shadow) if self.shadow is not None else self.history
         return Plant(mappings, recorder, allow_writes="armed" if self.settings.allow_writes else False)
 
+    def _emulate(self, signals: list[Signal]) -> Mapping | None:
+        """Start an emulated plant that tells what of ``signals`` the twin cannot know itself; None: nothing is left to tell."""
+        from twin.connectors.emulated import emulated_mapping, spawn_emulated, spawn_plant
+
+        self._progress("starting the emulated plant")
+        # a process line with dynamics of its own for the scene that it was made for, else one that is derived from the stage
+        if emulated_mapping("opc.tcp://", {SignalKey(s.prim, s.name) for s in signals}).points:
+            endpoint, self._emulated = spawn_emulated()
+            return emulated_mapping(endpoint, {SignalKey(s.prim, s.name) for s in signals})
+        measured = {SignalKey(s.prim, s.name) for s in signals if s.role == "measurement"}
+        if not measured:
+            self._log.warning("nothing to emulate: the stage declares no measurement that no mapping feeds")
+            return None
+        mapping, self._emulated = spawn_plant(self.settings.stage)
+        return replace(mapping, points=tuple(p for p in mapping.points if p.target in measured))
+
     def start(self) -> None:
         """Start simulating and connecting; returns when the first step is done."""
         try:
             self.runtime.start()
+            self.on_owner(self._compiler.start)
             if self.plant is not None:
                 self.plant.start()
             self._serve_others()
@@ -225,27 +245,51 @@ class Host:
             self.plant.stop()
         if self._emulated is not None and self._emulated.stdin is not None:
             self._emulated.stdin.close()
+            self._emulated.terminate()
             try:
                 self._emulated.wait(timeout=5.0)
             except subprocess.TimeoutExpired:
                 self._emulated.kill()
         self._keeping.shutdown()
         self.history.close()
+        self._compiler.close()
         self._relevance.close()
         self.document.close()
 
     # ---- owner
 
     def _compile(self) -> FactoryModel:
+        self._asked_seq = self.document.seq
         model = compile_factory(self.document.stage)
+        self._use(model)
+        return model
+
+    def _compile_beside(self) -> Future[FactoryModel]:
+        self._asked_seq = self.document.seq
+        return self._compiler.compile()
+
+    def _use(self, model: FactoryModel) -> None:
+        """Number what is drawn as the model does."""
+        self._relevance.prepare()
         self._extractor.use(model)
         for signal in model.signals:
             if signal.unit:
                 self.history.declare(SignalKey(signal.prim, signal.name), signal.unit)
-        self._model = model
+        self._nodes = node_docs(model)
+        self._model_seq = self._asked_seq
         self._scene = None
-        self._relevance.compiled()
-        return model
+
+    def _took_over(self, model: FactoryModel) -> list[Any]:
+        """The simulation runs with the edits: what everybody has to know of that."""
+        before = self._nodes
+        self._use(model)
+        return [] if self._nodes == before else [ScenePatch(self.document.seq, [], [], [], self._nodes)]
+
+    def _taken_back(self) -> None:
+        """Accepted edits could not be written and are no more; they may have been compiled."""
+        self._compiler.forget()
+        self._scene = None
+        self.runtime.edited()
 
     def _keep(self, simulation: Simulation, snapshot: dict[str, Any]) -> None:
         """Owner: put a keyframe on disk, unless the disk is still busy with the one before."""
@@ -259,7 +303,7 @@ class Host:
             simulation.hz,
             simulation.seed,
             document.epoch,
-            document.seq,
+            self._model_seq,
             layout_of(simulation.model),
         )
         self._kept = self._keeping.submit(self.keyframes.save, about, snapshot)
@@ -299,7 +343,7 @@ class Host:
             meters_per_unit=_meters_per_unit(stage),
             prims=parts.prims,
             materials=parts.materials,
-            nodes=node_docs(model),
+            nodes=self._nodes,
             signals=signal_docs(model),
             prototypes=parts.prototypes,
             library=library,
@@ -379,19 +423,10 @@ class Host:
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None
-        before = None if self._model is None else node_docs(self._model)
+        self._compiler.applied(outcome.entry.txn)
         if self._relevance.touched():
-            if outcome.resync:
-                self.runtime.take_over_edits()
-            else:
-                self.runtime.value_changed(outcome.changed)
-        patch = self._patch(outcome.entry.seq, outcome.changed, outcome.resync)
-        if outcome.resync:
-            # once the view has moved on; else the next edit would have to wait for it
-            self.on_owner(self._relevance.prepare)
-        if self._model is not None and (now := node_docs(self._model)) != before:
-            patch.nodes = now
-        return outcome, [edited(outcome.entry), patch]
+            self.runtime.edited()
+        return outcome, [edited(outcome.entry), self._patch(outcome.entry.seq, outcome.changed, outcome.resync)]
 
     def _patch(self, seq: int, changed: list[str], resync: list[str]) -> ScenePatch:
         parts = self._extractor.patch(changed, resync)
@@ -426,7 +461,7 @@ class Host:
         if changes is not None and last_seq < document.seq:
             messages += [edited(e) for e in document.journal.entries(last_seq)]
             patch = self._patch(document.seq, *changes)
-            patch.nodes = node_docs(self.runtime.model)
+            patch.nodes = self._nodes
             messages.append(patch)
         messages.append(UndoState(*document.undo_labels(session)))
         events: list[Event] = self.runtime.current()

@@ -15,7 +15,7 @@ LEAD_MIN_S = 0.01
 LEAD_MAX_S = 1.0e7
 """Lead times go into a histogram of logarithmic bins between these."""
 
-PURPOSES = 8
+PURPOSES = 12
 """Random purposes per node; each has its own ordinal."""
 
 
@@ -183,7 +183,7 @@ KEPT_ARRAYS = NODE_ARRAYS | SERVER_ARRAYS | ITEM_ARRAYS | WORLD_ARRAYS | CALENDA
 
 def allocate_state(t: LineTables, worlds: int, slots: int, device: wp.Device) -> LineState:
     """A line in which nothing has happened yet; ``start_line`` in kernels.py makes the first draws."""
-    n, k, i = max(t.nodes, 1), max(t.all_servers, 1), max(slots, 1)
+    n, k, i = max(t.nodes, 1), max(t.slots, 1), max(slots, 1)
     sizes = {"W": worlds, "N": n, "K": k, "S": i, "C": max(t.crews, 1), "H": max(t.shifts, 1)}
     sizes |= {"A": max(t.robots, 1), "J": 6 * max(t.robots, 1)}
     sizes |= {"7": NODE_STATES, "P": PURPOSES, "L": LEAD_BINS, "Q": n + k + i, "D": k + 3 * n}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux
 
 from twin.core.findings import Finding
@@ -25,6 +26,9 @@ _SAYS_WHAT = (".twin:conveyor:path", *(f".{name}" for name in NAMING.values()))
 """Properties that make a prim goods, or a curve a path."""
 _INHERITED = ("material:binding", "primvars:", "purpose")
 """Properties whose change alters what is drawn below their prim."""
+_PLACE = "xformOp"
+"""Properties whose change leaves what is drawn as it is, and puts it elsewhere, begin so."""
+_IDENTITY = np.eye(4)
 
 
 @dataclass
@@ -118,12 +122,16 @@ class SceneExtractor:
         self._drawn_by.forget()
         known = len(self._materials.docs)
         wanted: dict[Sdf.Path, bool] = {}
+        looks: set[Sdf.Path] = set()
         for text in changed:
             path = Sdf.Path(text)
             below = path.IsPropertyPath() and path.name.startswith(_INHERITED)
             wanted[path.GetPrimPath()] = wanted.get(path.GetPrimPath(), False) or below
+            if not (path.IsPropertyPath() and path.name.startswith(_PLACE)):
+                looks.add(path.GetPrimPath())
         wanted |= {Sdf.Path(text): True for text in resync}
-        for path in list(wanted):
+        moved = wanted.keys() - looks - {Sdf.Path(text) for text in resync}
+        for path in wanted.keys() - moved:
             for user in self._materials.refresh(self._stage, path):
                 wanted.setdefault(user, False)
         parts = SceneParts()
@@ -131,6 +139,10 @@ class SceneExtractor:
         for path in sorted(wanted):
             prim = self._stage.GetPrimAtPath(path)
             here = prim and prim.IsActive() and prim.IsDefined() and not prim.IsAbstract()
+            if here and path in moved and path in self._docs and path not in done:
+                done.add(path)
+                parts.prims.append(self._put(prim))
+                continue
             walked = ([*self._walk(prim)] if wanted[path] else [prim]) if here else []
             if wanted[path] or not here:
                 gone = {p for p in self._drawn if p.HasPrefix(path)} - {p.GetPath() for p in walked}
@@ -178,24 +190,35 @@ class SceneExtractor:
         doc = self._docs[prim.GetPath()] = self._doc(prim)
         return doc
 
+    def _put(self, prim: Usd.Prim) -> PrimDoc:
+        """A prim that only stands elsewhere now."""
+        doc = replace(self._docs[prim.GetPath()], matrix=self._matrix(prim), edited=self._edited(prim))
+        self._docs[prim.GetPath()] = doc
+        return doc
+
+    def _edited(self, prim: Usd.Prim) -> bool:
+        spec = self._edits.GetPrimAtPath(prim.GetPath()) if self._edits else None
+        return spec is not None and bool(spec.properties or set(spec.ListInfoKeys()) - {"specifier"})
+
+    def _matrix(self, prim: Usd.Prim) -> list[float]:
+        matrix = self._local(prim)
+        return [] if np.array_equal(matrix, _IDENTITY) else matrix.ravel().tolist()
+
     def _doc(self, prim: Usd.Prim) -> PrimDoc:
         path = str(prim.GetPath())
-        spec = self._edits.GetPrimAtPath(prim.GetPath()) if self._edits else None
-        edited = spec is not None and bool(spec.properties or set(spec.ListInfoKeys()) - {"specifier"})
-        matrix = self._local(prim)
         return PrimDoc(
             path=path,
             type=str(prim.GetTypeName()),
             schemas=applied_schemas(prim),
             kind=str(Usd.ModelAPI(prim).GetKind()),
-            matrix=[] if np.array_equal(matrix, np.eye(4)) else matrix.ravel().tolist(),
+            matrix=self._matrix(prim),
             visible=self._visible(prim) and prim.GetPath() not in self._goods and not _is_instanced(prim),
             geometry=self._geometry(prim),
             light=_light(prim),
             camera=_camera(prim, self._unit),
             body=self._bodies.get(path, -1),
             node=self._nodes.get(path, -1),
-            edited=edited,
+            edited=self._edited(prim),
         )
 
     def _local(self, prim: Usd.Prim) -> np.ndarray:

@@ -292,6 +292,7 @@ export class Session {
         return;
       case "bodies":
         this.table = { bodies: message.bodies, prototypes: message.prototypes };
+        if (this.then.seq === null) this.scene.number(message.bodies);
         this.livePoses.reset(message.version, message.bodies.length, message.slots);
         this.replay.tableChanged();
         return this.onBodies();

@@ -24,7 +24,7 @@ from twin.connectors.lint import lint
 from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import MappingError, Rejected
-from twin.core.findings import Finding
+from twin.core.findings import Finding, Findings
 from twin.core.samples import Sample, SampleBlock, SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
@@ -34,6 +34,7 @@ from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edited,
     FindingDoc,
+    LibraryPart,
     NodeDoc,
     Op,
     PrimDetail,
@@ -57,6 +58,7 @@ from twin.scene.render import (
     stage_variants,
 )
 from twin.server.commits import Commits
+from twin.server.past import PastScenes
 from twin.sim import Simulation
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
@@ -142,6 +144,7 @@ class Host:
         self._extractor = SceneExtractor(
             self.document.stage, assets=self.assets, edit_layer=self.document.layer, asset_root=self.document.asset_root
         )
+        self.past_scenes = PastScenes(self.document.path, self.document.asset_root, self.assets)
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
         self._nodes: list[NodeDoc] = []
@@ -312,9 +315,19 @@ class Host:
             self._scene = (key, msgspec.json.encode(self._scene_doc()))
         return self._scene[1]
 
-    def _scene_doc(self) -> SceneDoc:
-        from twin.core.findings import Findings
+    def edits_at(self, t_ns: int) -> tuple[int, int, int]:
+        """Owner: number of the last edit at a moment [ns UTC], and from when until when it was the last; 0: none, or none yet."""
+        found = self.document.journal.read("select max(seq), max(time_ns) from ops where time_ns <= ?", (t_ns,))[0]
+        after = self.document.journal.read("select min(time_ns) from ops where time_ns > ?", (t_ns,))[0][0]
+        return found[0] or 0, found[1] or 0, after or 0
 
+    def past(self, seq: int) -> tuple[str, str, list[Entry], list[LibraryPart]]:
+        """Owner: what PastScenes needs for the scene after edit ``seq``."""
+        entries = [e for e in self.document.journal.entries() if e.seq <= seq]
+        library = library_parts(self.document.asset_root, Findings())
+        return self.document.epoch, self.settings.stage_name or self.document.path.name, entries, library
+
+    def _scene_doc(self) -> SceneDoc:
         parts = self._extractor.scene()
         found = Findings()
         library = library_parts(self.document.asset_root, found)

@@ -83,6 +83,7 @@ GUARDED = {
     ("POST", "/api/bookmarks"): Row(401, 403, 201, 201, 201, json={"time_ns": 1, "text": "here"}),
     ("DELETE", "/api/bookmarks/{id}"): Row(401, 403, 404, 404, 404, url="/api/bookmarks/999"),
     ("GET", "/api/history/at"): Row(401, 200, 200, 200, 200, url="/api/history/at?t_ns=1"),
+    ("GET", "/api/edits/at"): Row(401, 200, 200, 200, 200, url="/api/edits/at?t_ns=1"),
     ("GET", "/api/history/diff"): Row(401, 200, 200, 200, 200, url="/api/history/diff?before=1&after=2"),
     ("GET", "/api/residuals"): Row(401, 200, 200, 200, 200),
     ("GET", "/api/metrics"): Row(401, 200, 200, 200, 200),

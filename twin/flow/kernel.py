@@ -45,7 +45,7 @@ def staff_and_time(t: FlowTables, s: Replica, r: Random):
     while again:
         draw_wanted(t, s, r)
         if t.fleets > 0:
-            dispatch(t, s)
+            dispatch(t, s, r)
         if t.crews > 0:
             serve_all(t, s)
         again = s.rep[0].wanted > 0

@@ -467,7 +467,8 @@ class SceneDoc(msgspec.Struct):
 class ScenePatch(msgspec.Struct, tag="patch", tag_field="t"):
     """What an edit changed in the drawing: prims added or changed (each whole), prims gone (with all below them).
 
-    ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``.
+    ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``. Another may follow
+    with ``nodes``, the whole list, once the simulation runs with what was edited; a changed ``bodies`` table comes then too.
     """
 
     seq: int

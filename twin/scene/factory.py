@@ -10,11 +10,12 @@ from pxr import Sdf, Usd
 from twin.core.findings import Findings
 from twin.model.distributions import NEVER, ZERO
 from twin.model.factory import Crew, FactoryModel, Node, NodeKind, RouterRule, Shift, Zone, stream_id
+from twin.model.rigid import BodyKind
 from twin.model.shifts import working_hours
 from twin.scene.bounds import bound_in, with_room_above, zone_of
 from twin.scene.curves import polylines
 from twin.scene.distributions import read_distribution
-from twin.scene.fleets import distances
+from twin.scene.fleets import network
 from twin.scene.frames import array, rigid, split
 from twin.scene.prototypes import add_prototypes, item_type, prototype_paths
 from twin.scene.rigid import World, load_world
@@ -345,8 +346,15 @@ class Compiler:
             if not found:
                 self.findings.error(where, "unknown-target", f"{target} {'has no curve' if curve else 'does not exist'}")
             ways += found
-        node.stops, node.ways, lost = distances(self.model, index, ways)
-        for i in lost:
+        driven = network(self.model, index, ways)
+        node.stops, node.ways, node.tracks = driven.stops, driven.ways, driven.tracks
+        vehicles = [
+            i
+            for i, body in enumerate(self.model.rigid.bodies)
+            if body.kind == BodyKind.KINEMATIC and (body.path == node.path or body.path.startswith(node.path + "/"))
+        ]
+        node.vehicles = vehicles[: node.servers]
+        for i in driven.lost:
             self.findings.error(self.model.nodes[i].path, "no-zone", f"{node.path} serves it, but nothing gives it a place")
         for i, stop in enumerate(node.stops):
             if not all(np.isfinite(row[i]) for row in node.ways):

@@ -58,13 +58,13 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
+        hub.open(asyncio.get_running_loop())
 
         def publish(event: Event) -> None:
             now = time.time()
             if tap is not None:
                 tap(event, now)
-            loop.call_soon_threadsafe(hub.publish, event, now)
+            hub.post(hub.publish, event, now)
 
         def record() -> None:
             for event in host.runtime.current():
@@ -93,6 +93,11 @@ def create_app(
         body = {"error": str(error)} | ({"code": error.code} if isinstance(error, Rejected) else {})
         return JSONResponse(body, status_code=status)
 
+    # before the routers: looking for it in them makes FastAPI build all of their routes first
+    @app.websocket("/api/ws")
+    async def ws(socket: WebSocket) -> None:
+        await serve_client(socket, host, hub)
+
     @app.get("/api/health")
     async def health() -> JSONResponse:
         failed = host.runtime.state == "failed"
@@ -103,10 +108,6 @@ def create_app(
 
     for part in (scene, versions, comments, access, rules, push, plant, uploads, timeline):
         app.include_router(part.router)
-
-    @app.websocket("/api/ws")
-    async def ws(socket: WebSocket) -> None:
-        await serve_client(socket, host, hub)
 
     @app.get("/")
     async def page() -> Response:

@@ -47,11 +47,10 @@ class Context:
 
     async def commit(self, fn: Callable[[], tuple[Outcome, list[Any]]]) -> Outcome:
         """Do an edit on the owner's thread and tell everybody, in the order in which edits happen."""
-        loop = asyncio.get_running_loop()
 
         def tell(outcome: Outcome, told: list[Any]) -> None:
             for event in told:
-                loop.call_soon_threadsafe(self.hub.publish, event)
+                self.hub.post(self.hub.publish, event)
 
         return await asyncio.wrap_future(self.host.commits.commit(fn, tell))
 

@@ -24,8 +24,8 @@ from twin.connectors.lint import lint
 from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import MappingError, Rejected
-from twin.core.findings import Finding
-from twin.core.samples import Sample, SignalKey
+from twin.core.findings import Finding, Findings
+from twin.core.samples import Sample, SampleBlock, SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
 from twin.live.keyframes import Keyframe, Keyframes, layout_of
@@ -34,6 +34,8 @@ from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edited,
     FindingDoc,
+    LibraryPart,
+    NodeDoc,
     Op,
     PrimDetail,
     SceneDoc,
@@ -42,6 +44,7 @@ from twin.protocol.messages import (
 )
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory, list_signals
+from twin.scene.beside import CompilerProcess
 from twin.scene.relevance import Relevance
 from twin.scene.render import (
     AssetStore,
@@ -55,6 +58,7 @@ from twin.scene.render import (
     stage_variants,
 )
 from twin.server.commits import Commits
+from twin.server.past import PastScenes
 from twin.sim import Simulation
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
@@ -104,6 +108,10 @@ class Both:
         self._shadow.append(samples)
         return self._history.append(samples)
 
+    def append_block(self, block: SampleBlock) -> int:
+        self._shadow.append(block.samples())
+        return self._history.append_block(block)
+
     def declare(self, key: SignalKey, unit: str) -> None:
         self._history.declare(key, unit)
 
@@ -136,9 +144,12 @@ class Host:
         self._extractor = SceneExtractor(
             self.document.stage, assets=self.assets, edit_layer=self.document.layer, asset_root=self.document.asset_root
         )
+        self.past_scenes = PastScenes(self.document.path, self.document.asset_root, self.assets)
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
-        self._model: FactoryModel | None = None
+        self._nodes: list[NodeDoc] = []
+        self._asked_seq = self._model_seq = 0
+        self._compiler = CompilerProcess(self.document.path, self.document.asset_root, self.document.text)
         self.keyframes = Keyframes(settings.project / "keyframes")
         self._keeping = ThreadPoolExecutor(1, thread_name_prefix="twin-keyframes")
         self._kept: Future[None] | None = None
@@ -147,6 +158,8 @@ class Host:
         self.plant = self._connect()
         self.runtime = Runtime(
             self._compile,
+            compile_beside=self._compile_beside,
+            took_over=self._took_over,
             rate=settings.rate,
             paused=settings.paused,
             seed=settings.seed,
@@ -157,7 +170,7 @@ class Host:
             shadow=self.shadow,
             progress=progress,
         )
-        self.commits = Commits(self.document, self.runtime)
+        self.commits = Commits(self.document, self.runtime, self._taken_back)
 
     def _connect(self) -> Plant | None:
         mappings: list[Mapping] = [load(path) for path in self.settings.mappings]
@@ -195,6 +208,7 @@ class Host:
         """Start simulating and connecting; returns when the first step is done."""
         try:
             self.runtime.start()
+            self.on_owner(self._compiler.start)
             if self.plant is not None:
                 self.plant.start()
             self._serve_others()
@@ -238,21 +252,44 @@ class Host:
                 self._emulated.kill()
         self._keeping.shutdown()
         self.history.close()
+        self._compiler.close()
         self._relevance.close()
         self.document.close()
 
     # ---- owner
 
     def _compile(self) -> FactoryModel:
+        self._asked_seq = self.document.seq
         model = compile_factory(self.document.stage)
+        self._use(model)
+        return model
+
+    def _compile_beside(self) -> Future[FactoryModel]:
+        self._asked_seq = self.document.seq
+        return self._compiler.compile()
+
+    def _use(self, model: FactoryModel) -> None:
+        """Number what is drawn as the model does."""
+        self._relevance.prepare()
         self._extractor.use(model)
         for signal in model.signals:
             if signal.unit:
                 self.history.declare(SignalKey(signal.prim, signal.name), signal.unit)
-        self._model = model
+        self._nodes = node_docs(model)
+        self._model_seq = self._asked_seq
         self._scene = None
-        self._relevance.compiled()
-        return model
+
+    def _took_over(self, model: FactoryModel) -> list[Any]:
+        """The simulation runs with the edits: what everybody has to know of that."""
+        before = self._nodes
+        self._use(model)
+        return [] if self._nodes == before else [ScenePatch(self.document.seq, [], [], [], self._nodes)]
+
+    def _taken_back(self) -> None:
+        """Accepted edits could not be written and are no more; they may have been compiled."""
+        self._compiler.forget()
+        self._scene = None
+        self.runtime.edited()
 
     def _keep(self, simulation: Simulation, snapshot: dict[str, Any]) -> None:
         """Owner: put a keyframe on disk, unless the disk is still busy with the one before."""
@@ -266,7 +303,7 @@ class Host:
             simulation.hz,
             simulation.seed,
             document.epoch,
-            document.seq,
+            self._model_seq,
             layout_of(simulation.model),
         )
         self._kept = self._keeping.submit(self.keyframes.save, about, snapshot)
@@ -278,9 +315,19 @@ class Host:
             self._scene = (key, msgspec.json.encode(self._scene_doc()))
         return self._scene[1]
 
-    def _scene_doc(self) -> SceneDoc:
-        from twin.core.findings import Findings
+    def edits_at(self, t_ns: int) -> tuple[int, int, int]:
+        """Owner: number of the last edit at a moment [ns UTC], and from when until when it was the last; 0: none, or none yet."""
+        found = self.document.journal.read("select max(seq), max(time_ns) from ops where time_ns <= ?", (t_ns,))[0]
+        after = self.document.journal.read("select min(time_ns) from ops where time_ns > ?", (t_ns,))[0][0]
+        return found[0] or 0, found[1] or 0, after or 0
 
+    def past(self, seq: int) -> tuple[str, str, list[Entry], list[LibraryPart]]:
+        """Owner: what PastScenes needs for the scene after edit ``seq``."""
+        entries = [e for e in self.document.journal.entries() if e.seq <= seq]
+        library = library_parts(self.document.asset_root, Findings())
+        return self.document.epoch, self.settings.stage_name or self.document.path.name, entries, library
+
+    def _scene_doc(self) -> SceneDoc:
         parts = self._extractor.scene()
         found = Findings()
         library = library_parts(self.document.asset_root, found)
@@ -296,7 +343,7 @@ class Host:
             meters_per_unit=_meters_per_unit(stage),
             prims=parts.prims,
             materials=parts.materials,
-            nodes=node_docs(model),
+            nodes=self._nodes,
             signals=signal_docs(model),
             prototypes=parts.prototypes,
             library=library,
@@ -376,19 +423,10 @@ class Host:
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None
-        before = None if self._model is None else node_docs(self._model)
+        self._compiler.applied(outcome.entry.txn)
         if self._relevance.touched():
-            if outcome.resync:
-                self.runtime.take_over_edits()
-            else:
-                self.runtime.value_changed(outcome.changed)
-        patch = self._patch(outcome.entry.seq, outcome.changed, outcome.resync)
-        if outcome.resync:
-            # once the view has moved on; else the next edit would have to wait for it
-            self.on_owner(self._relevance.prepare)
-        if self._model is not None and (now := node_docs(self._model)) != before:
-            patch.nodes = now
-        return outcome, [edited(outcome.entry), patch]
+            self.runtime.edited()
+        return outcome, [edited(outcome.entry), self._patch(outcome.entry.seq, outcome.changed, outcome.resync)]
 
     def _patch(self, seq: int, changed: list[str], resync: list[str]) -> ScenePatch:
         parts = self._extractor.patch(changed, resync)
@@ -423,7 +461,7 @@ class Host:
         if changes is not None and last_seq < document.seq:
             messages += [edited(e) for e in document.journal.entries(last_seq)]
             patch = self._patch(document.seq, *changes)
-            patch.nodes = node_docs(self.runtime.model)
+            patch.nodes, patch.materials = self._nodes, self._extractor.materials()
             messages.append(patch)
         messages.append(UndoState(*document.undo_labels(session)))
         events: list[Event] = self.runtime.current()

@@ -137,8 +137,12 @@ class Simulation:
             if node.diverters:
                 text = "twin:router:diverter belts do not divert yet; goods are carried over to the successor"
                 out.append(Finding("info", node.path, "not-simulated", text))
-            if node.kind == NodeKind.FLEET:
-                out.append(Finding("warning", node.path, "not-simulated", "fleets are not simulated in physics yet"))
+            if node.tracks and len(node.vehicles) < node.servers:
+                text = (
+                    f"{len(node.vehicles)} of {node.servers} vehicles are seen: each that is to be is a kinematic rigid body, "
+                    "the fleet's prim itself or one below it"
+                )
+                out.append(Finding("info", node.path, "not-drawn", text))
         return out
 
     def step(self, steps: int = 1) -> None:
@@ -209,7 +213,8 @@ class Simulation:
         sourced = before["phase"] == SOURCED
         homeless = present & (((after["node"] < 0) & ~packed) | (goods["prototype"] < 0))
         # what is in a pack shares its fate, and is counted with it
-        homeless = np.where(packed, np.take_along_axis(homeless, np.maximum(before["parent"], 0), axis=1), homeless)
+        if self.capacity:
+            homeless = np.where(packed, np.take_along_axis(homeless, np.maximum(before["parent"], 0), axis=1), homeless)
         after["lost"] += np.where(homeless & ~packed & ~sourced, before["pieces"], 0).sum(axis=1)
         for name in ("phase", "pieces"):
             after[name][homeless] = 0
@@ -218,7 +223,7 @@ class Simulation:
         after["stacked"][after["stacked"] == GRIPPED] = LOOSE
         goods["alive"][homeless] = 0
         for i, node in enumerate(model.nodes):
-            if node.kind == NodeKind.SOURCE and came_from[i] >= 0:
+            if node.kind == NodeKind.SOURCE and came_from[i] >= 0 and self.capacity:
                 lost_its_item = np.take_along_axis(homeless, np.maximum(after["waiting"][:, i : i + 1], 0), axis=1)[:, 0]
                 after["waiting"][:, i][lost_its_item & (after["waiting"][:, i] >= 0)] = NO_SLOT
         for name, array in state_arrays(self._state).items():
@@ -283,7 +288,9 @@ class Simulation:
         n = len(self.model.nodes)
         out = {name: getattr(self._state, name).numpy()[world].copy() for name in _STATISTICS}
         out = {k: v[:n] if k in ("state_us", "level_us", "entered", "left", "defects") else v for k, v in out.items()}
-        servers = np.array([max(m.servers, 1) if m.kind == NodeKind.STATION else 1 for m in self.model.nodes], np.int64)
+        servers = np.array(
+            [max(m.servers, 1) if m.kind in (NodeKind.STATION, NodeKind.FLEET) else 1 for m in self.model.nodes], np.int64
+        )
         out["state_us"] = out["state_us"] // servers.reshape(-1, 1)
         return out
 

@@ -61,6 +61,18 @@ class LineState:
     server_count: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # items in it
     server_joined: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # bit per upstream node that gave its item
     server_head: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # scratch: its first item
+    claims: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # vehicles on their way to it
+    # vehicles, in the rows of their slots [W,K]
+    vehicle_stop: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # where it is or drives to
+    vehicle_from: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # where it came from
+    vehicle_origin: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # node that it fetches from
+    vehicle_claim: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # slot that it fetches from
+    vehicle_job_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # when its present job began
+    vehicle_used_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # time in use since it was charged
+    vehicle_battery_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # of that much; -1 without end
+    vehicle_position: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] on its way
+    vehicle_rotation: wp.array2d(dtype=wp.quat)  # type: ignore[valid-type]
+    vehicle_offset: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # where it set out, from the begin of its way [m]
     # crews [W,C], shifts [W,H]
     crew_free: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     shift_at: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # index of the next switch since the first Monday
@@ -140,10 +152,25 @@ NODE_ARRAYS: dict[str, Any] = {
     "ordinal": ("WNP", wp.int64),
 }
 SERVER_ARRAYS: dict[str, Any] = {
-    **dict.fromkeys(("server_state", "server_count"), ("WK", wp.int32)),
     **dict.fromkeys(
-        ("server_left_us", "server_whole_us", "server_ready_us", "server_asked_us", "server_joined"), ("WK", wp.int64)
+        ("server_state", "server_count", "claims", "vehicle_stop", "vehicle_from", "vehicle_origin", "vehicle_claim"),
+        ("WK", wp.int32),
     ),
+    **dict.fromkeys(
+        (
+            "server_left_us",
+            "server_whole_us",
+            "server_ready_us",
+            "server_asked_us",
+            "server_joined",
+            "vehicle_job_us",
+            "vehicle_used_us",
+            "vehicle_battery_us",
+        ),
+        ("WK", wp.int64),
+    ),
+    **dict.fromkeys(("vehicle_position", "vehicle_offset"), ("WK", wp.vec3)),
+    "vehicle_rotation": ("WK", wp.quat),
 }
 ITEM_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(

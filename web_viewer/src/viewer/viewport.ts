@@ -249,7 +249,7 @@ export class Viewport {
     const box = this.world.extent();
     if (!box.isEmpty()) {
       this.environment.setSun(this.world.sunDirection());
-      this.environment.fit(box);
+      this.environment.fit(box, this.world.hasFloor(box, scene.upAxis === "Y" ? "y" : "z"));
       if (!this.framed) {
         this.rig.frame(this.world.parts(), "home", false);
         // Meshes that are still on their way would change what "all" is.

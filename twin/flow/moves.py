@@ -192,6 +192,7 @@ def put_in(t: FlowTables, s: Replica, r: Random, c: int, item: int, origin: int)
         if t.node[c].lifo != 0:
             push_front(s, k, item)
             s.slot[k].goal = -1
+            s.slot[k].choices = ZERO
             look_at(s, k)
         else:
             push_back(s, k, item)

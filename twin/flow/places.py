@@ -254,6 +254,7 @@ def pop(s: Replica, k: int) -> int:
     s.slot[k].head = s.item[item].next
     s.slot[k].count = s.slot[k].count - 1
     s.slot[k].goal = -1
+    s.slot[k].choices = ZERO
     return item
 
 

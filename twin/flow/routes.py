@@ -109,6 +109,16 @@ def _keep_goal(s: Replica, r: Random, k: int, c: int):
 
 
 @wp.func
+def _choices(s: Replica, r: Random, k: int) -> wp.int64:
+    return s.slot[k].choices
+
+
+@wp.func
+def _keep_choices(s: Replica, r: Random, k: int, choices: wp.int64):
+    s.slot[k].choices = choices
+
+
+@wp.func
 def _item_type(t: FlowTables, s: Replica, r: Random, k: int) -> int:
     return t.prototype_type[s.item[s.slot[k].head].prototype]
 
@@ -147,6 +157,8 @@ goal_of = make_goal_of(
     stands_off=_stands_off,
     kept_goal=_kept_goal,
     keep_goal=_keep_goal,
+    choices=_choices,
+    keep_choices=_keep_choices,
     item_type=_item_type,
     is_defective=_is_defective,
     route_uniform=_route_uniform,

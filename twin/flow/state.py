@@ -58,22 +58,23 @@ NodeState = struct(
     __name__,
 )  # fmt: skip
 """``time_left``: of the time to failure or the repair while its clock stands; ``duration``: all of it.
-``waits``: how often a slot of it was blocked or starved for some time. ``level_us``: as ``pieces_us``, for items here.
+``drawn``: block of ``uniforms`` that is there, counted from 1. ``waits``: how often a slot of it was
+blocked or starved for some time. ``level_us``: as ``pieces_us``, for items here.
 Conveyors: ``stopped`` is how long the belt has stood, ``halted_at`` the belt's time while it stands, ``front`` and
 ``coordinate`` see ``places.py``, ``gap`` the least distance between the last item and the one that is about to enter."""
 
 SlotState = struct(
     "SlotState",
     {
-        **dict.fromkeys(("ready", "time_left", "duration", "since", "asked", "joined"), _I64),
+        **dict.fromkeys(("ready", "time_left", "duration", "since", "asked", "joined", "choices"), _I64),
         **dict.fromkeys(("state", "booked", "head", "tail", "count", "goal", "listed", "waited"), _I32),
     },
     __name__,
 )
 """``ready``: since when its first item waits to leave, -1 it does not. ``since``: when the state being ``booked`` began.
 ``duration``: of what its clock runs for, as drawn. ``joined``: bit per upstream node whose item an assembly has.
-``goal``: a kept choice. ``listed``: is in the todo list. ``waited``: the wait (blocked or starved for some
-time) that it is in has been counted."""
+``goal``: a kept choice, ``choices``: those at routers by probability behind a choice by room.
+``listed``: is in the todo list. ``waited``: the wait (blocked or starved for some time) that it is in has been counted."""
 
 ItemState = struct(
     "ItemState",

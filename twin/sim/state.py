@@ -176,7 +176,9 @@ ITEM_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(
         ("phase", "node", "server", "target", "parent", "pieces", "stacked", "loose", "defective", "gliding"), ("WS", wp.int32)
     ),
-    **dict.fromkeys(("sequence", "at_us", "coordinate_us", "since_us", "fallen_us", "born_us", "id"), ("WS", wp.int64)),
+    **dict.fromkeys(
+        ("sequence", "at_us", "coordinate_us", "since_us", "fallen_us", "born_us", "id", "choices"), ("WS", wp.int64)
+    ),
     "glide_to": ("WS", wp.vec3),
     "glide_speed": ("WS", wp.float32),
 }

@@ -120,7 +120,7 @@ APIS: tuple[Api, ...] = (
             Property(
                 "twin:station:skill",
                 "token",
-                "Skill that cycles and set-ups need: the crew must have it; without a crew, the first one that has it staffs them.",
+                "Skill that cycles and set-ups need. The crew must have it; without a crew, the first one that has it comes.",
             ),
             Property("twin:station:repairSkill", "token", "The same for repairs and the repair crew."),
             *_PLACE,

@@ -50,6 +50,16 @@ export async function login(token: string): Promise<void> {
 
 export const getScene = () => json<SceneDoc>("/api/scene");
 
+/** What the physics did in its last step; rows of numbers one after the other. */
+export interface PhysicsDoc {
+  sim_time: number;
+  contacts: { point: number[]; normal: number[]; impulse: number[] };
+  bodies: { position: number[]; rotation: number[]; half: number[]; island: number[]; asleep: number[] };
+  left_out: number;
+}
+
+export const getPhysics = () => json<PhysicsDoc>("/api/physics");
+
 export const getPrim = (path: string) => json<PrimDetail>(`/api/prim?path=${encodeURIComponent(path)}`);
 
 export const getHealth = async (): Promise<string> => (await json<{ status: string }>("/api/health")).status;

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +89,14 @@ def everything(draw: random.Random, number: int) -> Op:
 
 
 def _resident_mb(pid: int) -> float:
-    """Memory of a process and of those that it started [MB]."""
-    total = 0
+    """Memory of a server and of the process that compiles for it [MB]; checkpoints are processes of a few seconds."""
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    if b"twin.collab.checkpoints" in command:
+        return 0.0
+    total = 0.0
     for task in Path(f"/proc/{pid}/task").iterdir():
         total += sum(_resident_mb(int(child)) for child in (task / "children").read_text().split())
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return total + pages * 4096 / 1e6
+    return total + int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
 
 def memory(folder: Path, minutes: float, editors: int = 20, ops_per_s: float = 5.0) -> list[dict[str, Any]]:
@@ -106,7 +108,8 @@ def memory(folder: Path, minutes: float, editors: int = 20, ops_per_s: float = 5
 
         def sample() -> None:
             while not ended.wait(SAMPLE_S):
-                samples.append((len(load.trips) + load.refused, _resident_mb(server.process.pid)))
+                with suppress(OSError):  # a checkpoint has ended meanwhile
+                    samples.append((len(load.trips) + load.refused, _resident_mb(server.process.pid)))
 
         watch = threading.Thread(target=sample)
         watch.start()

@@ -351,8 +351,9 @@ def move_on(t: LineTables, s: LineState, g: Goods, w: int, i: int):
         arrived = inside_zone(t, c, here, 0.0)
         if not arrived and t.carried[c] == 0 and t.node[n].kind == CONVEYOR:
             # no belt takes it on: at the end of its own what is beside it takes it over, before it tips
-            if not inside_zone(t, n, here + t.exit_direction[n] * BRINK_M, 0.0):
-                arrived = inside_zone(t, c, here, ARM_M)
+            along = t.exit_direction[n]
+            if wp.dot(here - t.zone_center[n], along) + BRINK_M > zone_reach(t, n, along):
+                arrived = inside_zone(t, n, here, BRINK_M) and inside_zone(t, c, here, ARM_M)
     if arrived:
         s.phase[w, i] = WAITING
         s.since_us[w, i] = s.time_us[w]

@@ -26,6 +26,7 @@ class LineState:
     # nodes [W,N]
     halts: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # why the node stands still, bits
     fail_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left until the next failure; -1 never
+    fail_whole_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # all of that time, as drawn
     repair_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left of the repair
     repair_whole_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # all of the repair, as drawn
     repair: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # asked for people, or under way
@@ -135,6 +136,7 @@ NODE_ARRAYS: dict[str, Any] = {
             "belt_end_us",
             "belt_entry_us",
             "fail_us",
+            "fail_whole_us",
             "repair_us",
             "repair_whole_us",
             "repair_asked_us",

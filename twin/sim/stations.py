@@ -268,6 +268,7 @@ def draw_wanted(t: LineTables, s: LineState, g: Goods, r: Random, w: int):
         duration = draw_us(t, s, r, w, n, row, purpose)
         if purpose == FAILURE:
             s.fail_us[w, n] = duration
+            s.fail_whole_us[w, n] = duration
         elif purpose == REPAIR:
             s.repair_us[w, n] = wp.max(duration, ONE)
             s.repair_whole_us[w, n] = s.repair_us[w, n]

@@ -116,6 +116,8 @@ def memory(folder: Path, minutes: float, editors: int = 20, ops_per_s: float = 5
         crowd(server.url, server.token, editors, minutes * 60.0, everything, ops_per_s=ops_per_s, load=load)
         ended.set()
         watch.join()
+    if load.ended:
+        raise RuntimeError(load.ended)
     done, used = np.array(samples).T
     kept = done >= SETTLED * done[-1]
     slope = float(np.polyfit(done[kept], used[kept], 1)[0]) * 1000.0

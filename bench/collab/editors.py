@@ -42,6 +42,8 @@ class Load:
     """Processor time of the editors."""
     acknowledged: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By prim and property: number of the last acknowledged edit and what it wrote."""
+    ended: str = ""
+    """Why it ended before its time."""
     answers: list[tuple[str, int, int]] = field(default_factory=list)
     """Session, number there and number in the journal of each acknowledged edit."""
     epochs: set[str] = field(default_factory=set)
@@ -118,7 +120,7 @@ class Editor:
             if first & 15 == 9:  # a ping
                 self.socket.sendall(bytes((0x8A, 0x80 | len(data))) + bytes(4) + data)
             elif first & 15 == 8:
-                raise ConnectionError("the server has closed")
+                raise ConnectionError(f"the server has closed: {int.from_bytes(data[:2], 'big')} {data[2:].decode()}")
             elif not first & 128:
                 self._parts += data
             else:
@@ -167,8 +169,8 @@ def crowd(
                 next_due = due[0][0] if due and now < until else now + 0.1
                 for key, _ in selector.select(max(0.0, min(next_due, until + ANSWER_S) - now)):
                     _take(key.data, load)
-        except ConnectionError:
-            pass  # the campaign kills servers
+        except ConnectionError as error:
+            load.ended = str(error)  # the campaign kills servers
         finally:
             for editor in people:
                 editor.socket.close()

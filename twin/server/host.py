@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Users
+from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Uploads, Users
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
@@ -59,6 +59,7 @@ from twin.scene.render import (
 )
 from twin.server.commits import Commits
 from twin.server.past import PastScenes
+from twin.server.quotas import Quota, Quotas
 from twin.sim import Simulation
 
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
@@ -88,6 +89,7 @@ class Settings:
     device: str = "cpu"
     seed: int = 1
     stage_name: str = ""
+    quota: Quota = field(default_factory=Quota)
 
 
 @dataclass
@@ -136,6 +138,8 @@ class Host:
         self.proposals = Proposals(self.document)
         self.comments = Comments(self.document.journal)
         self.rules = Rules(self.document.journal)
+        self.uploads = Uploads(self.document.journal)
+        self.quotas = Quotas(settings.quota)
         self._acting: Identity | None = None
         self._stopped = False
         self.document.guard = self._guard
@@ -357,9 +361,10 @@ class Host:
             prop.driven = self._driven(path, prop.name)
         return detail
 
-    def uploaded(self, user: str, asset: str) -> None:
-        """Owner: the library has a new part."""
+    def uploaded(self, who: str, user: str, asset: str) -> None:
+        """Owner: the library has a new part; it counts for ``who`` and is told of in the name of ``user``."""
         self._scene = None
+        self.uploads.add(asset, who)
         self.access.audit(user, "upload", asset)
 
     def mesh_frame(self, meters: float, up: str) -> tuple[float, str]:

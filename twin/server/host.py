@@ -23,11 +23,12 @@ from twin.connectors import Mapping, Plant, load
 from twin.connectors.lint import lint
 from twin.core import log
 from twin.core.clock import now_ns
-from twin.core.errors import MappingError, Rejected
+from twin.core.errors import MappingError, Rejected, WorkError
 from twin.core.findings import Finding, Findings
 from twin.core.samples import Sample, SampleBlock, SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
+from twin.live.disagreement import PAST_ALARMS, PastAlarm
 from twin.live.keyframes import Keyframe, Keyframes, layout_of
 from twin.model.factory import FactoryModel, Signal
 from twin.protocol.messages import (
@@ -62,6 +63,7 @@ from twin.server.past import PastScenes
 from twin.server.quotas import Quota, Quotas
 from twin.sim import Simulation
 
+_ALARM = "prim, name, begin_ns, end_ns, worst"
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
 Told = tuple[Outcome, list[Any]]
@@ -174,6 +176,7 @@ class Host:
             shadow=self.shadow,
             progress=progress,
         )
+        self._remember_alarms()
         self.commits = Commits(self.document, self.runtime, self._taken_back)
 
     def _connect(self) -> Plant | None:
@@ -259,6 +262,27 @@ class Host:
         self._compiler.close()
         self._relevance.close()
         self.document.close()
+
+    def _remember_alarms(self) -> None:
+        """Alarms of residuals outlive the process."""
+        journal, residuals = self.document.journal, self.runtime.signals.residuals
+        journal.write(
+            "create table if not exists residual_alarms (prim text not null, name text not null, begin_ns integer not null,"
+            " end_ns integer not null, worst real not null, primary key (prim, name, begin_ns))"
+        )
+        # those that lasted when the process ended, ended then or unseen since
+        journal.write("update residual_alarms set end_ns = ? where end_ns = 0", (now_ns(),))
+        kept = journal.read(f"select {_ALARM} from residual_alarms order by begin_ns desc limit ?", (PAST_ALARMS,))
+        residuals.remember([PastAlarm(SignalKey(prim, name), *rest) for prim, name, *rest in reversed(kept)])
+        residuals.tell = self._keep_alarm
+
+    def _keep_alarm(self, alarm: PastAlarm) -> None:
+        """Owner: an alarm has begun, or has ended."""
+        row = (alarm.key.prim, alarm.key.name, alarm.begin_ns, alarm.end_ns, min(alarm.worst, 1e300))
+        try:
+            self.document.journal.write(f"insert or replace into residual_alarms ({_ALARM}) values (?, ?, ?, ?, ?)", row)
+        except WorkError as error:  # the twin goes on; the alarm is still shown
+            self._log.error("an alarm is not kept", signal=str(alarm.key), reason=str(error))
 
     # ---- owner
 

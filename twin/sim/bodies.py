@@ -252,3 +252,7 @@ def drive_belts(t: LineTables, s: LineState, g: Goods, w: int, surface_drive: wp
                 speed = 0.0
             for k in range(t.belt_begin[n], t.belt_begin[n + 1]):
                 surface_drive[w, t.belt_shape[k]] = speed
+        else:
+            off = (s.halts[w, n] & HALT_OFF) != 0
+            for k in range(t.belt_begin[n], t.belt_begin[n + 1]):
+                surface_drive[w, t.belt_shape[k]] = wp.where(off, 0.0, t.belt_drive[k])

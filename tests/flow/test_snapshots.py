@@ -12,6 +12,7 @@ from twin.flow import LineRun, LineState, Plan, Snapshot, Standing, simulate
 from twin.model.build import LineBuilder
 from twin.model.distributions import Distribution
 from twin.model.factory import NodeState
+from twin.process.draws import CYCLE, draw
 
 PLAN = Plan(seed=3, begin_us=0, total_us=900_000_000, intervals=9)
 
@@ -86,6 +87,29 @@ def test_futures_of_a_cycle_under_way():
     assert result.sunk.tolist() == [1] * 1000
     assert stats.kstest(result.lead_mean_s, stats.uniform(10.0, 20.0).cdf).pvalue > 1e-3
     assert result.warmup_s == 9.0
+
+
+def test_every_future_draws_its_later_cycles_with_its_own_number():
+    """Uniforms are drawn eight ahead: those that the snapshot brings along are of another replication."""
+    line = LineBuilder()
+    line.source("S", saturated=True)
+    row = line.distribution(Distribution.UNIFORM, low=10.0, high=30.0)
+    line.station("M", cycle=row)
+    line.sink("K")
+    line.chain("S", "M", "K")
+    model = line.model
+    run = LineRun(model, PLAN, count=1)
+    run.advance(45_000_000)
+    drawn = int(run.state.ordinal.numpy()[0, 1, CYCLE])
+    assert 2 <= drawn <= 4
+    for number in (0, 5, 6):
+        future = LineRun(model, PLAN, count=1, first=number, start=run.snapshot())
+        ends = []
+        for _ in range(7):
+            ends.append(future.next_us())
+            future.advance(ends[-1])
+        expected = draw(model.distributions, row, count=drawn + 6, seed=3, replication=number, stream=model.nodes[1].stream)
+        assert np.diff(ends).tolist() == np.round(expected[drawn:] * 1e6).tolist()
 
 
 def test_futures_of_a_line_with_more_room():

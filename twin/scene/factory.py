@@ -127,6 +127,23 @@ class Compiler:
             skills = [str(s) for s in prim.GetAttribute("twin:crew:skills").Get() or []]
             self.model.crews.append(Crew(path, self._count(prim, "twin:crew:size", 0), shift, skills))
 
+    def _staff(self, prim: Usd.Prim, rel: str, attribute: str) -> int:
+        """The crew that a station names and that has the skill it asks for; unnamed, the first one that has it; -1 none."""
+        crew = self._one(prim, rel, self.crews, "TwinCrewAPI")
+        skill = str(prim.GetAttribute(attribute).Get() or "")
+        if not skill:
+            return crew
+        skilled = [i for i, c in enumerate(self.model.crews) if skill in c.skills]
+        if crew < 0 and skilled and not prim.GetRelationship(rel).GetTargets():
+            return skilled[0]
+        if crew not in skilled:
+            who = f"{self.model.crews[crew].path} does not have" if crew >= 0 else "no crew has"
+            able = ", ".join(self.model.crews[i].path for i in skilled) or "none"
+            self.findings.error(
+                f"{prim.GetPath()}.{attribute}", "missing-skill", f"{who} the skill {skill!r}; crews that have it: {able}"
+            )
+        return crew
+
     # ---- what every node has
 
     def _common(self, prim: Usd.Prim, node: Node) -> None:
@@ -265,9 +282,9 @@ class Compiler:
         node.joins = self._nodes(prim, base + "joins", "unknown-target")
         node.output = next(iter(self._goods(prim, base + "output")), -1)
         node.blocking_before = self._token(prim, base + "blocking", ("afterService", "beforeService")) == "beforeService"
-        node.crew = self._one(prim, base + "crew", self.crews, "TwinCrewAPI")
+        node.crew = self._staff(prim, base + "crew", base + "skill")
         node.crew_size = self._count(prim, base + "crewSize", 0)
-        node.repair_crew = self._one(prim, base + "repairCrew", self.crews, "TwinCrewAPI")
+        node.repair_crew = self._staff(prim, base + "repairCrew", base + "repairSkill")
 
     def _cycles(self, prim: Usd.Prim) -> list[int]:
         """Distribution row per item type."""

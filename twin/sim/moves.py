@@ -158,6 +158,7 @@ def draw_in(t: LineTables, s: LineState, g: Goods, w: int, m: int, left: float):
         s.level[w, m] = s.level[w, m] + 1
         s.node[w, best] = m
         s.target[w, best] = -1
+        s.choices[w, best] = ZERO
         s.phase[w, best] = NEARING
         join_server(t, s, g, w, best, u, m, k)
 
@@ -168,6 +169,7 @@ def take_out(t: LineTables, s: LineState, w: int, i: int, n: int):
     kind = t.node[n].kind
     s.left[w, n] = s.left[w, n] + ONE
     s.target[w, i] = -1
+    s.choices[w, i] = ZERO
     if kind == SOURCE:
         s.spawned[w] = s.spawned[w] + ONE
         s.made[w, n] = s.made[w, n] + ONE

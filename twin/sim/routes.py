@@ -125,6 +125,16 @@ def _keep_goal(s: LineState, h: Site, i: int, c: int):
 
 
 @wp.func
+def _choices(s: LineState, h: Site, i: int) -> wp.int64:
+    return s.choices[h.w, i]
+
+
+@wp.func
+def _keep_choices(s: LineState, h: Site, i: int, choices: wp.int64):
+    s.choices[h.w, i] = choices
+
+
+@wp.func
 def _item_type(t: LineTables, s: LineState, h: Site, i: int) -> int:
     return t.prototype_type[h.g.prototype[h.w, h.g.first + i]]
 
@@ -158,6 +168,8 @@ choose_goal = make_goal_of(
     stands_off=_stands_off,
     kept_goal=_kept_goal,
     keep_goal=_keep_goal,
+    choices=_choices,
+    keep_choices=_keep_choices,
     item_type=_item_type,
     is_defective=_is_defective,
     route_uniform=_route_uniform,

@@ -207,6 +207,7 @@ class Simulation:
         after["node"][...] = new_node[before["node"]]
         after["target"][...] = new_node[before["target"]]
         after["server"][...] = new_server[before["server"]]
+        after["choices"][...] = 0  # routers may have other successors now
         goods["prototype"][...] = new_prototype[goods["prototype"]]
         present = before["phase"] != FREE
         packed = before["phase"] == PACKED

@@ -88,6 +88,7 @@ class LineState:
     at_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # belt without geometry: when it entered
     coordinate_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # least distances up to it, summed
     fallen_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # how long it has lain below the line
+    choices: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # at routers by probability behind a choice by room
     born_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # sum over its loose pieces of when they left their source
     pieces: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     stacked: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # gripped, or put on the stack, by a robot
@@ -178,7 +179,9 @@ ITEM_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(
         ("phase", "node", "server", "target", "parent", "pieces", "stacked", "loose", "defective", "gliding"), ("WS", wp.int32)
     ),
-    **dict.fromkeys(("sequence", "at_us", "coordinate_us", "since_us", "fallen_us", "born_us", "id"), ("WS", wp.int64)),
+    **dict.fromkeys(
+        ("sequence", "at_us", "coordinate_us", "since_us", "fallen_us", "born_us", "id", "choices"), ("WS", wp.int64)
+    ),
     "glide_to": ("WS", wp.vec3),
     "glide_speed": ("WS", wp.float32),
 }

@@ -146,6 +146,7 @@ def pack(t: LineTables, s: LineState, g: Goods, w: int, k: int, n: int):
     s.node[w, whole] = n
     s.server[w, whole] = k
     s.target[w, whole] = -1
+    s.choices[w, whole] = ZERO
     s.defective[w, whole] = 0
     enter_order(s, w, whole)
     g.prototype[w, g.first + whole] = t.node[n].output

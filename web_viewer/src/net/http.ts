@@ -52,6 +52,10 @@ export const getScene = () => json<SceneDoc>("/api/scene");
 
 export const getPrim = (path: string) => json<PrimDetail>(`/api/prim?path=${encodeURIComponent(path)}`);
 
+/** Prims as text for the clipboard. */
+export const getClip = async (paths: string[]): Promise<string> =>
+  JSON.stringify(await json<unknown>(`/api/clip?${paths.map((p) => `path=${encodeURIComponent(p)}`).join("&")}`));
+
 export const getHealth = async (): Promise<string> => (await json<{ status: string }>("/api/health")).status;
 
 export interface ChoiceRow {

@@ -24,6 +24,7 @@ GROUP = 50_000
 """Samples between two commits."""
 ONE_BY_ONE = 200_000
 YEAR_SIGNALS = 1000
+YEAR_GROUP = 200_000
 YEAR_STEP = 600 * 10**9
 """A value every ten minutes [ns]."""
 DAYS = 366
@@ -43,11 +44,11 @@ def measured(signals: int, moments: np.ndarray, step: int, rng: np.random.Genera
     return SampleBlock(keys, s, value, np.full(len(n), GOOD, np.uint32), time, time + rng.integers(10**6, 4 * 10**6, len(n)))
 
 
-def _write(history: Historian, signals: int, moments: int, step: int) -> tuple[float, float]:
+def _write(history: Historian, signals: int, moments: int, step: int, group: int = GROUP) -> tuple[float, float]:
     """Processor time and wall time of writing, each group committed to disk [s]."""
     rng = np.random.default_rng(1)
     taken = wall = 0.0
-    each = GROUP // signals
+    each = group // signals
     for first in range(0, moments, each):
         block = measured(signals, np.arange(first, min(first + each, moments)), step, rng)
         begin, at = time.process_time(), time.monotonic()
@@ -115,7 +116,7 @@ def _year(folder: Path) -> list[dict[str, Any]]:
     """A year of many signals."""
     path, moments = folder / "year.db", DAYS * 86400 * 10**9 // YEAR_STEP
     history = Historian(path)
-    taken, _ = _write(history, YEAR_SIGNALS, moments, YEAR_STEP)
+    taken, _ = _write(history, YEAR_SIGNALS, moments, YEAR_STEP, YEAR_GROUP)
     rng = random.Random(2)
     keys = [SignalKey(f"/World/Line/M{i}", "temperature") for i in range(YEAR_SIGNALS)]
     end = T0 + moments * YEAR_STEP

@@ -10,6 +10,7 @@ from twin.connectors.base import Reading, Series
 from twin.connectors.intake import Intake, StateBoard
 from twin.connectors.mapping import parse
 from twin.connectors.payload import Decoded, Payload, PayloadSource
+from twin.connectors.stamps import StampError, parse_time
 from twin.core.samples import GOOD, Sample, SampleBlock, SignalKey
 
 T0 = 1_700_000_000 * 10**9
@@ -116,9 +117,25 @@ def test_a_batch_is_read_as_columns_with_the_same_times(items):
 
 
 @pytest.mark.parametrize(
-    "odd", [{"v": None}, {"v": "auto", "t": 1}, {"v": True, "t": 1}, {"t": 1}, 7, {"v": 1, "t": "soon"}, {"v": 1, "t": 10**400}]
+    "odd",
+    [
+        {"v": None},
+        {"v": "auto", "t": 1},
+        {"v": True, "t": 1},
+        {"t": 1},
+        7,
+        {"v": 1, "t": "soon"},
+        {"v": 1, "t": 10**400},
+        {"v": 1, "t": "9999-12-31"},
+    ],
 )
 def test_a_batch_with_something_odd_in_it_is_looked_at_one_by_one(odd):
     good = [{"v": float(i), "t": 1_700_000_000 + i} for i in range(10)]
     source = PayloadSource(value="/v", time="/t", batch=True)
     assert Payload(json.dumps([*good, odd]).encode()).series(source, UTC) is None
+
+
+@pytest.mark.parametrize("stamp", ["9999-12-31T23:59:59Z", 10**400, 1e300, 5 * 10**10, float("nan")])
+def test_a_stamp_that_64_bits_cannot_count_is_an_error_of_that_value(stamp):
+    with pytest.raises(StampError, match="time"):
+        parse_time(stamp, UTC)

@@ -164,3 +164,14 @@ def test_a_chunk_gives_the_same_bits_back(level):
         rows = [pack(s) for s in samples]
         back = decode(encode(block_of(rows), level)).rows()
         assert [repr(tuple(r)) for r in back] == [repr(tuple(r)) for r in rows]
+
+
+def test_an_impossible_stamp_costs_its_own_sample_only(tmp_path):
+    history = Historian(tmp_path / "h.db")
+    far = 253_402_300_799 * 10**9  # 9999-12-31 in nanoseconds, as some servers say where they have no time
+    history.append([Sample(KEYS[0], 1.0, GOOD, T0, None, T0), Sample(KEYS[0], 2.0, GOOD, far, None, T0)])
+    history.append([Sample(KEYS[1], 3.0, GOOD, T0, far, T0)])
+    history.flush()
+    assert [s.value for s in history.samples(KEYS[0], *EVER)] == [1.0]
+    assert history.losses().unusable == {KEYS[0]: 1, KEYS[1]: 1}
+    history.close()

@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FURTHEST = 2**63
 _FRACTION = re.compile(r"[.,](\d+)")
 
 
@@ -35,14 +36,24 @@ def parse_time(value: Any, zone: tzinfo) -> int:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone)
         digits = "0" if fraction is None else fraction[1][:9].ljust(9, "0")
-        return (moment - _EPOCH) // _MICROSECOND * 1000 + int(digits)
+        return _within((moment - _EPOCH) // _MICROSECOND * 1000 + int(digits), value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise StampError(f"time is {type(value).__name__}")
-    factor = _factor(abs(value))
+    size = abs(value)
+    factor = _factor(size)
+    if not size < _FURTHEST:  # written so that NaN is outside
+        raise StampError(f"time {value!r:.40} is no date")
     if isinstance(value, int):
-        return value * factor
+        return _within(value * factor, value)
     # a float of seconds has no more than microseconds to give; rounded there, it is what the sender meant
-    return round(value * (factor // 1000)) * 1000 if factor >= 1000 else int(value)
+    return _within(round(value * (factor // 1000)) * 1000 if factor >= 1000 else int(value), value)
+
+
+def _within(ns: int, told: object) -> int:
+    """``ns``, if it is one of the years 1677 to 2262, which 64 bits can count."""
+    if not -_FURTHEST <= ns < _FURTHEST:
+        raise StampError(f"time {told!r:.40} is too far away")
+    return ns
 
 
 def _factor(size: float) -> int:

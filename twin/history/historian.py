@@ -42,12 +42,14 @@ class HistoryLosses:
         repeated: Samples that had been recorded before (delivered twice); nothing is lost.
         expired: Samples deleted by retention.
         error: Why nothing can be written at the moment; empty when all is well.
+        unusable: Samples left out because 64 bits cannot count their stamps, by signal.
     """
 
     overflow: dict[SignalKey, int] = field(default_factory=dict)
     repeated: int = 0
     expired: int = 0
     error: str = ""
+    unusable: dict[SignalKey, int] = field(default_factory=dict)
 
 
 def _open(path: Path | str, seal_rows: int) -> Store | PostgresStore:
@@ -99,6 +101,7 @@ class Historian:
         self._accepted = self._committed = 0
         self._flush_wanted = self._closing = False
         self._overflow: Counter[SignalKey] = Counter()
+        self._unusable: Counter[SignalKey] = Counter()
         self._repeated = self._expired = self._written = 0
         self._error = ""
         self._log = log.get("history")
@@ -176,7 +179,7 @@ class Historian:
 
     def losses(self) -> HistoryLosses:
         with self._changed:
-            return HistoryLosses(dict(self._overflow), self._repeated, self._expired, self._error)
+            return HistoryLosses(dict(self._overflow), self._repeated, self._expired, self._error, dict(self._unusable))
 
     def written(self) -> int:
         """Samples that this process has committed."""
@@ -260,6 +263,10 @@ class Historian:
     def _write(self, samples: list[Sample], blocks: list[SampleBlock], units: dict[SignalKey, str], upto: int) -> bool:
         """Commit all that was accepted up to ``upto``; on failure it waits again for the next try."""
         arrivals = sort_out(samples, blocks)
+        if arrivals.unusable:
+            self._log.error("samples with impossible stamps are left out", first=str(next(iter(arrivals.unusable))))
+            with self._changed:
+                self._unusable.update(arrivals.unusable)
         count = len(arrivals)
         try:
             repeated = self._store.write(arrivals, units) if count or units else 0

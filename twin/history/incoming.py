@@ -7,7 +7,8 @@ are merged and sealed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ SEAL_ROWS = 4096
 """Samples of a signal that make a sealed chunk."""
 BLOCK_ROWS = 64
 """Fewer new samples of a signal become rows: a chunk has a cost of its own."""
-_NO_SERVER = np.int64(-(2**63))
+_LIMIT = 2**63
+_NO_SERVER = np.int64(-_LIMIT)
 
 
 class Chunk(NamedTuple):
@@ -39,6 +41,8 @@ class Arrivals:
 
     rows: dict[SignalKey, list[Row]]
     blocks: dict[SignalKey, Block]
+    unusable: Counter[SignalKey] = field(default_factory=Counter)
+    """Samples with a stamp that 64 bits cannot count: left out."""
 
     def keys(self) -> list[SignalKey]:
         return [*dict.fromkeys((*self.rows, *self.blocks))]
@@ -49,14 +53,18 @@ class Arrivals:
 
 def sort_out(samples: list[Sample], blocks: list[SampleBlock]) -> Arrivals:
     """Everything that waits, by signal."""
+    arrivals = Arrivals({}, {})
     rows: dict[SignalKey, list[Row]] = {}
     for sample in samples:
-        rows.setdefault(sample.key, []).append(pack(sample))
+        row = pack(sample)
+        if -_LIMIT <= row.time < _LIMIT and -_LIMIT <= row.receive < _LIMIT and -_LIMIT <= (row.server or 0) < _LIMIT:
+            rows.setdefault(sample.key, []).append(row)
+        else:
+            arrivals.unusable[sample.key] += 1
     parts: dict[SignalKey, list[Block]] = {}
     for block in blocks:
         for key, part in _by_signal(block):
             parts.setdefault(key, []).append(part)
-    arrivals = Arrivals({}, {})
     for key in dict.fromkeys((*rows, *parts)):
         few, many = rows.get(key, []), parts.get(key, [])
         if len(few) + sum(map(len, many)) < BLOCK_ROWS:

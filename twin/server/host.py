@@ -23,17 +23,19 @@ from twin.connectors import Mapping, Plant, load
 from twin.connectors.lint import lint
 from twin.core import log
 from twin.core.clock import now_ns
-from twin.core.errors import MappingError, Rejected
-from twin.core.findings import Finding
+from twin.core.errors import MappingError, Rejected, WorkError
+from twin.core.findings import Finding, Findings
 from twin.core.samples import Sample, SampleBlock, SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
+from twin.live.disagreement import PAST_ALARMS, PastAlarm
 from twin.live.keyframes import Keyframe, Keyframes, layout_of
 from twin.model.factory import FactoryModel, Signal
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edited,
     FindingDoc,
+    LibraryPart,
     NodeDoc,
     Op,
     PrimDetail,
@@ -58,9 +60,11 @@ from twin.scene.render import (
     stage_variants,
 )
 from twin.server.commits import Commits
+from twin.server.past import PastScenes
 from twin.server.quotas import Quota, Quotas
 from twin.sim import Simulation
 
+_ALARM = "prim, name, begin_ns, end_ns, worst"
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
 Told = tuple[Outcome, list[Any]]
@@ -147,6 +151,7 @@ class Host:
         self._extractor = SceneExtractor(
             self.document.stage, assets=self.assets, edit_layer=self.document.layer, asset_root=self.document.asset_root
         )
+        self.past_scenes = PastScenes(self.document.path, self.document.asset_root, self.assets)
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
         self._nodes: list[NodeDoc] = []
@@ -172,6 +177,7 @@ class Host:
             shadow=self.shadow,
             progress=progress,
         )
+        self._remember_alarms()
         self.commits = Commits(self.document, self.runtime, self._taken_back)
 
     def _connect(self) -> Plant | None:
@@ -258,6 +264,27 @@ class Host:
         self._relevance.close()
         self.document.close()
 
+    def _remember_alarms(self) -> None:
+        """Alarms of residuals outlive the process."""
+        journal, residuals = self.document.journal, self.runtime.signals.residuals
+        journal.write(
+            "create table if not exists residual_alarms (prim text not null, name text not null, begin_ns integer not null,"
+            " end_ns integer not null, worst real not null, primary key (prim, name, begin_ns))"
+        )
+        # those that lasted when the process ended, ended then or unseen since
+        journal.write("update residual_alarms set end_ns = ? where end_ns = 0", (now_ns(),))
+        kept = journal.read(f"select {_ALARM} from residual_alarms order by begin_ns desc limit ?", (PAST_ALARMS,))
+        residuals.remember([PastAlarm(SignalKey(prim, name), *rest) for prim, name, *rest in reversed(kept)])
+        residuals.tell = self._keep_alarm
+
+    def _keep_alarm(self, alarm: PastAlarm) -> None:
+        """Owner: an alarm has begun, or has ended."""
+        row = (alarm.key.prim, alarm.key.name, alarm.begin_ns, alarm.end_ns, min(alarm.worst, 1e300))
+        try:
+            self.document.journal.write(f"insert or replace into residual_alarms ({_ALARM}) values (?, ?, ?, ?, ?)", row)
+        except WorkError as error:  # the twin goes on; the alarm is still shown
+            self._log.error("an alarm is not kept", signal=str(alarm.key), reason=str(error))
+
     # ---- owner
 
     def _compile(self) -> FactoryModel:
@@ -317,9 +344,19 @@ class Host:
             self._scene = (key, msgspec.json.encode(self._scene_doc()))
         return self._scene[1]
 
-    def _scene_doc(self) -> SceneDoc:
-        from twin.core.findings import Findings
+    def edits_at(self, t_ns: int) -> tuple[int, int, int]:
+        """Owner: number of the last edit at a moment [ns UTC], and from when until when it was the last; 0: none, or none yet."""
+        found = self.document.journal.read("select max(seq), max(time_ns) from ops where time_ns <= ?", (t_ns,))[0]
+        after = self.document.journal.read("select min(time_ns) from ops where time_ns > ?", (t_ns,))[0][0]
+        return found[0] or 0, found[1] or 0, after or 0
 
+    def past(self, seq: int) -> tuple[str, str, list[Entry], list[LibraryPart]]:
+        """Owner: what PastScenes needs for the scene after edit ``seq``."""
+        entries = [e for e in self.document.journal.entries() if e.seq <= seq]
+        library = library_parts(self.document.asset_root, Findings())
+        return self.document.epoch, self.settings.stage_name or self.document.path.name, entries, library
+
+    def _scene_doc(self) -> SceneDoc:
         parts = self._extractor.scene()
         found = Findings()
         library = library_parts(self.document.asset_root, found)

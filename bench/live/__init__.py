@@ -6,47 +6,33 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import random
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
 
+from bench.live import history as historian_alone
+from bench.live.rows import T0, row
 from twin.connectors import Plant, Timing
 from twin.connectors.conformance.counterparts import MqttBroker, Unavailable
 from twin.connectors.mapping import parse
-from twin.core.samples import GOOD, Sample, SignalKey
-from twin.history import Historian, Recording, export_parquet
+from twin.core.samples import SignalKey
+from twin.history import Historian
 
 MESSAGES = 20_000
 BATCH = 50
-SIGNALS = 50
-SAMPLES = 1_000_000
-"""Of the big file: 50 signals at 10 Hz for half an hour."""
 KILLS = 5
 PATIENCE_S = 120.0
-MINUTES = 366 * 24 * 60
-QUERIES = 200
-T0 = 1_700_000_000 * 10**9
-STEP = 100_000_000
-GROUP = 20_000
 
 
 def run() -> list[dict[str, Any]]:
     """Rows with ``name``, ``value``, ``unit`` and ``note``."""
     with tempfile.TemporaryDirectory() as folder:
-        return [*_mqtt(Path(folder)), *_killed(Path(folder)), *_history(Path(folder)), *_year(Path(folder))]
-
-
-def _row(name: str, value: float, unit: str, note: str = "") -> dict[str, Any]:
-    return {"name": name, "value": round(value, 4 if value < 100 else 0), "unit": unit, "note": note}
+        return [*_mqtt(Path(folder)), *_killed(Path(folder)), *historian_alone.run(Path(folder))]
 
 
 # ---- MQTT to the historian
@@ -85,11 +71,11 @@ def _mqtt(folder: Path) -> list[dict[str, Any]]:
         broker.stop()
     note = "a core-second of the taking process; QoS 1, Mosquitto"
     return [
-        _row("aiomqtt alone, one value a message", alone, "1/s", note),
-        _row(
+        row("aiomqtt alone, one value a message", alone, "1/s", note),
+        row(
             "mqtt to history, one value a message", one, "1/s", f"{note}, {lost_one} lost, {one / alone:.0%} of the library alone"
         ),
-        _row("mqtt to history, 50 values a message", many, "1/s", f"{note}, {lost_many} lost"),
+        row("mqtt to history, 50 values a message", many, "1/s", f"{note}, {lost_many} lost"),
     ]
 
 
@@ -191,85 +177,5 @@ signals:
         history.close()
         broker.stop()
     return [
-        _row("samples lost, broker killed", sent - len(there), "1", f"{KILLS} kills, {sent} samples, QoS 1, persistent session")
+        row("samples lost, broker killed", sent - len(there), "1", f"{KILLS} kills, {sent} samples, QoS 1, persistent session")
     ]
-
-
-# ---- the historian alone
-
-
-def _history(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "big.db"
-    keys = [SignalKey(f"/World/Line/M{i}", "temperature") for i in range(SIGNALS)]
-    rng = random.Random(1)
-    history = Historian(path)
-    writing = 0.0
-    value = [20.0 + i for i in range(SIGNALS)]
-    for first in range(0, SAMPLES // SIGNALS, GROUP // SIGNALS):
-        group = []
-        for n in range(first, min(first + GROUP // SIGNALS, SAMPLES // SIGNALS)):
-            stamp = T0 + n * STEP
-            for i, key in enumerate(keys):
-                # a slow swing with the noise and the resolution of a real sensor
-                value[i] += 0.02 * math.sin(n / 500.0 + i)
-                shown = round(value[i] + rng.gauss(0.0, 0.05), 1)
-                group.append(Sample(key, shown, GOOD, stamp, None, stamp + 2_000_000))
-        begin = time.process_time()
-        history.append(group)
-        history.flush()
-        writing += time.process_time() - begin
-    lost = sum(history.losses().overflow.values())
-    end = T0 + SAMPLES // SIGNALS * STEP
-    moments = [(rng.choice(keys), rng.randrange(T0, end)) for _ in range(QUERIES)]
-    latest = _median_ms([lambda k=k, t=t: history.latest_at(k, t) for k, t in moments])  # type: ignore[misc]
-    minute = _median_ms([lambda k=k, t=t: history.range(k, t, t + 60 * 10**9, 500) for k, t in moments])  # type: ignore[misc]
-    everything = _median_ms([lambda k=k: history.range(k, T0, end, 1000) for k in keys[:20]])  # type: ignore[misc]
-    history.close()
-    with closing(sqlite3.connect(path)) as file:
-        sealed, size = file.execute("SELECT sum(count), sum(length(data)) FROM chunk").fetchone()
-    recording = Recording(path)
-    begin = time.process_time()
-    exported = export_parquet(recording, folder / "big.parquet")
-    exporting = time.process_time() - begin
-    recording.close()
-    note = f"{SIGNALS} signals, {SAMPLES / 1e6:g} M samples, each group committed to disk; a core-second"
-    whole = "with tails that are not sealed yet, and pages free to be used again"
-    return [
-        _row("history written", SAMPLES / writing, "1/s", f"{note}, {lost} lost"),
-        _row("history, room in sealed chunks", size / sealed, "B/sample", f"{sealed} samples; resolution 0.1, noise 0.05"),
-        _row(
-            "history, room of the whole file",
-            path.stat().st_size / SAMPLES,
-            "B/sample",
-            whole,
-        ),
-        _row("history, latest_at", latest, "ms", "median of 200, any signal at any time"),
-        _row("history, a minute for a chart", minute, "ms", "median of 200, 500 points"),
-        _row("history, everything of a signal for a chart", everything, "ms", f"{SAMPLES // SIGNALS} samples to 1,000 points"),
-        _row("parquet export", exported / exporting, "1/s", f"{(folder / 'big.parquet').stat().st_size / exported:.1f} B/sample"),
-    ]
-
-
-def _median_ms(calls: list[Any]) -> float:
-    taken = []
-    for call in calls:
-        begin = time.process_time()
-        call()
-        taken.append(time.process_time() - begin)
-    return sorted(taken)[len(taken) // 2] * 1e3
-
-
-def _year(folder: Path) -> list[dict[str, Any]]:
-    """One of many signals with a value a minute over a year: what a chart of it costs."""
-    history, key = Historian(folder / "year.db"), SignalKey("/Year", "t")
-    rng = random.Random(2)
-    for first in range(0, MINUTES, GROUP):
-        stamps = [T0 + n * 60 * 10**9 for n in range(first, min(first + GROUP, MINUTES))]
-        history.append(
-            [Sample(key, round(20.0 + 5.0 * math.sin(t / 1e16) + rng.gauss(0.0, 0.1), 1), GOOD, t, None, t) for t in stamps]
-        )
-        history.flush()
-    end = T0 + MINUTES * 60 * 10**9
-    year = _median_ms([lambda: history.range(key, T0, end, 2000)] * 5)
-    history.close()
-    return [_row("history, a year for a chart", year, "ms", f"{MINUTES} samples to 2,000 points, processor time")]

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from twin.model.factory import FactoryModel
-from twin.model.kpis import Observation, line_kpis
+from twin.model.kpis import line_kpis
 from twin.scene import compile_factory, open_stage
-from twin.studies.outcome import Outcome, run_flow
+from twin.studies.outcome import run_flow
 from twin.studies.physics import run_physics
+from twin.studies.results import observation
 
 SCENES = {"Serial line": "scenes/serial_line/scene.usda", "Packaging line": "scenes/packaging_line/scene.usda"}
 HORIZON_S, WARMUP_S, REPLICATIONS, SEED = 1200.0, 180.0, 4, 1
@@ -44,14 +45,6 @@ class Row:
         return abs(self.difference) <= self.tolerance
 
 
-def _kpis(model: FactoryModel, o: Outcome) -> dict[str, np.ndarray]:
-    seen = Observation(
-        o.horizon_s, o.sunk_measured, o.wip_mean, o.lead_mean_s, o.lead_p95_s, o.energy_j, o.state_time_s, o.node_out,
-        o.level_mean, o.node_defective,
-    )  # fmt: skip
-    return line_kpis(model, seen)
-
-
 def _tolerance(name: str, flow: float) -> float | None:
     if name in RELATIVE:
         return RELATIVE[name] * abs(flow)
@@ -72,7 +65,7 @@ def compare(
     b = run_physics(model, **span, seed=SEED, first=0, count=replications)
     if b.lost.any():
         raise ValueError(f"physics lost {b.lost.sum()} pieces")
-    flow, physics = _kpis(model, a), _kpis(model, b)
+    flow, physics = line_kpis(model, observation(a)), line_kpis(model, observation(b))
     rows = []
     for name in flow:
         x, y = flow[name], physics[name]

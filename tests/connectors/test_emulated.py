@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from twin.connectors import Plant
 from twin.connectors.emulated import emulated_mapping, spawn_emulated
 from twin.connectors.emulated.line import SETPOINT_C, VARIABLES, PackagingLine
 from twin.core.samples import GOOD, SignalKey
+
+PACKAGING_LINE = Path(__file__).parents[2] / "scenes" / "packaging_line" / "scene.usda"
 
 
 def test_the_sealing_bar_cycles_around_its_setpoint():
@@ -78,15 +81,17 @@ def test_only_signals_of_the_stage_are_mapped(plant_process):
 
 _PARENT = """
 import os, sys
-from twin.connectors.emulated import spawn_emulated
-endpoint, process = spawn_emulated()
+from pathlib import Path
+from twin.connectors.emulated import spawn_emulated, spawn_plant
+_, process = spawn_plant(Path(sys.argv[1])) if len(sys.argv) > 1 else spawn_emulated()
 print(process.pid, flush=True)
 os._exit(1)
 """
 
 
-def test_it_ends_with_its_parent(wait_for):
-    parent = subprocess.run([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True, timeout=60)
+@pytest.mark.parametrize("stage", [(), (PACKAGING_LINE,)], ids=["made for a scene", "derived from a stage"])
+def test_it_ends_with_its_parent(wait_for, stage):
+    parent = subprocess.run([sys.executable, "-c", _PARENT, *stage], stdout=subprocess.PIPE, text=True, timeout=250)
     pid = int(parent.stdout)
 
     def gone() -> bool:

@@ -7,6 +7,7 @@ from twin.flow import simulate
 from twin.model.build import LineBuilder
 from twin.model.distributions import Distribution
 from twin.model.factory import NodeState, RouterRule
+from twin.process.draws import ROUTE, uniforms
 
 EXACT = pytest.approx
 
@@ -260,6 +261,26 @@ def test_choices_by_type_are_kept_while_waiting():
     assert result.node_in[0, line.index("B")] == 0
 
 
+def test_choices_by_probability_are_kept_behind_a_choice_by_room():
+    """Z takes what finds P full; whenever it is free, all is looked at anew, but what P chose for the one that waits stands: the
+    n-th piece that goes by P takes its n-th draw."""
+    line = LineBuilder()
+    line.source("S", saturated=True)
+    line.router("R", rule=RouterRule.FIRST)
+    line.router("P", rule=RouterRule.PROBABILITY, router_weights=[0.5, 0.5])
+    line.station("A", cycle=line.constant(10.0))
+    line.station("B", cycle=line.constant(0.7))
+    line.station("Z", cycle=line.constant(3.1))
+    line.sink("K")
+    line.chain("S", "R", "P", "A", "K")
+    line.chain("P", "B", "K")
+    line.chain("R", "Z", "K")
+    result = run(line, 1000)
+    by_a, by_b = (int(result.node_in[0, line.index(name)]) for name in "AB")
+    drawn = uniforms(count=by_a + by_b, seed=1, stream=line.model.nodes[line.index("P")].stream, purpose=ROUTE)
+    assert by_a == (drawn < 0.5).sum() > 50
+
+
 def test_round_robin_skips_what_is_full():
     line = LineBuilder()
     line.source("S", interarrival=line.constant(1.0))
@@ -356,7 +377,8 @@ def test_rejects_count_as_scrap_and_not_as_throughput_or_lead_time():
 
 
 def test_p95_of_equal_lead_times_is_that_time():
-    assert simulate(simple(7.3).model, horizon_s=500.0, replications=2).lead_p95_s.tolist() == [7.3, 7.3]
+    result = simulate(simple(7.3).model, horizon_s=500.0, replications=2)
+    assert result.lead_p95_s.tolist() == result.lead_least_s.tolist() == result.lead_most_s.tolist() == [7.3, 7.3]
 
 
 def test_energy_follows_the_states():

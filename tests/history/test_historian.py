@@ -231,7 +231,9 @@ def test_retention_by_age_goes_by_receive_time(tmp_path):
     old = [Sample(KEY, float(i), GOOD, now + i, None, now - 3600 * SECOND) for i in range(50)]
     new = [Sample(KEY, float(i), GOOD, T0 + i, None, now) for i in range(50)]
     historian = Historian(tmp_path / "h.db")
-    historian.append([*old, *new])
+    historian.append(old)
+    historian.flush()  # what is committed together may go together
+    historian.append(new)
     historian.close()
     historian = Historian(tmp_path / "h.db", max_age_s=600)
     historian.append([sample(0, 1.0, key=SignalKey("/Other", "x"))])
@@ -290,7 +292,7 @@ def test_a_recording_is_read_while_it_is_written_and_never_changed(tmp_path):
     assert recording.read_latest(KEY, 2**62).value == 250.0
     assert recording.units() == {KEY: "Cel"}
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        recording._connection.execute("DELETE FROM tail")
+        recording._connection.execute("DELETE FROM chunk")
     recording.close()
     historian.close()
     for wrong in (tmp_path / "none.db", tmp_path):

@@ -92,7 +92,7 @@ def test_an_edit_is_taken_over_before_the_next_step(run):
     running = run(rate=20.0)
     wait(lambda: running.runtime.simulation.counts().spawned > 2)
     running.model.nodes[1].speed = 1.0
-    running.runtime.call(lambda: running.runtime.value_changed(["/belt.twin:conveyor:speed"])).result(5)
+    running.runtime.call(lambda: running.runtime.edited()).result(5)
     wait(lambda: running.compiled == 2)
     wait(lambda: running.runtime.signals.latest[SignalKey("/belt", "speed")].value == 1.0)
     assert running.runtime.simulation.counts().spawned > 2, "the goods stay"
@@ -104,9 +104,7 @@ def test_an_edit_that_cannot_be_compiled_is_told_and_the_twin_goes_on(run):
     def broken():
         raise InputError("twin:conveyor:speed must be a number", prim="/belt")
 
-    running.runtime.call(lambda: (setattr(running.runtime, "_compile", broken), running.runtime.value_changed(["/belt"]))).result(
-        5
-    )
+    running.runtime.call(lambda: (setattr(running.runtime, "_compile", broken), running.runtime.edited())).result(5)
     wait(lambda: any("must be a number" in getattr(e, "text", "") for e in running.events))
     at = running.runtime.simulation.tick
     wait(lambda: running.runtime.simulation.tick > at)

@@ -114,7 +114,7 @@ def test_random_edits_that_count_as_looks_leave_the_compiled_model_as_it_is(stag
     extractor.scene()
     model = compile_factory(stage)
     extractor.use(model)
-    relevance.compiled()
+    relevance.prepare()
     skipped = 0
     for i in range(120):
         paths = [str(p.GetPath()) for p in stage.Traverse()]
@@ -130,7 +130,6 @@ def test_random_edits_that_count_as_looks_leave_the_compiled_model_as_it_is(stag
                 Op("add_prim", f"{path}/C{i}", "", {"copy": draw.choice(paths)}),
             ]
         )
-        relevance.prepare()
         try:
             done = apply_txn(stage, layer, [op])
         except Rejected:
@@ -140,7 +139,6 @@ def test_random_edits_that_count_as_looks_leave_the_compiled_model_as_it_is(stag
         if relevance.touched():
             model = compile_factory(stage)
             extractor.use(model)
-            relevance.compiled()
         else:
             skipped += 1
             assert same(compile_factory(stage), before), op

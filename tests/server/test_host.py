@@ -1,12 +1,16 @@
 """The running twin behind the server, in this process."""
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from twin.collab import Identity
-from twin.protocol.messages import Op
+from twin.core.errors import Rejected
+from twin.protocol.messages import BodyTable, Op, ScenePatch
+from twin.server import commits as commits_module
 from twin.server import host as host_module
 from twin.server.host import Host, Settings
 
@@ -53,17 +57,70 @@ def test_a_stage_does_not_grow_without_end(host: Host, monkeypatch: pytest.Monke
     assert (refused.code, refused.path) == ("limit", "/World/N1")
 
 
-def test_only_edits_that_matter_are_compiled(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = []
-    monkeypatch.setattr(host.runtime, "_compile", lambda: compiled.append(1) or host._compile())
+def settled(host: Host) -> bool:
+    """Whether the simulation comes to run with all edits."""
+    end = time.monotonic() + 60.0
+    while host.on_owner(lambda: host.runtime.behind).result(60):
+        assert time.monotonic() < end, "the edits are not taken over"
+        time.sleep(0.01)
+    return True
+
+
+def half_size(host: Host) -> float:
+    return float(host.on_owner(lambda: host.runtime.model.rigid.shapes[0].size[0]).result(60))
+
+
+def test_only_edits_that_matter_are_compiled_and_beside_the_running_twin(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, events = [], []
+    monkeypatch.setattr(host.runtime, "_compile_beside", lambda: begun.append(1) or host._compile_beside())
+    monkeypatch.setattr(host.runtime, "_compile", lambda: pytest.fail("the owner thread stood still"))
+    host.runtime.subscribe(events.append)
     for opid, x in enumerate((1.0, 2.0)):
         edit(host, opid, Op("set_field", "/World/A", "xformOp:translate", ["double3", [x, 0.0, 0.0]]))
-    host.on_owner(lambda: None).result()
-    assert not compiled
-    edit(host, 7, Op("set_field", "/World/Body", "size", ["double", 1.0]))
-    host.on_owner(lambda: None).result()
-    for _ in range(200):
-        if compiled:
-            break
-        host.on_owner(lambda: None).result()
-    assert compiled
+    assert settled(host)
+    assert not begun
+    edit(host, 7, Op("set_field", "/World/Body", "size", ["double", 3.0]))
+    assert settled(host)
+    assert (len(begun), half_size(host)) == (1, 1.5)
+    add = Op("add_prim", "/World/Aa", "", {"type": "Cube"})
+    edit(host, 8, add, Op("apply_api", "/World/Aa", "PhysicsRigidBodyAPI", True))
+    assert settled(host)
+    assert [e for e in events if isinstance(e, BodyTable)][-1].bodies == ["/World/Body", "/World/Aa"]
+
+
+def test_a_lost_compiler_costs_no_edit(host: Host) -> None:
+    assert settled(host)
+    for opid, size in enumerate((3.0, 5.0)):
+        talk = host._compiler._talk
+        talk._process.kill()
+        talk._process.wait()
+        edit(host, opid, Op("set_field", "/World/Body", "size", ["double", size]))
+        assert settled(host)
+        assert half_size(host) == size / 2
+
+
+def test_a_line_is_told_anew_once_it_runs(host: Host) -> None:
+    events = []
+    host.runtime.subscribe(events.append)
+    add = Op("add_prim", "/World/Out", "", {"type": "Cube"})
+    _, told = edit(host, 1, add, Op("apply_api", "/World/Out", "TwinSinkAPI", True))
+    assert (told[-1].nodes, [p.path for p in told[-1].prims]) == ([], ["/World/Out"])
+    assert settled(host)
+    [patch] = [e for e in events if isinstance(e, ScenePatch)]
+    assert [(n.path, n.kind) for n in patch.nodes] == [("/World/Out", "sink")]
+    assert patch.seq == 1
+
+
+def test_edits_that_wait_are_bounded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits_module, "MAX_WAITING", 3)
+    held = threading.Event()
+    host.on_owner(lambda: held.wait(30))
+    cube = [Op("set_field", "/World/A", "size", ["double", float(i)]) for i in range(4)]
+    waiting = [
+        host.commits.commit(lambda i=i: host.edit(ADMIN, "s", i, "Ann", [cube[i]], ""), lambda *told: None) for i in range(3)
+    ]
+    with pytest.raises(Rejected) as refused:
+        host.commits.commit(lambda: host.edit(ADMIN, "s", 3, "Ann", [cube[3]], ""), lambda *told: None)
+    assert refused.value.code == "busy"
+    held.set()
+    assert [future.result(30).entry.seq for future in waiting] == [1, 2, 3]

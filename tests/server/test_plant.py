@@ -172,3 +172,19 @@ def test_others_read_the_twin_by_mqtt_and_as_a_sparkplug_node(plant, broker) -> 
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+OVEN = """    def Cube "Sign" (prepend apiSchemas = ["TwinSignalAPI:heat"])
+    {
+        custom double twin:signal:heat:value = 180
+        string twin:signal:heat:unit = "Cel"
+"""
+
+
+def test_a_stage_of_ones_own_is_emulated_from_its_measurements(make_shared_server):
+    server = make_shared_server(lambda line: line.replace('    def Cube "Sign"\n    {\n', OVEN), "--emulate")
+    with server.http() as http:
+        told = until(lambda: [s for s in http.get("/api/signals").json() if s["count"] > 3], "samples of the emulated plant")
+        assert [(s["prim"], s["name"], s["unit"]) for s in told] == [("/Line/Sign", "heat", "Cel")]
+        [connection] = http.get("/api/plant").json()["connections"]
+        assert connection["origin"] == "emulated"

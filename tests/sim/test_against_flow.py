@@ -1,14 +1,13 @@
 """A line without geometry is the same line in both engines: same draws, same order, same times to the microsecond."""
 
 import importlib.util
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from twin.flow import simulate
-from twin.model.factory import NodeKind
+from twin.model.factory import NodeKind, RouterRule
 from twin.sim import Simulation
 
 _spec = importlib.util.spec_from_file_location(
@@ -21,18 +20,15 @@ HORIZON_S = 240.0
 WORLDS = 2
 
 
-def _lines():
-    """Seeds of lines without vehicles, which the physical line does not drive."""
-    seeds = (s for s in itertools.count() if all(n.kind != NodeKind.FLEET for n in _factories.random_factory(s).nodes))
-    return list(itertools.islice(seeds, 14))
-
-
-@pytest.mark.parametrize("seed", _lines())
+@pytest.mark.parametrize("seed", range(16))
 def test_same_line_same_figures(seed):
-    model = _factories.random_factory(seed)
-    expected = simulate(model, horizon_s=HORIZON_S, replications=WORLDS, seed=seed + 1, intervals=4)
+    _same_figures(_factories.random_factory(seed), seed=seed + 1)
+
+
+def _same_figures(model, *, seed):
+    expected = simulate(model, horizon_s=HORIZON_S, replications=WORLDS, seed=seed, intervals=4)
     # no bodies: the step rate does not matter
-    simulation = Simulation(model, seed=seed + 1, worlds=WORLDS, capacity=300, hz=1.0)
+    simulation = Simulation(model, seed=seed, worlds=WORLDS, capacity=300, hz=1.0)
     simulation.step(round(HORIZON_S))
     for w in range(WORLDS):
         seen, counts = simulation.statistics(w), simulation.counts(w)
@@ -49,3 +45,26 @@ def test_same_line_same_figures(seed):
         assert seen["pieces_us"] * 1e-6 / HORIZON_S == pytest.approx(expected.wip_mean[w])
         if counts.sunk:
             assert seen["lead_us"] * 1e-6 / counts.sunk == pytest.approx(expected.lead_mean_s[w])
+
+
+def test_rules_that_choose_by_room_choose_alike(plant):
+    """Free room of a belt is what it has places for; several successors without a router are taken in order."""
+    source = plant.add("S", NodeKind.SOURCE, interarrival=plant.exponential(1.0), items=[plant.goods()], weights=[1.0])
+    plant.add("Q", NodeKind.ROUTER, rule=RouterRule.SHORTEST_QUEUE)
+    plant.add("Long", NodeKind.CONVEYOR, length=6.0, speed=0.5)
+    plant.add("Short", NodeKind.CONVEYOR, length=2.0, speed=0.5)
+    plant.add("Wide", NodeKind.CONVEYOR, length=3.0, speed=0.5, pitch=1.5)
+    for name in ("A", "B", "C", "D"):
+        plant.add(name, NodeKind.STATION, cycle=[plant.exponential(4.0)])
+    plant.add("K", NodeKind.SINK)
+    plant.chain("S", "Q")
+    plant.chain("Q", "Long")
+    plant.chain("Q", "Short")
+    plant.chain("Q", "Wide")
+    for belt, first, second in (("Long", "A", "B"), ("Short", "B", "C"), ("Wide", "C", "D")):
+        plant.chain(belt, first)
+        plant.chain(belt, second)
+    for name in ("A", "B", "C", "D"):
+        plant.chain(name, "K")
+    assert source.zone is None
+    _same_figures(plant.model, seed=3)

@@ -46,8 +46,15 @@ def _port_free(port: int) -> bool:
         return True
 
 
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def report() -> dict[str, Any]:
-    """All that ``twin doctor --json`` prints."""
+    """All that ``twin doctor --json`` prints; the version of a package that is not installed is None."""
     from twin import __version__
 
     begin = time.perf_counter()
@@ -60,7 +67,7 @@ def report() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "versions": {name: _version(name) for name in _PACKAGES},
         "devices": warp["devices"],
         "warp_start_s": round(time.perf_counter() - begin, 3),
         "kernel_cache": _cache_state(Path(warp["kernel_cache"])),
@@ -84,6 +91,6 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="One JSON document 
     print(f"web client:    {'built' if result['web_client_built'] else 'not built: run make build'}")
     print("ports:         " + ", ".join(f"{port} {state}" for port, state in result["ports"].items()))
     print(f"disk:          {result['disk_free_gb']} GB free")
-    print("versions:      " + ", ".join(f"{n} {v}" for n, v in result["versions"].items()))
+    print("versions:      " + ", ".join(f"{n} {v or 'not installed'}" for n, v in result["versions"].items()))
     if not result["web_client_built"]:
         print("the page cannot be served until the web client is built", file=sys.stderr)

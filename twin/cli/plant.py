@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json as json_module
+import math
+import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +16,8 @@ import typer
 from twin.core.errors import InputError
 
 app = typer.Typer(add_completion=False)
+
+PARENT_CHECK_S = 0.5
 
 
 @app.command()
@@ -32,6 +37,7 @@ def plant(
     seconds: Annotated[float | None, typer.Option(min=0.1, help="How long [s]; without it until it is stopped.")] = None,
     rate: Annotated[float, typer.Option(min=0.05, max=100.0, help="Simulated seconds per second.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the line and of what wanders.")] = 1,
+    parent_pid: Annotated[int, typer.Option(hidden=True, help="End when this process is gone.")] = 0,
 ) -> None:
     """Emulate the plant of STAGE over one protocol or more. Everything it says is called emulated.
 
@@ -69,13 +75,22 @@ def plant(
             for kind, text in files.items():
                 (mapping / f"emulated-{kind}.mapping.yaml").write_text(text)
         print(json_module.dumps({"event": "ready", "origin": "emulated", "signals": len(model.signals), **endpoints}), flush=True)
-        stopping.wait(seconds)
+        _wait(stopping, seconds, parent_pid)
     finally:
         for one in reversed(serving):
             one.stop()
         runtime.stop()
     told = {f"{f.key}={f.kind}": count for f, count in faults.told.items()}
     print(json_module.dumps({"event": "stopped", "faults": told}), flush=True)
+
+
+def _wait(stopping: threading.Event, seconds: float | None, parent: int) -> None:
+    """Until it is asked to stop, its time is over, or the process that started it is gone."""
+    end = math.inf if seconds is None else time.monotonic() + seconds
+    while not stopping.is_set() and (left := end - time.monotonic()) > 0.0:
+        if parent and os.getppid() != parent:
+            return
+        stopping.wait(min(left, PARENT_CHECK_S))
 
 
 def _serve(

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from twin.connectors.mapping import Point, ResolvedConnection
 from twin.core.errors import WorkError
-from twin.core.samples import Sample, SignalKey
+from twin.core.samples import GOOD, Sample, SampleBlock, SignalKey
 
 BAD_DECODING = 0x80070000
 """The payload could not be understood."""
@@ -46,6 +48,25 @@ class Reading:
     captures: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Many good numbers of one signal that came together, in their order; ``source_time`` is int64 [n] ns UTC."""
+
+    point: Point
+    values: list[float | int]
+    source_time: np.ndarray | None
+    receive_time: int
+    captures: tuple[str, ...] = ()
+
+    def readings(self) -> list[Reading]:
+        """The same, one by one."""
+        times = [None] * len(self.values) if self.source_time is None else self.source_time.tolist()
+        return [
+            Reading(self.point, value, GOOD, time, None, self.receive_time, self.captures)
+            for value, time in zip(self.values, times, strict=True)
+        ]
+
+
 class Sink(Protocol):
     """Where a driver delivers. No method waits and none raises."""
 
@@ -54,6 +75,9 @@ class Sink(Protocol):
 
     def offer(self, batch: Iterable[Reading]) -> None:
         """Deliver readings in the order in which they came."""
+
+    def offer_series(self, series: Series) -> None:
+        """As offer(), for many values of a signal at once: at high rates an object a value costs too much."""
 
     def reject(self, reason: str, where: str, count: int = 1) -> None:
         """Count something that came and could not be delivered: ``where`` names its source."""
@@ -148,5 +172,7 @@ class Recorder(Protocol):
     """What the connectors need of the historian."""
 
     def append(self, samples: list[Sample]) -> Any: ...
+
+    def append_block(self, block: SampleBlock) -> Any: ...
 
     def declare(self, key: SignalKey, unit: str) -> None: ...

@@ -9,15 +9,28 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from twin.connectors.base import BAD_DECODING, BAD_WAITING_FOR_INITIAL_DATA, Reading, Recorder, Value
+import numpy as np
+
+from twin.connectors.base import BAD_DECODING, BAD_WAITING_FOR_INITIAL_DATA, Reading, Recorder, Series, Value
 from twin.connectors.mapping import Point
 from twin.core import log
 from twin.core.clock import now_ns
-from twin.core.samples import BAD_NO_COMMUNICATION, UNCERTAIN_LAST_USABLE, Sample, SignalKey, is_bad, is_good
+from twin.core.samples import (
+    BAD_NO_COMMUNICATION,
+    GOOD,
+    UNCERTAIN_LAST_USABLE,
+    Sample,
+    SampleBlock,
+    SignalKey,
+    is_bad,
+    is_good,
+)
 
 NAMED_LOSSES = 1000
 """So many places are counted by name; further ones together."""
 OTHERS = "other places"
+_EXACT = 2**53
+"""Larger integers are no float64."""
 CLOCK_PATIENCE_S = 10.0
 """When nothing but old stamps has come for so long, the source's clock was set back and they are the news [s]."""
 
@@ -140,6 +153,10 @@ class Intake:
             self.late += len(late)
             if self._recorder is not None:
                 self._recorder.append(late)
+
+    def offer_series(self, series: Series) -> None:
+        if not self._take_series(series):
+            self.offer(series.readings())
 
     def reject(self, reason: str, where: str, count: int = 1) -> None:
         place = (reason, where)
@@ -265,6 +282,42 @@ class Intake:
                 samples.append(Sample(key, value, quality, None, reading.server_time, reading.receive_time, self._origin))
             tracked.gap = None
         return samples, False
+
+    def _take_series(self, series: Series) -> bool:
+        """Deliver a series as columns; False where its values have to be looked at one by one."""
+        point, n = series.point, len(series.values)
+        key = point.key(series.captures)
+        tracked = self._tracked.get(key) or self._track(point, key)
+        if not n or point.deadband > 0.0 or tracked.gap is not None:
+            return False
+        try:
+            value = np.array(series.values, np.float64)
+        except OverflowError:
+            return False
+        if not np.isfinite(value).all() or (np.abs(value) >= _EXACT).any():
+            return False
+        times = series.source_time
+        if times is not None:
+            if (np.diff(times) < 0).any() or (tracked.newest is not None and times[0] < tracked.newest):
+                return False
+            tracked.newest, tracked.newest_heard = int(times[-1]), time.monotonic()
+        whole = None
+        if not point.convert.is_identity:
+            value = value * point.convert.scale + point.convert.offset
+        elif int in (kinds := set(map(type, series.values))):
+            whole = np.full(n, True) if len(kinds) == 1 else np.array([type(v) is int for v in series.values])
+        self.received += n
+        last = value[-1].item() if whole is None or not whole[-1] else int(value[-1])
+        stamp = None if times is None else int(times[-1])
+        tracked.heard, tracked.ever, tracked.stale = time.monotonic(), True, False
+        tracked.raw = series.values[-1]
+        tracked.reading = Reading(point, tracked.raw, GOOD, stamp, None, series.receive_time, series.captures)
+        tracked.value, tracked.quality, tracked.delivered = last, GOOD, last
+        self._board.put(Sample(key, last, GOOD, stamp, None, series.receive_time, self._origin))
+        if self._recorder is not None:
+            block = SampleBlock.of(key, value, times, series.receive_time, whole=whole, origin=self._origin)
+            self._recorder.append_block(block)
+        return True
 
     @staticmethod
     def _within_deadband(tracked: _Tracked, value: Value, quality: int) -> bool:

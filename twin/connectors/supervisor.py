@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from twin.connectors.base import Driver, Fatal, Plan, Reading, Receiver, Retryable, WriteRequest, WriteResult
+from twin.connectors.base import Driver, Fatal, Plan, Reading, Receiver, Retryable, Series, WriteRequest, WriteResult
 from twin.connectors.drivers import kind
 from twin.connectors.intake import Intake
 from twin.connectors.mapping import ConnectionEntry, Mapping, Point
@@ -53,6 +53,10 @@ class _AttemptSink:
     def offer(self, batch: Iterable[Reading]) -> None:
         if not self.over:
             self._intake.offer(batch)
+
+    def offer_series(self, series: Series) -> None:
+        if not self.over:
+            self._intake.offer_series(series)
 
     def reject(self, reason: str, where: str, count: int = 1) -> None:
         self._intake.reject(reason, where, count)

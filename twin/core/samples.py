@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 GOOD = 0x00000000
 UNCERTAIN = 0x40000000
@@ -64,3 +67,78 @@ class Sample:
     def time(self) -> int:
         """The time history is keyed by: source time, else receive time [ns UTC]."""
         return self.receive_time if self.source_time is None else self.source_time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleBlock:
+    """Numbers of one or many signals as columns, for rates at which an object a sample costs too much.
+
+    Attributes:
+        keys: The signals that occur.
+        signal: [n] integer, which of ``keys``.
+        value: [n] float64.
+        whole: [n] bool, where the number was an integer; None: nowhere. Such values are below 2**53.
+        quality: [n] uint32, OPC UA status codes.
+        source_time: [n] int64, ns UTC; None where the protocol carries none.
+        receive_time: [n] int64, ns UTC.
+        origin: As of a Sample.
+    """
+
+    keys: Sequence[SignalKey]
+    signal: np.ndarray
+    value: np.ndarray
+    quality: np.ndarray
+    source_time: np.ndarray | None
+    receive_time: np.ndarray
+    whole: np.ndarray | None = None
+    origin: str = "plant"
+
+    @classmethod
+    def of(
+        cls,
+        key: SignalKey,
+        value: np.ndarray,
+        source_time: np.ndarray | None,
+        receive_time: int,
+        *,
+        whole: np.ndarray | None = None,
+        quality: int = GOOD,
+        origin: str = "plant",
+    ) -> SampleBlock:
+        """Values of one signal that came together, all of the same quality."""
+        n = len(value)
+        return cls(
+            (key,),
+            np.zeros(n, np.int32),
+            value,
+            np.full(n, quality, np.uint32),
+            source_time,
+            np.full(n, receive_time, np.int64),
+            whole,
+            origin,
+        )
+
+    def samples(self) -> list[Sample]:
+        """The same as objects, in their order."""
+        whole = [False] * len(self) if self.whole is None else self.whole.tolist()
+        sources = [None] * len(self) if self.source_time is None else self.source_time.tolist()
+        columns = (self.signal.tolist(), self.value.tolist(), whole, self.quality.tolist(), sources, self.receive_time.tolist())
+        return [
+            Sample(self.keys[i], int(value) if is_whole else value, quality, source, None, received, self.origin)
+            for i, value, is_whole, quality, source, received in zip(*columns, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __getitem__(self, part: slice) -> SampleBlock:
+        return SampleBlock(
+            self.keys,
+            self.signal[part],
+            self.value[part],
+            self.quality[part],
+            None if self.source_time is None else self.source_time[part],
+            self.receive_time[part],
+            None if self.whole is None else self.whole[part],
+            self.origin,
+        )

@@ -6,23 +6,10 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.flow.places import (
-    ASKING,
-    BUFFER,
-    COLLECTING,
-    CONVEYOR,
-    FLEET,
-    HALT_OFF,
-    IDLE,
-    NEVER_US,
-    ROUTER,
-    SINK,
-    STATION,
-    ZERO,
-)
-from twin.flow.routes import joined_bit
 from twin.flow.state import Replica
 from twin.flow.tables import FlowTables
+from twin.process.nodes import ASKING, BUFFER, COLLECTING, CONVEYOR, FLEET, HALT_OFF, IDLE, NEVER_US, ROUTER, SINK, STATION, ZERO
+from twin.process.routes import joined_bit
 
 
 @wp.func

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from twin.core.findings import Finding
-from twin.flow.tables import MAX_JOINS, upstream
 from twin.model.factory import FactoryModel, Node, NodeKind, fleet_stops
 from twin.model.shifts import switch_times
+from twin.process.line import MAX_JOINS, upstream
 
 
 def flow_findings(model: FactoryModel) -> list[Finding]:

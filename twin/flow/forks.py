@@ -9,6 +9,24 @@ from __future__ import annotations
 import warp as wp
 
 from twin.flow.places import (
+    Random,
+    book_place,
+    book_server,
+    count_level,
+    count_pieces,
+    enter_belt,
+    gap_us,
+    new_item,
+    push_back,
+    set_clock,
+)
+from twin.flow.routes import look_at, server_for
+from twin.flow.state import Replica
+from twin.flow.stations import begin_service, row_of_slot
+from twin.flow.tables import FlowTables
+from twin.process import draws
+from twin.process.draws import remaining, uniform
+from twin.process.nodes import (
     ARRIVAL,
     BUFFER,
     CHARGE,
@@ -32,23 +50,8 @@ from twin.flow.places import (
     UNLOADING,
     WORKING,
     ZERO,
-    Random,
-    book_place,
-    book_server,
-    count_level,
-    count_pieces,
-    enter_belt,
-    gap_us,
-    new_item,
-    push_back,
-    set_clock,
 )
-from twin.flow.routes import joined_bit, look_at, server_for
-from twin.flow.state import Replica
-from twin.flow.stations import begin_service, row_of_slot
-from twin.flow.tables import FlowTables
-from twin.process import draws
-from twin.process.draws import remaining, uniform
+from twin.process.routes import joined_bit
 
 REDRAW = wp.constant(draws.REDRAW)
 
@@ -156,13 +159,13 @@ def redraw_all(t: FlowTables, s: Replica, r: Random):
 
 
 @wp.func
-def place(t: FlowTables, s: Replica, g: Given, i: int) -> int:
+def place(t: FlowTables, s: Replica, r: Random, g: Given, i: int) -> int:
     """Put row ``i`` of what is given where it stands; the slot that it is in."""
     n = g.node[i]
     kind = t.node[n].kind
     k = t.node[n].slot_begin
     if kind == STATION:
-        k = server_for(t, s, n, g.origin[i])
+        k = server_for(t, s, r, n, g.origin[i])
         if k < 0:
             return -1
     item = new_item(s, g.prototype[i])

@@ -16,34 +16,26 @@ import warp as wp
 from twin.flow.deadlock import find_stuck
 from twin.flow.fleets import begin_fleet, dispatch, drive_on
 from twin.flow.moves import MOVES_AT_ONCE, arrive, settle, wait_for_arrival
-from twin.flow.places import (
-    BINS,
-    CLOCK_GROUP,
+from twin.flow.places import BINS, CLOCK_GROUP, LIVELOCK, OVERFLOW, Random, book_place, set_clock, stop_belt, want
+from twin.flow.routes import look_at, offer_room
+from twin.flow.staff import next_switch, on_shift, serve_all, switch_all
+from twin.flow.state import FlowState, Replica, replica_of
+from twin.flow.stations import draw_wanted, fail_or_repair, finish, work
+from twin.flow.tables import FlowTables, dense_tables
+from twin.process.nodes import (
     FAILURE,
     FLEET,
     HALT_BLOCKED,
-    LIVELOCK,
     LONG_AGO,
     NEVER_US,
     ONE,
-    OVERFLOW,
     S_STARVED,
     S_WORKING,
     SETUP,
     SOURCE,
     STATION,
     ZERO,
-    Random,
-    book_place,
-    set_clock,
-    stop_belt,
-    want,
 )
-from twin.flow.routes import look_at, offer_room
-from twin.flow.staff import next_switch, on_shift, serve_all, switch_all
-from twin.flow.state import FlowState, Replica, replica_of
-from twin.flow.stations import draw_wanted, fail_or_repair, finish, work
-from twin.flow.tables import FlowTables
 
 
 @wp.func
@@ -53,7 +45,7 @@ def staff_and_time(t: FlowTables, s: Replica, r: Random):
     while again:
         draw_wanted(t, s, r)
         if t.fleets > 0:
-            dispatch(t, s)
+            dispatch(t, s, r)
         if t.crews > 0:
             serve_all(t, s)
         again = s.rep[0].wanted > 0
@@ -190,7 +182,7 @@ def next_clock(t: FlowTables, s: Replica) -> int:
 @wp.kernel
 def advance(
     # model
-    t: FlowTables,
+    tables: FlowTables,
     r: Random,
     until_us: wp.int64,
     begins: int,
@@ -198,6 +190,7 @@ def advance(
     state: FlowState,
 ):
     """All events up to and including ``until_us``; ``begins`` != 0: from the empty line at time 0 on."""
+    t = dense_tables(tables)
     s = replica_of(state, wp.tid(), r.first_replication)
     at_once = int(0)
     events = ZERO

@@ -8,22 +8,8 @@ import warp as wp
 
 from twin.flow.fleets import load, trip_done
 from twin.flow.places import (
-    ARRIVAL,
-    BUFFER,
-    COLLECTING,
-    DONE,
-    FLEET,
-    IDLE,
-    ITEM_TYPE,
     LIVELOCK,
-    NEVER_US,
-    ONE,
     OVERFLOW,
-    READY,
-    SINK,
-    SOURCE,
-    STATION,
-    ZERO,
     Random,
     book_place,
     book_server,
@@ -41,17 +27,27 @@ from twin.flow.places import (
     set_clock,
     want,
 )
-from twin.flow.routes import (
-    goal_of,
-    joined_bit,
-    look_at,
-    offer_room,
-    server_for,
-    turn_round_robin,
-)
+from twin.flow.routes import goal_now, look_at, offer_room, server_for, turn_round_robin
 from twin.flow.state import Replica
 from twin.flow.stations import begin_service
 from twin.flow.tables import FlowTables
+from twin.process.nodes import (
+    ARRIVAL,
+    BUFFER,
+    COLLECTING,
+    DONE,
+    FLEET,
+    IDLE,
+    ITEM_TYPE,
+    NEVER_US,
+    ONE,
+    READY,
+    SINK,
+    SOURCE,
+    STATION,
+    ZERO,
+)
+from twin.process.routes import joined_bit
 from twin.process.rules import pick_by_weight
 
 MOVES_AT_ONCE = wp.constant(1000000)
@@ -174,7 +170,7 @@ def put_in(t: FlowTables, s: Replica, r: Random, c: int, item: int, origin: int)
     if kind == STATION:
         server = k
         if t.node[c].single == 0:
-            server = server_for(t, s, c, origin)
+            server = server_for(t, s, r, c, origin)
         push_back(s, server, item)
         if t.node[c].batch > 1:
             s.slot[server].joined = s.slot[server].joined | joined_bit(t, c, origin)
@@ -196,6 +192,7 @@ def put_in(t: FlowTables, s: Replica, r: Random, c: int, item: int, origin: int)
         if t.node[c].lifo != 0:
             push_front(s, k, item)
             s.slot[k].goal = -1
+            s.slot[k].choices = ZERO
             look_at(s, k)
         else:
             push_back(s, k, item)
@@ -231,14 +228,14 @@ def settle(t: FlowTables, s: Replica, r: Random) -> int:
         s.slot[k].listed = 0
         if since >= ZERO:
             n = t.slot_node[k]
-            goal = goal_of(t, s, r, k, n)
+            goal = goal_now(t, s, r, k, n)
             if goal >= 0:
                 if t.node[n].kind == STATION and s.slot[k].state == READY:
                     begin_service(t, s, k, n)
                 else:
                     item = take_out(t, s, r, k, n)
                     if t.node[n].routed != 0:
-                        turn_round_robin(t, s, n, goal)
+                        turn_round_robin(t, s, r, n, goal)
                     for m in range(t.node[n].path_begin, t.node[n].path_end):
                         if t.path_goal[m] == goal:
                             s.moved[m] = s.moved[m] + ONE

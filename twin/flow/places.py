@@ -1,15 +1,5 @@
-"""What the line engine does with items: book time, keep the pool, queue them in slots, carry them on belts (docs/semantics.md).
-
-Belts are solved, not stepped. An item's place on a belt at belt time b (time less what the belt has stood) is the least of
-
-    b - at                           it entered at belt time ``at`` and travels freely;
-    T + c_head - c                   it stands behind the head at the end (accumulating), c being the running sum of the least
-                                     distances between neighbours up to it, and T the belt's length;
-    T + b - D_j - (c - c_j)          it follows item j, which left at belt time D_j, at least that far behind.
-
-All in microseconds of travel. Of the last only the greatest D_j - c_j counts, which ``front`` keeps: so the head's arrival
-max(at + T, c + front) and the last item's place take constant time, however many items there are.
-"""
+"""What the line engine does with items: book time, keep the pool, queue them in slots, carry them on belts, which are solved
+(``twin.process.belts``)."""
 
 # ruff: noqa: SIM102  (Warp has no short-circuit evaluation: nested ifs keep array reads in range)
 
@@ -22,70 +12,34 @@ import warp as wp
 from twin.flow import state, tables
 from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, Replica
 from twin.flow.tables import FlowTables
-from twin.process import draws
-from twin.process.draws import sample_us, uniform
+from twin.process.belts import entry_clear_us, head_arrival_us, least_gap_us
+from twin.process.draws import duration_us, needs_uniform, uniform
+from twin.process.nodes import (
+    ARRIVAL,
+    CYCLE,
+    HALT_BLOCKED,
+    HALT_OFF,
+    LOAD,
+    NEVER_US,
+    ONE,
+    ROUTE,
+    S_BLOCKED,
+    S_OFF,
+    S_STARVED,
+    SOURCE,
+    ZERO,
+)
+from twin.process.states import share_of_place, share_of_server, share_of_source
 from twin.process.tables import DistributionArrays
-
-SOURCE = wp.constant(0)
-STATION = wp.constant(1)
-BUFFER = wp.constant(2)
-CONVEYOR = wp.constant(3)
-ROUTER = wp.constant(4)
-SINK = wp.constant(5)
-FLEET = wp.constant(6)
-
-IDLE = wp.constant(0)
-COLLECTING = wp.constant(1)
-READY = wp.constant(2)
-SETUP = wp.constant(3)
-WORKING = wp.constant(4)
-DONE = wp.constant(5)
-ASKING = wp.constant(6)
-FETCHING = wp.constant(7)
-ARRIVED = wp.constant(8)
-LOADING = wp.constant(9)
-CARRYING = wp.constant(10)
-UNLOADING = wp.constant(11)
-CHARGING = wp.constant(12)
-"""States of a server slot; a source's slot is IDLE or DONE. ASKING: complete, and waiting for people. From FETCHING on, of a
-vehicle; ARRIVED: it waits for what it came for, DONE: for room where it goes."""
-
-S_WORKING = wp.constant(0)
-S_SETUP = wp.constant(1)
-S_BLOCKED = wp.constant(2)
-S_STARVED = wp.constant(3)
-S_WAITING_CREW = wp.constant(4)
-S_DOWN = wp.constant(5)
-S_OFF = wp.constant(6)
-
-HALT_DOWN = wp.constant(1)
-HALT_OFF = wp.constant(2)
-HALT_CREW = wp.constant(4)
-HALT_BLOCKED = wp.constant(8)
-"""Why a node stands still, as bits: broken down, off shift, its crew off shift, a belt that does not accumulate blocked."""
 
 LIVELOCK = wp.constant(wp.int64(2))
 OVERFLOW = wp.constant(wp.int64(4))
 """Flags of a replication."""
 
-NEVER_US = wp.constant(wp.int64(1 << 62))
-LONG_AGO = wp.constant(wp.int64(-(1 << 60)))
-ZERO = wp.constant(wp.int64(0))
-ONE = wp.constant(wp.int64(1))
-
-ARRIVAL = wp.constant(draws.INTERARRIVAL)
-CYCLE = wp.constant(draws.CYCLE)
-FAILURE = wp.constant(draws.FAILURE)
-REPAIR = wp.constant(draws.REPAIR)
-SET_UP = wp.constant(draws.SETUP)
-ROUTE = wp.constant(draws.ROUTE)
-SCRAP = wp.constant(draws.SCRAP)
-ITEM_TYPE = wp.constant(draws.ITEM_TYPE)
-LOAD = wp.constant(draws.LOAD)
-UNLOAD = wp.constant(draws.UNLOAD)
-BATTERY = wp.constant(draws.BATTERY)
-CHARGE = wp.constant(draws.CHARGE)
 PURPOSES = wp.constant(state.PURPOSES)
+AHEAD = wp.constant(state.AHEAD)
+AHEAD_BITS = wp.constant(wp.int64(state.AHEAD.bit_length() - 1))
+AHEAD_LAST = wp.constant(wp.int64(state.AHEAD - 1))
 CLOCK_GROUP = wp.constant(tables.CLOCK_GROUP)
 
 _LOG_MIN = wp.constant(wp.float64(math.log(LEAD_MIN_S * 1e6)))
@@ -119,13 +73,37 @@ def want(s: Replica, index: int, purpose: int):
 
 
 @wp.func
+def uniform_of(t: FlowTables, s: Replica, r: Random, n: int, ordinal: wp.int64, purpose: int) -> wp.float64:
+    """Uniform number ``ordinal`` of a purpose of node ``n``. What a node draws again and again it draws ``AHEAD`` at a time,
+    which the compiler turns into vector instructions: an eighth of the cost. Each of these purposes is of one kind of node."""
+    if purpose == CYCLE or purpose == ARRIVAL or purpose == ROUTE or purpose == LOAD:
+        block = ordinal >> AHEAD_BITS
+        if s.node[n].drawn != block + ONE:
+            s.node[n].drawn = block + ONE
+            first = block << AHEAD_BITS
+            stream = t.node[n].stream
+            seed = r.seed
+            replication = s.replication
+            j = int(0)
+            while j < AHEAD:
+                s.uniforms[n, j] = uniform(seed, replication, stream, first + wp.int64(j), purpose)
+                j += 1
+        return s.uniforms[n, int(ordinal & AHEAD_LAST)]
+    return uniform(r.seed, s.replication, t.node[n].stream, ordinal, purpose)
+
+
+@wp.func
 def draw_us(t: FlowTables, s: Replica, r: Random, n: int, row: int, purpose: int) -> wp.int64:
-    return sample_us(r.table, row, r.seed, s.replication, t.node[n].stream, next_ordinal(s, n, purpose), purpose)
+    ordinal = next_ordinal(s, n, purpose)
+    u = wp.float64(0.5)
+    if needs_uniform(r.table, row):
+        u = uniform_of(t, s, r, n, ordinal, purpose)
+    return duration_us(r.table, row, u)
 
 
 @wp.func
 def draw_uniform(t: FlowTables, s: Replica, r: Random, n: int, purpose: int) -> wp.float64:
-    return uniform(r.seed, s.replication, t.node[n].stream, next_ordinal(s, n, purpose), purpose)
+    return uniform_of(t, s, r, n, next_ordinal(s, n, purpose), purpose)
 
 
 @wp.func
@@ -164,50 +142,19 @@ def book(s: Replica, n: int, k: int, state: int):
 @wp.func
 def book_server(s: Replica, n: int, k: int):
     """What a server counts as follows from its state and why its station stands."""
-    halts = s.node[n].halts
-    state = s.slot[k].state
-    share = S_STARVED
-    if state == WORKING:
-        share = S_WORKING
-    elif state == SETUP:
-        share = S_SETUP
-    elif state == DONE or state == READY or state == ARRIVED:
-        share = S_BLOCKED
-    elif state == ASKING:
-        share = S_WAITING_CREW
-    elif state == CHARGING:
-        share = S_SETUP
-    elif state >= FETCHING:
-        share = S_WORKING
-    if halts != 0:
-        if (halts & HALT_OFF) != 0:
-            share = S_OFF
-        elif (halts & HALT_DOWN) != 0:
-            share = S_DOWN
-        elif state == WORKING or state == SETUP:
-            share = S_WAITING_CREW
-    book(s, n, k, share)
+    book(s, n, k, share_of_server(s.slot[k].state, s.node[n].halts))
 
 
 @wp.func
 def book_place(t: FlowTables, s: Replica, n: int, k: int):
     """The same for a source, a buffer or a conveyor, which have one slot."""
-    kind = t.node[n].kind
-    share = S_WORKING
-    if kind == SOURCE:
-        if s.slot[k].ready >= ZERO:
-            share = S_BLOCKED
-        elif t.node[n].limit >= ZERO and s.node[n].made >= t.node[n].limit:
-            share = S_STARVED
-    elif s.node[n].level == 0:
-        share = S_STARVED
-    elif kind == BUFFER:
-        if t.node[n].capacity >= 0 and s.node[n].level >= t.node[n].capacity:
-            share = S_BLOCKED
-    elif s.slot[k].ready >= ZERO:
-        share = S_BLOCKED
-    if (s.node[n].halts & HALT_OFF) != 0:
-        share = S_OFF
+    share = S_OFF
+    if (s.node[n].halts & HALT_OFF) == 0:
+        waits = s.slot[k].ready >= ZERO
+        if t.node[n].kind == SOURCE:
+            share = share_of_source(waits, t.node[n].limit, s.node[n].made)
+        else:
+            share = share_of_place(t.node[n].kind, s.node[n].level, t.node[n].capacity, waits)
     book(s, n, k, share)
 
 
@@ -307,6 +254,7 @@ def pop(s: Replica, k: int) -> int:
     s.slot[k].head = s.item[item].next
     s.slot[k].count = s.slot[k].count - 1
     s.slot[k].goal = -1
+    s.slot[k].choices = ZERO
     return item
 
 
@@ -324,11 +272,13 @@ def belt_time(s: Replica, n: int) -> wp.int64:
 @wp.func
 def gap_us(t: FlowTables, s: Replica, n: int, ahead: int, behind: int) -> wp.int64:
     """Least distance between the centres of two items [us of travel], at most the belt's length."""
-    gap = t.node[n].pitch_us
-    if gap <= ZERO:
-        both = t.prototype_length[s.item[ahead].prototype] + t.prototype_length[s.item[behind].prototype]
-        gap = wp.int64(wp.float64(0.5) * both * t.node[n].us_per_m + wp.float64(0.5))
-    return wp.min(gap, t.node[n].transit_us)
+    return least_gap_us(
+        t.node[n].pitch_us,
+        t.node[n].us_per_m,
+        t.node[n].transit_us,
+        t.prototype_length[s.item[ahead].prototype],
+        t.prototype_length[s.item[behind].prototype],
+    )
 
 
 @wp.func
@@ -346,7 +296,7 @@ def belt_has_room(t: FlowTables, s: Replica, n: int, item: int) -> bool:
     standing = transit
     if t.node[n].accumulating != 0:
         standing = transit + s.item[s.slot[k].head].coordinate - coordinate
-    clear = wp.max(s.item[last].at, coordinate - transit + s.node[n].front) + gap
+    clear = entry_clear_us(s.item[last].at, coordinate, transit, s.node[n].front, gap)
     if standing < gap:
         return False
     if clear <= belt_time(s, n):
@@ -361,7 +311,7 @@ def belt_has_room(t: FlowTables, s: Replica, n: int, item: int) -> bool:
 def expect_head(t: FlowTables, s: Replica, n: int, k: int):
     """When the first item of a belt that runs is at its end."""
     head = s.slot[k].head
-    arrival = wp.max(s.item[head].at + t.node[n].transit_us, s.item[head].coordinate + s.node[n].front)
+    arrival = head_arrival_us(s.item[head].at, s.item[head].coordinate, t.node[n].transit_us, s.node[n].front)
     set_clock(t, s, t.slot_clock[k], wp.max(s.node[n].stopped + arrival, s.rep[0].now))
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S
-from twin.flow.tables import downstream, flow_paths, leads_defective_away, slots_of
+from twin.flow.tables import flow_paths, leads_defective_away
 from twin.model.factory import FactoryModel, NodeKind
-from twin.model.histogram import histogram_quantile as histogram_quantile
+from twin.model.histogram import histogram_quantile
+from twin.process.line import downstream, slots_of
 
 if TYPE_CHECKING:
     from twin.flow.run import Plan
@@ -26,7 +27,8 @@ class FlowResult:
         spawned, sunk, scrapped: int64 [R] pieces over the whole run, warm-up included.
         inside: int64 [R] pieces at the end, counted where they are; spawned = inside + sunk + scrapped.
         sunk_measured: int64 [R] pieces sunk within the horizon.
-        lead_mean_s, lead_p95_s: float64 [R] of the pieces sunk within the horizon [s]; nan where there are none.
+        lead_mean_s, lead_p95_s, lead_least_s, lead_most_s: float64 [R] of the pieces sunk within the horizon [s]; nan
+            where there are none.
         lead_hist: int32 [R,L] pieces by lead time, edges ``lead_edges_s`` [L+1].
         wip_mean: float64 [R] mean pieces inside within the horizon.
         state_time_s: float64 [R,N,7] time in each NodeState within the horizon, averaged over servers.
@@ -53,6 +55,8 @@ class FlowResult:
     sunk_measured: np.ndarray
     lead_mean_s: np.ndarray
     lead_p95_s: np.ndarray
+    lead_least_s: np.ndarray
+    lead_most_s: np.ndarray
     lead_hist: np.ndarray
     wip_mean: np.ndarray
     state_time_s: np.ndarray
@@ -107,7 +111,7 @@ def result_of(model: FactoryModel, state: Any, plan: Plan, from_us: int, until_u
     with np.errstate(invalid="ignore", divide="ignore"):
         lead_mean = np.where(leads > 0, rep["lead_us"] / np.maximum(leads, 1) * 1e-6, np.nan)
     edges = np.geomspace(LEAD_MIN_S, LEAD_MAX_S, LEAD_BINS + 1)
-    lead_p95 = np.clip(histogram_quantile(lead_hist, edges, 0.95), rep["lead_least"] * 1e-6, rep["lead_most"] * 1e-6)
+    least, most = (np.where(leads > 0, rep[name] * 1e-6, np.nan) for name in ("lead_least", "lead_most"))
     stuck = np.zeros((len(rep), n), bool)
     slot_node = [k for k, m in enumerate(model.nodes) for _ in range(slots_of(m))]
     for slot, at in enumerate(slot_node):
@@ -124,7 +128,9 @@ def result_of(model: FactoryModel, state: Any, plan: Plan, from_us: int, until_u
         inside=rep["inside"],
         sunk_measured=rep["sunk_measured"],
         lead_mean_s=lead_mean,
-        lead_p95_s=lead_p95,
+        lead_p95_s=histogram_quantile(lead_hist, edges, 0.95, least, most),
+        lead_least_s=least,
+        lead_most_s=most,
         lead_hist=lead_hist,
         wip_mean=(rep["pieces_us"] + inside * until_us) / horizon_us,
         state_time_s=state_time,

@@ -6,24 +6,13 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.flow.places import (
-    ASKING,
-    CONVEYOR,
-    FLEET,
-    HALT_CREW,
-    HALT_OFF,
-    NEVER_US,
-    SOURCE,
-    STATION,
-    book_place,
-    set_clock,
-    start_belt,
-    stop_belt,
-)
+from twin.flow.places import book_place, set_clock, start_belt, stop_belt
 from twin.flow.routes import look_around
 from twin.flow.state import Replica
-from twin.flow.stations import ASKED, UNDER_WAY, book_servers, go_on, set_up_and_work, stand_still
+from twin.flow.stations import book_servers, go_on, set_up_and_work, stand_still
 from twin.flow.tables import FlowTables
+from twin.process.nodes import ASKED, ASKING, CONVEYOR, FLEET, HALT_CREW, HALT_OFF, NEVER_US, SOURCE, STATION, UNDER_WAY
+from twin.process.states import calendar_is_on, switch_due_us
 
 # ---- people
 
@@ -88,20 +77,15 @@ def serve_all(t: FlowTables, s: Replica):
 @wp.func
 def on_shift(t: FlowTables, s: Replica, shift: int) -> int:
     """1 while work goes on."""
-    return t.shift_on[shift] ^ ((s.shift_at[shift] - t.shift_first[shift]) & 1)
+    return calendar_is_on(t.shift_on[shift], t.shift_first[shift], s.shift_at[shift])
 
 
 @wp.func
 def next_switch(t: FlowTables, s: Replica, shift: int, clock: int):
     """Due time of the calendar's next switch; ``shift_at`` counts the switches of all weeks since the first week's Monday."""
     begin = t.shift_begin[shift]
-    count = t.shift_begin[shift + 1] - begin
-    if count == 0:
-        set_clock(t, s, clock, NEVER_US)
-        return
-    at = s.shift_at[shift]
-    week = wp.int64(at / count) * wp.int64(604800000000)
-    set_clock(t, s, clock, week + t.shift_us[begin + at % count] - t.begin_us)
+    end = t.shift_begin[shift + 1]
+    set_clock(t, s, clock, switch_due_us(t.shift_us, begin, end, s.shift_at[shift], t.begin_us))
 
 
 @wp.func

@@ -7,7 +7,26 @@ from __future__ import annotations
 import warp as wp
 
 from twin.flow.places import (
+    Random,
+    book_server,
+    count_level,
+    count_pieces,
+    draw_uniform,
+    draw_us,
+    free_item,
+    free_with_children,
+    new_item,
+    pop,
+    push_back,
+    set_clock,
+    want,
+)
+from twin.flow.routes import look_at, offer_room
+from twin.flow.state import Replica
+from twin.flow.tables import FlowTables
+from twin.process.nodes import (
     ARRIVAL,
+    ASKED,
     ASKING,
     BATTERY,
     CHARGE,
@@ -26,28 +45,8 @@ from twin.flow.places import (
     UNLOAD,
     WORKING,
     ZERO,
-    Random,
-    book_server,
-    count_level,
-    count_pieces,
-    draw_uniform,
-    draw_us,
-    free_item,
-    free_with_children,
-    new_item,
-    pop,
-    push_back,
-    set_clock,
-    want,
 )
-from twin.flow.routes import look_at, offer_room
-from twin.flow.state import Replica
-from twin.flow.tables import FlowTables
-from twin.process.rules import BY_QUALITY
-
-ASKED = wp.constant(1)
-UNDER_WAY = wp.constant(2)
-"""A repair that waits for people, or goes on."""
+from twin.process.routes import kept_if_defective
 
 
 @wp.func
@@ -179,16 +178,6 @@ def pack(t: FlowTables, s: Replica, k: int, n: int):
     s.item[whole].born = s.rep[0].now
     push_back(s, k, whole)
     count_level(s, n, 1 - count)
-
-
-@wp.func
-def kept_if_defective(t: FlowTables, n: int) -> bool:
-    """Whether something takes the defective items of station ``n`` away: rework, or a router by quality."""
-    if t.node[n].rework >= 0:
-        return True
-    if t.node[n].routed != 0:
-        return t.node[t.next[t.node[n].next_begin]].rule == BY_QUALITY
-    return False
 
 
 @wp.func

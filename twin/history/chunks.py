@@ -1,7 +1,9 @@
-"""Sealed chunks: the rows of one signal as compressed columns in one blob.
+"""Sealed chunks: the samples of one signal as compressed columns in one blob.
 
-Times are stored as second differences, the receive and server stamps relative to the time, floats as the exclusive-or
-with their predecessor; bytes of equal weight are laid side by side before zlib. A steady signal costs a few bytes a sample.
+Times are kept as second differences, the receive and server stamps relative to the time, and decimal floats (20.1) as
+differences of whole numbers (201) wherever that gives the same bits back; other floats as the exclusive-or with their
+predecessor. A column takes the fewest bytes that hold its span, nothing where it is constant; bytes of equal weight are laid
+side by side before zlib. A chunk that is soon merged into a larger one is left uncompressed.
 """
 
 from __future__ import annotations
@@ -13,61 +15,25 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from twin.history.rows import BIG_INT, FLOAT, TEXT, Row, unpack_value
+from twin.history.rows import BIG_INT, FLOAT, TEXT, Row
 
-VERSION = 1
+VERSION = 2
+SEALED = 6
+"""zlib level of a chunk that stays."""
+YOUNG = 0
+"""No compression: a chunk that waits for its signal to have enough samples."""
+_EXACT = 2**53
+_DECIMALS = 4
+_NO_SERVER = np.int64(-(2**63))
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder()
 
 
-def _squeeze(column: np.ndarray) -> bytes:
-    """Bytes of equal weight side by side, then zlib."""
-    raw = np.ascontiguousarray(column)
-    return zlib.compress(raw.view(np.uint8).reshape(len(raw), raw.itemsize).T.tobytes(), 6)
-
-
-def _spread(blob: bytes, dtype: Any, count: int) -> np.ndarray:
-    size = np.dtype(dtype).itemsize
-    planes = np.frombuffer(zlib.decompress(blob), np.uint8).reshape(size, count)
-    return np.ascontiguousarray(planes.T).reshape(-1).view(dtype)
-
-
-def _differences(values: np.ndarray) -> np.ndarray:
-    return np.diff(values, prepend=np.int64(0))
-
-
-def encode(rows: list[Row]) -> bytes:
-    """``rows``, at least one, as a blob."""
-    time = np.array([r.time for r in rows], np.int64)
-    kind = np.array([r.kind for r in rows], np.uint8)
-    has_server = np.array([r.server is not None for r in rows], bool)
-    origins = sorted({r.origin for r in rows})
-    floats = np.array([r.value for r in rows if r.kind == FLOAT], np.float64).view(np.uint64)
-    numbers = np.array([r.value for r in rows if r.kind not in (FLOAT, TEXT, BIG_INT)], np.int64)
-    document = {
-        "version": VERSION,
-        "count": len(rows),
-        "first": int(time[0]),
-        "time": _squeeze(_differences(_differences(time - time[0]))),
-        "receive": _squeeze(_differences(np.array([r.receive for r in rows], np.int64) - time)),
-        "server": _squeeze(_differences(np.array([r.server - r.time if r.server is not None else 0 for r in rows], np.int64))),
-        "flags": _squeeze(np.array([r.source for r in rows], np.uint8) | (has_server.astype(np.uint8) << 1)),
-        "kind": _squeeze(kind),
-        "quality": _squeeze(np.array([r.quality for r in rows], np.uint32)),
-        "origins": origins,
-        "origin": _squeeze(np.array([origins.index(r.origin) for r in rows], np.uint8)),
-        "floats": _squeeze(floats ^ np.concatenate([np.zeros(1, np.uint64), floats[:-1]])) if len(floats) else b"",
-        "numbers": _squeeze(_differences(numbers)) if len(numbers) else b"",
-        "texts": zlib.compress(_encoder.encode([str(r.value) for r in rows if r.kind in (TEXT, BIG_INT)]), 6),
-    }
-    return _encoder.encode(document)
-
-
 @dataclass
-class Block:
+class Chart:
     """What a chart needs of a chunk, all [n]: ``time`` and ``receive`` int64 ns UTC, ``kind`` uint8, ``quality`` uint32.
 
-    ``stored`` is float64 where every value is a float, else object: values as rows hold them.
+    ``stored`` is float64, or object where a value does not fit (text, large integers): values as rows hold them.
     """
 
     time: np.ndarray
@@ -76,44 +42,191 @@ class Block:
     stored: np.ndarray
     quality: np.ndarray
 
-    def values(self) -> np.ndarray:
-        """[n] float64, or object: the values as they were recorded."""
-        if self.stored.dtype != object:
-            return self.stored
-        plain = np.empty(len(self.stored), object)
-        plain[:] = [unpack_value(k, v) for k, v in zip(self.kind.tolist(), self.stored, strict=True)]
-        return plain
+
+@dataclass
+class Block(Chart):
+    """All of a chunk: ``source`` uint8 (1 where ``time`` is the source's), ``server`` int64 ns UTC (the smallest integer where
+    there is none), ``origin`` uint8 index into ``origins``."""
+
+    source: np.ndarray
+    server: np.ndarray
+    origin: np.ndarray
+    origins: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def take(self, which: np.ndarray | slice) -> Block:
+        """Those samples, in that order."""
+        taken = {name: getattr(self, name)[which] for name in _COLUMNS}
+        return _block(taken, self.origins)
+
+    def rows(self) -> list[Row]:
+        servers = [None if s == _NO_SERVER else s for s in self.server.tolist()]
+        stored = self.stored.tolist()
+        if self.stored.dtype != object and not (self.kind == FLOAT).all():
+            stored = [v if k == FLOAT else int(v) for k, v in zip(self.kind.tolist(), stored, strict=True)]
+        columns = (self.time, self.kind, self.quality, self.receive, self.source)
+        time, kind, quality, receive, source = (c.tolist() for c in columns)
+        origins = [self.origins[i] for i in self.origin.tolist()]
+        return list(map(Row, time, kind, stored, quality, receive, source, servers, origins))
+
+
+_COLUMNS = ("time", "receive", "kind", "stored", "quality", "source", "server", "origin")
+
+
+def _block(columns: dict[str, Any], origins: tuple[str, ...]) -> Block:
+    return Block(**columns, origins=origins)
 
 
 def block_of(rows: list[Row]) -> Block:
-    """Rows that are not in a chunk yet, as one."""
-    stored = np.empty(len(rows), object)
-    stored[:] = [r.value for r in rows]
+    """Rows as columns."""
+    kind = np.array([r.kind for r in rows], np.uint8)
+    origins = tuple(sorted({r.origin for r in rows}))
     return Block(
         np.array([r.time for r in rows], np.int64),
         np.array([r.receive for r in rows], np.int64),
-        np.array([r.kind for r in rows], np.uint8),
-        stored,
+        kind,
+        _stored(kind, [r.value for r in rows]),
         np.array([r.quality for r in rows], np.uint32),
+        np.array([r.source for r in rows], np.uint8),
+        np.array([_NO_SERVER if r.server is None else r.server for r in rows], np.int64),
+        np.array([origins.index(r.origin) for r in rows], np.uint8),
+        origins,
     )
 
 
-def decode_block(blob: bytes) -> Block:
+def _stored(kind: np.ndarray, values: list[Any]) -> np.ndarray:
+    text = ((kind == TEXT) | (kind == BIG_INT)).any()
+    if not text and not any(abs(v) >= _EXACT for k, v in zip(kind.tolist(), values, strict=True) if k != FLOAT):
+        return np.array(values, np.float64)
+    stored = np.empty(len(values), object)
+    stored[:] = values
+    return stored
+
+
+def joined(blocks: list[Block]) -> Block:
+    """Several blocks of one signal, at least one, in order of time, then of arrival."""
+    origins = tuple(sorted({o for b in blocks for o in b.origins}))
+    recoded = [np.array([origins.index(o) for o in b.origins] or [0], np.uint8)[b.origin] for b in blocks]
+    columns = {name: np.concatenate([getattr(b, name) for b in blocks]) for name in _COLUMNS[:-1]}
+    whole = _block(columns | {"origin": np.concatenate(recoded)}, origins)
+    by_time = np.lexsort((whole.receive, whole.time))
+    return whole.take(by_time)
+
+
+# ---- columns of integers
+
+
+def _pack(column: np.ndarray, level: int) -> Any:
+    """Integers, int64 or uint64: one number where they are all the same, else lowest, width and bytes."""
+    if not len(column):
+        return 0
+    low, high = int(column.min()), int(column.max())
+    if low == high:
+        return low
+    width = next(w for w in (1, 2, 4, 8) if high - low < 1 << 8 * w)
+    above = column.view(np.uint64) - np.uint64(low & 0xFFFFFFFFFFFFFFFF)
+    planes = above.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T.tobytes()
+    return [low, width, zlib.compress(planes, level) if level else planes]
+
+
+def _unpack(packed: Any, count: int, level: int) -> np.ndarray:
+    """[count] int64; for what was uint64 its bits."""
+    if isinstance(packed, int):
+        return np.full(count, packed & 0xFFFFFFFFFFFFFFFF, np.uint64).view(np.int64)
+    low, width, blob = packed
+    planes = np.frombuffer(zlib.decompress(blob) if level else blob, np.uint8).reshape(width, count)
+    above = np.ascontiguousarray(planes.T).reshape(-1).view(f"<u{width}").astype(np.uint64)
+    return (above + np.uint64(low & 0xFFFFFFFFFFFFFFFF)).view(np.int64)
+
+
+def _pack_steps(values: np.ndarray, level: int) -> Any:
+    """int64, as its first and the differences."""
+    return [int(values[0]), _pack(np.diff(values), level)]
+
+
+def _unpack_steps(packed: Any, count: int, level: int) -> np.ndarray:
+    first, steps = packed
+    return np.cumsum(np.concatenate([np.array([first], np.int64), _unpack(steps, count - 1, level)]))
+
+
+def _pack_floats(values: np.ndarray, level: int) -> Any:
+    """float64: number of decimals and differences of whole numbers where that is exact, else -1 and exclusive-or of bits."""
+    for decimals in range(_DECIMALS + 1):
+        if _whole(values[:32], decimals) is not None and (whole := _whole(values, decimals)) is not None:
+            return [decimals, _pack_steps(whole, level)]
+    bits = values.view(np.uint64)
+    return [-1, [int(bits[0]), _pack(bits[1:] ^ bits[:-1], level)]]
+
+
+def _whole(values: np.ndarray, decimals: int) -> np.ndarray | None:
+    """int64 that give the same bits back when divided by ``10**decimals``; None where there are none."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.rint(values * 10.0**decimals)
+        if not (np.abs(scaled) < _EXACT).all():
+            return None
+    whole = scaled.astype(np.int64)
+    back = whole.astype(np.float64) / 10.0**decimals  # from the integers, which know no -0.0
+    return whole if (back.view(np.uint64) == values.view(np.uint64)).all() else None
+
+
+def _unpack_floats(packed: Any, count: int, level: int) -> np.ndarray:
+    decimals, content = packed
+    if decimals >= 0:
+        return _unpack_steps(content, count, level).astype(np.float64) / 10.0**decimals
+    first, steps = content
+    changes = np.concatenate([np.array([first], np.uint64), _unpack(steps, count - 1, level).view(np.uint64)])
+    return np.bitwise_xor.accumulate(changes).view(np.float64)
+
+
+# ---- blobs
+
+
+def encode(block: Block, level: int = SEALED) -> bytes:
+    """``block``, at least one sample in order of time, as a blob."""
+    time, count = block.time, len(block)
+    is_float, is_text = block.kind == FLOAT, (block.kind == TEXT) | (block.kind == BIG_INT)
+    all_floats = bool(is_float.all())
+    floats = (block.stored if all_floats else block.stored[is_float]).astype(np.float64)
+    numbers = np.zeros(0, np.int64) if all_floats else block.stored[~(is_float | is_text)].astype(np.int64)
+    has_server = block.server != _NO_SERVER
+    document = {
+        "version": VERSION,
+        "level": level,
+        "count": count,
+        "time": [int(time[0]), _pack_steps(np.diff(time), level) if count > 1 else 0],
+        "receive": _pack_steps(block.receive - time, level),
+        "server": _pack_steps(np.where(has_server, block.server - time, 0), level) if has_server.any() else 0,
+        "flags": _pack((block.source | (has_server.astype(np.uint8) << 1)).astype(np.int64), level),
+        "kind": _pack(block.kind.astype(np.int64), level),
+        "quality": _pack(block.quality.astype(np.int64), level),
+        "origins": block.origins,
+        "origin": _pack(block.origin.astype(np.int64), level),
+        "floats": _pack_floats(floats, level) if len(floats) else 0,
+        "numbers": _pack_steps(numbers, level) if len(numbers) else 0,
+        "texts": zlib.compress(_encoder.encode([str(v) for v in block.stored[is_text]]), level) if is_text.any() else b"",
+    }
+    return _encoder.encode(document)
+
+
+def decode_chart(blob: bytes) -> Chart:
     """The part of ``blob`` that a chart needs."""
-    return _block(_document(blob))
+    return _chart(_document(blob))
 
 
-def decode(blob: bytes) -> list[Row]:
-    """The rows that went into ``blob``, in their order."""
+def decode(blob: bytes) -> Block:
+    """What went into ``blob``."""
     document = _document(blob)
-    count = document["count"]
-    block = _block(document)
-    server = block.time + np.cumsum(_spread(document["server"], np.int64, count))
-    flags = _spread(document["flags"], np.uint8, count)
-    servers = [s if f & 2 else None for s, f in zip(server.tolist(), flags.tolist(), strict=True)]
-    origins = [document["origins"][i] for i in _spread(document["origin"], np.uint8, count).tolist()]
-    columns = (block.time, block.kind, block.stored, block.quality, block.receive, flags & 1)
-    return list(map(Row, *(c.tolist() for c in columns), servers, origins))
+    chart = _chart(document)
+    count, level = document["count"], document["level"]
+    flags = _unpack(document["flags"], count, level)
+    server = np.full(count, _NO_SERVER)
+    if document["server"]:
+        server = np.where(flags & 2, chart.time + _unpack_steps(document["server"], count, level), _NO_SERVER)
+    origin = _unpack(document["origin"], count, level).astype(np.uint8)
+    columns = (chart.time, chart.receive, chart.kind, chart.stored, chart.quality)
+    return Block(*columns, (flags & 1).astype(np.uint8), server, origin, tuple(document["origins"]))
 
 
 def _document(blob: bytes) -> dict[str, Any]:
@@ -123,24 +236,32 @@ def _document(blob: bytes) -> dict[str, Any]:
     return document
 
 
-def _block(document: dict[str, Any]) -> Block:
-    count = document["count"]
-    time = document["first"] + np.cumsum(np.cumsum(_spread(document["time"], np.int64, count)))
-    receive = time + np.cumsum(_spread(document["receive"], np.int64, count))
-    kind = _spread(document["kind"], np.uint8, count)
-    quality = _spread(document["quality"], np.uint32, count)
+def _chart(document: dict[str, Any]) -> Chart:
+    count, level = document["count"], document["level"]
+    first, steps = document["time"]
+    time = np.full(count, first, np.int64)
+    if count > 1:
+        time[1:] += np.cumsum(_unpack_steps(steps, count - 1, level))
+    receive = time + _unpack_steps(document["receive"], count, level)
+    kind = _unpack(document["kind"], count, level).astype(np.uint8)
+    quality = _unpack(document["quality"], count, level).astype(np.uint32)
+    return Chart(time, receive, kind, _values(document, kind), quality)
+
+
+def _values(document: dict[str, Any], kind: np.ndarray) -> np.ndarray:
+    count, level = document["count"], document["level"]
     is_float = kind == FLOAT
-    floats = np.zeros(0)
-    if is_float.any():
-        floats = np.bitwise_xor.accumulate(_spread(document["floats"], np.uint64, int(is_float.sum()))).view(np.float64)
     if is_float.all():
-        return Block(time, receive, kind, floats, quality)
+        return _unpack_floats(document["floats"], count, level)
     is_text = (kind == TEXT) | (kind == BIG_INT)
     is_number = ~(is_float | is_text)
-    # lists are assigned, so that plain Python values come out and no numpy scalars
-    stored = np.empty(count, object)
-    stored[is_float] = floats.tolist()
-    stored[is_text] = _decoder.decode(zlib.decompress(document["texts"]))
-    if is_number.any():
-        stored[is_number] = np.cumsum(_spread(document["numbers"], np.int64, int(is_number.sum()))).tolist()
-    return Block(time, receive, kind, stored, quality)
+    floats = _unpack_floats(document["floats"], int(is_float.sum()), level) if document["floats"] else np.zeros(0)
+    numbers = _unpack_steps(document["numbers"], int(is_number.sum()), level) if document["numbers"] else np.zeros(0, np.int64)
+    plain = not is_text.any() and not (np.abs(numbers) >= _EXACT).any()
+    stored = np.empty(count, np.float64 if plain else object)
+    # lists are assigned, so that plain Python values come out of an object array and no numpy scalars
+    stored[is_float] = floats if plain else floats.tolist()
+    stored[is_number] = numbers if plain else numbers.tolist()
+    if is_text.any():
+        stored[is_text] = _decoder.decode(zlib.decompress(document["texts"]))
+    return stored

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from twin.core.samples import BAD, is_bad
-from twin.history.rows import Value
+from twin.core.samples import BAD
+from twin.history.rows import NAN, NULL, TEXT, Value, values_of
 
 FEWEST_POINTS = 4
 
@@ -19,20 +20,34 @@ class Columns:
 
     Attributes:
         time_ns: int64 [n] ns UTC.
-        value: [n] float, int, bool, str or None, as recorded.
+        kind: uint8 [n] what the values are (``twin.history.rows``).
+        stored: [n] float64, or object where a value does not fit: values as rows hold them.
         quality: uint32 [n] OPC UA status codes.
     """
 
     time_ns: np.ndarray
-    value: list[Value]
+    kind: np.ndarray
+    stored: np.ndarray
     quality: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.value)
+        return len(self.time_ns)
+
+    @cached_property
+    def value(self) -> list[Value]:
+        """[n] float, int, bool, str or None, as recorded."""
+        return values_of(self.kind, self.stored)
 
     def numeric(self) -> np.ndarray:
         """float64 [n]; NaN where the value is no number."""
-        return np.array([math.nan if v is None or isinstance(v, str) else v for v in self.value], np.float64)
+        none = (self.kind == TEXT) | (self.kind == NULL) | (self.kind == NAN)
+        if self.stored.dtype != object:
+            return np.where(none, math.nan, self.stored)
+        return np.array([math.nan if n else float(v) for n, v in zip(none.tolist(), self.stored, strict=True)], np.float64)
+
+    def take(self, which: np.ndarray) -> Columns:
+        """Those samples, in that order."""
+        return Columns(self.time_ns[which], self.kind[which], self.stored[which], self.quality[which])
 
 
 def downsample(columns: Columns, points: int) -> Columns:
@@ -44,19 +59,19 @@ def downsample(columns: Columns, points: int) -> Columns:
     """
     points = max(points - points % 4, FEWEST_POINTS)
     if len(columns) <= points:
-        return _visible_gaps(columns, np.arange(len(columns)))
-    bad = np.array([v is None or v != v for v in columns.value], bool) | ((columns.quality & BAD) != 0)
-    text = np.array([isinstance(v, str) for v in columns.value], bool) & ~bad
+        return _visible_gaps(columns)
+    bad = (columns.kind == NULL) | (columns.kind == NAN) | ((columns.quality & BAD) != 0)
+    text = (columns.kind == TEXT) & ~bad
     usable = np.flatnonzero(~bad & ~text)
     kept = [_ends_of_buckets(columns.time_ns, np.flatnonzero(bad), points // 4)]
     if text.any():
-        changed = _changes(columns.value, np.flatnonzero(text))
+        changed = _changes(columns.stored, np.flatnonzero(text))
         kept.append(changed if len(changed) <= points else _ends_of_buckets(columns.time_ns, changed, points // 2))
     if len(usable) > points:
-        kept.append(usable[_m4(columns.time_ns[usable], columns.numeric()[usable], points)])
+        kept.append(usable[_m4(columns.time_ns[usable], columns.take(usable).numeric(), points)])
     else:
         kept.append(usable)
-    return _visible_gaps(columns, np.unique(np.concatenate(kept)))
+    return _visible_gaps(columns.take(np.unique(np.concatenate(kept))))
 
 
 def _m4(time_ns: np.ndarray, values: np.ndarray, points: int) -> np.ndarray:
@@ -65,9 +80,10 @@ def _m4(time_ns: np.ndarray, values: np.ndarray, points: int) -> np.ndarray:
     return np.unique(M4Downsampler().downsample(time_ns, values, n_out=points)).astype(np.int64)
 
 
-def _changes(values: list[Value], index: np.ndarray) -> np.ndarray:
-    keep = [i for n, i in enumerate(index) if n == 0 or values[i] != values[index[n - 1]]]
-    return np.array(sorted({*keep, int(index[-1])}), np.int64)
+def _changes(values: np.ndarray, index: np.ndarray) -> np.ndarray:
+    of_text = values[index]
+    keep = np.flatnonzero(np.append(True, of_text[1:] != of_text[:-1]))
+    return index[np.union1d(keep, [len(index) - 1])]
 
 
 def _ends_of_buckets(time_ns: np.ndarray, index: np.ndarray, buckets: int) -> np.ndarray:
@@ -81,8 +97,6 @@ def _ends_of_buckets(time_ns: np.ndarray, index: np.ndarray, buckets: int) -> np
     return index[np.union1d(first, last)]
 
 
-def _visible_gaps(columns: Columns, index: np.ndarray) -> Columns:
-    quality = columns.quality[index]
-    values = [columns.value[i] for i in index]
-    values = [None if is_bad(int(q)) or v != v else v for v, q in zip(values, quality, strict=True)]
-    return Columns(columns.time_ns[index], values, quality)
+def _visible_gaps(columns: Columns) -> Columns:
+    gap = (columns.kind == NAN) | ((columns.quality & BAD) != 0)
+    return Columns(columns.time_ns, np.where(gap, np.uint8(NULL), columns.kind), columns.stored, columns.quality)

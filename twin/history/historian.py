@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import WorkError
-from twin.core.samples import Sample, SignalKey
+from twin.core.samples import Sample, SampleBlock, SignalKey
 from twin.history.columns import Columns, downsample
+from twin.history.incoming import SEAL_ROWS, sort_out
 from twin.history.reader import SignalSummary
-from twin.history.rows import Row, pack, unpack
-from twin.history.store import SEAL_ROWS, Store
+from twin.history.rows import unpack
+from twin.history.store import Store
 
 if TYPE_CHECKING:
     from twin.history.postgres import PostgresStore
@@ -41,12 +42,14 @@ class HistoryLosses:
         repeated: Samples that had been recorded before (delivered twice); nothing is lost.
         expired: Samples deleted by retention.
         error: Why nothing can be written at the moment; empty when all is well.
+        unusable: Samples left out because 64 bits cannot count their stamps, by signal.
     """
 
     overflow: dict[SignalKey, int] = field(default_factory=dict)
     repeated: int = 0
     expired: int = 0
     error: str = ""
+    unusable: dict[SignalKey, int] = field(default_factory=dict)
 
 
 def _open(path: Path | str, seal_rows: int) -> Store | PostgresStore:
@@ -92,10 +95,13 @@ class Historian:
         self._capacity = queue_samples
         self._changed = threading.Condition()
         self._waiting: list[Sample] = []
+        self._blocks: list[SampleBlock] = []
+        self._blocked = 0  # samples in them
         self._units: dict[SignalKey, str] = {}
         self._accepted = self._committed = 0
         self._flush_wanted = self._closing = False
         self._overflow: Counter[SignalKey] = Counter()
+        self._unusable: Counter[SignalKey] = Counter()
         self._repeated = self._expired = self._written = 0
         self._error = ""
         self._log = log.get("history")
@@ -107,20 +113,48 @@ class Historian:
     def append(self, samples: list[Sample]) -> int:
         """Take ``samples`` for writing; returns how many found room, the others are counted in losses()."""
         with self._changed:
-            if len(self._waiting) + len(samples) > self._capacity and not self._closing:
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: len(self._waiting) + len(samples) <= self._capacity, CALLER_WAITS_S)
-            room = 0 if self._closing else max(self._capacity - len(self._waiting), 0)
-            taken, dropped = samples[:room], samples[room:]
-            self._waiting.extend(taken)
-            self._accepted += len(taken)
-            if dropped:
-                if not self._overflow:
-                    reason = "history is closed" if self._closing else "history cannot keep up"
-                    self._log.error(f"{reason}, samples are lost", first=str(dropped[0].key))
-                self._overflow.update(s.key for s in dropped)
+            room = self._room_for(len(samples))
+            self._waiting.extend(samples if len(samples) <= room else samples[:room])
+            self._accept(min(len(samples), room))
+            if len(samples) > room:
+                self._count_lost(s.key for s in samples[room:])
+        return min(len(samples), room)
+
+    def append_block(self, block: SampleBlock) -> int:
+        """As append(), for numbers that are columns already: no Python object is made for a sample on the way to the disk."""
+        with self._changed:
+            room = self._room_for(len(block))
+            if room > 0:
+                self._blocks.append(block if len(block) <= room else block[:room])
+                self._blocked += min(len(block), room)
+            self._accept(min(len(block), room))
+            if len(block) > room:
+                self._count_lost(block.keys[i] for i in block.signal[room:].tolist())
+        return min(len(block), room)
+
+    def _room_for(self, count: int) -> int:
+        """Samples that may be added, after a short wait where there is little room for ``count``."""
+        if self._queued() + count > self._capacity and not self._closing:
             self._changed.notify_all()
-        return len(taken)
+            self._changed.wait_for(lambda: self._queued() + count <= self._capacity, CALLER_WAITS_S)
+        return 0 if self._closing else max(self._capacity - self._queued(), 0)
+
+    def _queued(self) -> int:
+        return len(self._waiting) + self._blocked
+
+    def _accept(self, count: int) -> None:
+        before = self._queued() - count
+        self._accepted += count
+        # the writer is waiting for the first one, or for so many; waking it up for each would cost more than the rest
+        if before == 0 or before < self._capacity // 2 <= before + count:
+            self._changed.notify_all()
+
+    def _count_lost(self, keys: Iterable[SignalKey]) -> None:
+        lost = Counter(keys)
+        if not self._overflow:
+            reason = "history is closed" if self._closing else "history cannot keep up"
+            self._log.error(f"{reason}, samples are lost", first=str(next(iter(lost))))
+        self._overflow.update(lost)
 
     def declare(self, key: SignalKey, unit: str) -> None:
         """Remember the UCUM ``unit`` that values of ``key`` are recorded in."""
@@ -145,7 +179,7 @@ class Historian:
 
     def losses(self) -> HistoryLosses:
         with self._changed:
-            return HistoryLosses(dict(self._overflow), self._repeated, self._expired, self._error)
+            return HistoryLosses(dict(self._overflow), self._repeated, self._expired, self._error, dict(self._unusable))
 
     def written(self) -> int:
         """Samples that this process has committed."""
@@ -193,8 +227,8 @@ class Historian:
         if self._thread.is_alive():
             raise WorkError("the history file does not take what is waiting", file=self._store.path)
         self._store.close()
-        if self._waiting:
-            raise WorkError(f"{len(self._waiting)} samples are not written: {self._error}", file=self._store.path)
+        if self._queued():
+            raise WorkError(f"{self._queued()} samples are not written: {self._error}", file=self._store.path)
 
     # ---- writer thread
 
@@ -204,35 +238,38 @@ class Historian:
             with self._changed:
                 self._changed.wait_for(self._something_to_do, max(next_expiry - time.monotonic(), 0.0))
                 self._changed.wait_for(lambda: self._closing or self._flush_wanted or self._half_full(), GROUP_S)
-                samples, units = self._waiting, self._units
-                self._waiting, self._units = [], {}
+                samples, blocks, units = self._waiting, self._blocks, self._units
+                self._waiting, self._blocks, self._blocked, self._units = [], [], 0, {}
                 self._flush_wanted = False
                 upto, closing = self._accepted, self._closing
-            written = self._write(samples, units, upto)
+            written = self._write(samples, blocks, units, upto)
             if written and time.monotonic() >= next_expiry:
                 next_expiry = time.monotonic() + EXPIRE_S
                 self._expire()
             if closing:
                 with self._changed:
-                    if not self._waiting or not written:
+                    if not self._queued() or not written:
                         return
             elif not written:
                 with self._changed:
                     self._changed.wait_for(lambda: self._closing, RETRY_S)
 
     def _something_to_do(self) -> bool:
-        return bool(self._waiting or self._units or self._closing or self._flush_wanted)
+        return bool(self._queued() or self._units or self._closing or self._flush_wanted)
 
     def _half_full(self) -> bool:
-        return len(self._waiting) >= self._capacity // 2
+        return self._queued() >= self._capacity // 2
 
-    def _write(self, samples: list[Sample], units: dict[SignalKey, str], upto: int) -> bool:
+    def _write(self, samples: list[Sample], blocks: list[SampleBlock], units: dict[SignalKey, str], upto: int) -> bool:
         """Commit all that was accepted up to ``upto``; on failure it waits again for the next try."""
-        rows: dict[SignalKey, list[Row]] = {}
-        for sample in samples:
-            rows.setdefault(sample.key, []).append(pack(sample))
+        arrivals = sort_out(samples, blocks)
+        if arrivals.unusable:
+            self._log.error("samples with impossible stamps are left out", first=str(next(iter(arrivals.unusable))))
+            with self._changed:
+                self._unusable.update(arrivals.unusable)
+        count = len(arrivals)
         try:
-            repeated = self._store.write(rows, units) if rows or units else 0
+            repeated = self._store.write(arrivals, units) if count or units else 0
             error = ""
         except self._store.errors as failure:
             repeated = 0
@@ -242,13 +279,15 @@ class Historian:
                 if not self._error:
                     self._log.error("history has stopped recording", file=str(self._store.path), reason=error)
                 self._waiting[:0] = samples
+                self._blocks[:0] = blocks
+                self._blocked += sum(map(len, blocks))
                 self._units = units | self._units
             else:
                 if self._error:
                     self._log.info("history records again", file=str(self._store.path))
                 self._committed = upto
                 self._repeated += repeated
-                self._written += len(samples) - repeated
+                self._written += count - repeated
             self._error = error
             self._changed.notify_all()
         return not error and self._tidy(self._store.seal_full_tails)

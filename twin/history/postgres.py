@@ -14,12 +14,12 @@ import msgspec
 
 from twin.core.errors import InputError
 from twin.core.samples import SignalKey
-from twin.history.chunks import decode, encode
-from twin.history.ranges import Ranges, order
+from twin.history.chunks import block_of, decode, joined
+from twin.history.incoming import SEAL_ROWS, Arrivals, Chunk, chunks_of, part_of_news
+from twin.history.ranges import Ranges, newest_of
 from twin.history.reader import FORMAT, SignalSummary
 from twin.history.rows import Row
 
-SEAL_ROWS = 4096
 _COLUMNS = "time, kind, value, quality, receive, source, server, origin"
 _SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS twin_history;
@@ -85,16 +85,12 @@ class PostgresReader(Ranges):
             newest = "ORDER BY time DESC, receive DESC LIMIT 1"
             found = db.execute(f"SELECT {_COLUMNS} FROM tail WHERE signal = %s AND time <= %s {newest}", (signal, t_ns))
             latest = [_row(r) for r in found.fetchall()]
+            best = latest[0] if latest else None
             chunks = db.execute(
                 "SELECT last, data FROM chunk WHERE signal = %s AND first <= %s AND last >= %s ORDER BY last DESC",
-                (signal, t_ns, latest[0].time if latest else -(2**63)),
+                (signal, t_ns, best.time if best else -(2**63)),
             )
-            while (part := chunks.fetchone()) is not None:
-                last, data = part
-                if latest and last < latest[0].time:
-                    break
-                latest = sorted([*latest, *(r for r in decode(bytes(data)) if r.time <= t_ns)], key=order)[-1:]
-        return latest[0] if latest else None
+            return newest_of(((last, bytes(data)) for last, data in chunks), t_ns, best)
 
     def summaries(self) -> list[SignalSummary]:
         with self._snapshot() as db:
@@ -159,8 +155,14 @@ class PostgresStore:
     def _remember(self) -> None:
         db = self._writer
         self._ids = {SignalKey(prim, name): i for i, prim, name in db.execute("SELECT id, prim, name FROM signal").fetchall()}
-        self._sealed_until = dict(db.execute("SELECT signal, max(last) FROM chunk GROUP BY signal").fetchall())
-        self._tail_rows = dict(db.execute("SELECT signal, count(*) FROM tail GROUP BY signal").fetchall())
+        self._chunked_until = dict(db.execute("SELECT signal, max(last) FROM chunk GROUP BY signal").fetchall())
+        self._newest = dict(db.execute("SELECT signal, max(time) FROM tail GROUP BY signal").fetchall())
+        for signal, last in self._chunked_until.items():
+            self._newest[signal] = max(last, self._newest.get(signal, last))
+        tails = "SELECT signal, count(*) AS n FROM tail GROUP BY signal"
+        young = "SELECT signal, sum(count) FROM chunk WHERE count < %s GROUP BY signal"
+        both = f"SELECT signal, sum(n)::bigint FROM ({tails} UNION ALL {young}) AS part GROUP BY signal"
+        self._unsealed = dict(db.execute(both, (self._seal_rows,)).fetchall())
 
     def close(self) -> None:
         self.reader.close()
@@ -176,13 +178,14 @@ class PostgresStore:
 
     # ---- writing
 
-    def write(self, rows: dict[SignalKey, list[Row]], units: dict[SignalKey, str]) -> int:
+    def write(self, arrivals: Arrivals, units: dict[SignalKey, str]) -> int:
         """Append in one transaction; returns how many were there already."""
         db = self._alive()
-        known, tail_rows = dict(self._ids), dict(self._tail_rows)
-        given = sum(map(len, rows.values()))
+        known, unsealed = dict(self._ids), dict(self._unsealed)
+        newest, chunked_until = dict(self._newest), dict(self._chunked_until)
+        added = 0
         with db.transaction():
-            for key in (key for key in (*rows, *units) if key not in known):
+            for key in (key for key in (*arrivals.keys(), *units) if key not in known):
                 known[key] = db.execute(
                     "INSERT INTO signal (prim, name) VALUES (%s, %s) ON CONFLICT (prim, name) DO UPDATE SET prim = excluded.prim "
                     "RETURNING id",
@@ -190,49 +193,75 @@ class PostgresStore:
                 ).fetchone()[0]
             for key, unit in units.items():
                 db.execute("UPDATE signal SET unit = %s WHERE id = %s", (unit, known[key]))
-            fresh = {known[key]: self._not_sealed(db, known[key], new) for key, new in rows.items()}
-            db.execute("CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE twin_history.tail) ON COMMIT DELETE ROWS")
-            with db.cursor().copy(f"COPY incoming (signal, {_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
-                copy.set_types(["int4", "int8", "int2", "bytea", "int8", "int8", "int2", "int8", "text"])
-                for signal, new in fresh.items():
-                    for row in new:
-                        copy.write_row((signal, row.time, row.kind, _pack(row.value), *row[3:]))
-            added = db.execute(
-                f"WITH added AS (INSERT INTO tail (signal, {_COLUMNS}) SELECT signal, {_COLUMNS} FROM incoming "
-                "ON CONFLICT DO NOTHING RETURNING signal) SELECT signal, count(*) FROM added GROUP BY signal"
-            ).fetchall()
-            for signal, count in added:
-                tail_rows[signal] = tail_rows.get(signal, 0) + count
-        self._ids, self._tail_rows = known, tail_rows
-        return given - sum(count for _, count in added)
+            rows = {known[key]: new for key, new in arrivals.rows.items()}
+            for key, block in arrivals.blocks.items():
+                signal = known[key]
+                news, doubtful = part_of_news(block, newest.get(signal))
+                if doubtful:
+                    rows[signal] = doubtful
+                if len(news):
+                    chunks = chunks_of(news, self._seal_rows)
+                    self._insert(db, signal, chunks)
+                    added += len(news)
+                    unsealed[signal] = unsealed.get(signal, 0) + sum(c.count for c in chunks if c.count < self._seal_rows)
+                    newest[signal] = chunked_until[signal] = chunks[-1].last
+            for signal, count in self._insert_rows(db, rows):
+                unsealed[signal] = unsealed.get(signal, 0) + count
+                added += count
+            for signal, new in rows.items():
+                newest[signal] = max(newest.get(signal, -(2**63)), *(r.time for r in new))
+        self._ids, self._unsealed, self._newest, self._chunked_until = known, unsealed, newest, chunked_until
+        return len(arrivals) - added
 
-    def _not_sealed(self, db: Any, signal: int, rows: list[Row]) -> list[Row]:
-        """``rows`` without those that a sealed chunk holds already; looks only where late rows can be."""
-        sealed_until = self._sealed_until.get(signal)
-        late = [r.time for r in rows if sealed_until is not None and r.time <= sealed_until]
+    @staticmethod
+    def _insert(db: Any, signal: int, chunks: list[Chunk]) -> None:
+        db.cursor().executemany(
+            "INSERT INTO chunk (signal, first, last, count, received, data) VALUES (%s, %s, %s, %s, %s, %s)",
+            [(signal, *c) for c in chunks],
+        )
+
+    def _insert_rows(self, db: Any, rows: dict[int, list[Row]]) -> list[tuple[int, int]]:
+        """Rows into the tail; returns (signal, how many were not there yet)."""
+        fresh = {signal: self._not_in_chunks(db, signal, new) for signal, new in rows.items()}
+        db.execute("CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE twin_history.tail) ON COMMIT DELETE ROWS")
+        with db.cursor().copy(f"COPY incoming (signal, {_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(["int4", "int8", "int2", "bytea", "int8", "int8", "int2", "int8", "text"])
+            for signal, new in fresh.items():
+                for row in new:
+                    copy.write_row((signal, row.time, row.kind, _pack(row.value), *row[3:]))
+        added: list[tuple[int, int]] = db.execute(
+            f"WITH added AS (INSERT INTO tail (signal, {_COLUMNS}) SELECT signal, {_COLUMNS} FROM incoming "
+            "ON CONFLICT DO NOTHING RETURNING signal) SELECT signal, count(*) FROM added GROUP BY signal"
+        ).fetchall()
+        return added
+
+    def _not_in_chunks(self, db: Any, signal: int, rows: list[Row]) -> list[Row]:
+        """``rows`` without those that a chunk holds already; looks only where late rows can be."""
+        until = self._chunked_until.get(signal)
+        late = [r.time for r in rows if until is not None and r.time <= until]
         if not late:
             return rows
         span = (signal, max(late), min(late))
         found = db.execute("SELECT data FROM chunk WHERE signal = %s AND first <= %s AND last >= %s", span).fetchall()
-        there = {row.identity() for (data,) in found for row in decode(bytes(data))}
+        there = {row.identity() for (data,) in found for row in decode(bytes(data)).rows()}
         return [r for r in rows if r.identity() not in there]
 
     def seal_full_tails(self) -> int:
-        """Turn the tail of every signal that has enough rows into chunks; returns how many signals that were."""
+        """Merge and seal what is unsealed of every signal that has enough of it; returns how many signals that were."""
         db = self._alive()
-        full = [signal for signal, count in self._tail_rows.items() if count >= self._seal_rows]
+        full = [signal for signal, count in self._unsealed.items() if count >= self._seal_rows]
         for signal in full:
             with db.transaction():
-                found = db.execute(f"SELECT {_COLUMNS} FROM tail WHERE signal = %s ORDER BY time, receive", (signal,)).fetchall()
-                rows = [_row(r) for r in found]
-                parts = [rows[begin : begin + self._seal_rows] for begin in range(0, len(rows), self._seal_rows)]
-                db.cursor().executemany(
-                    "INSERT INTO chunk (signal, first, last, count, received, data) VALUES (%s, %s, %s, %s, %s, %s)",
-                    [(signal, p[0].time, p[-1].time, len(p), max(r.receive for r in p), encode(p)) for p in parts],
-                )
+                rows = [_row(r) for r in db.execute(f"SELECT {_COLUMNS} FROM tail WHERE signal = %s", (signal,)).fetchall()]
+                mine = (signal, self._seal_rows)
+                young = db.execute("SELECT data FROM chunk WHERE signal = %s AND count < %s", mine).fetchall()
+                blocks = [*(decode(bytes(data)) for (data,) in young), *([block_of(rows)] if rows else [])]
+                chunks = chunks_of(joined(blocks), self._seal_rows)
                 db.execute("DELETE FROM tail WHERE signal = %s", (signal,))
-            self._tail_rows[signal] = 0
-            self._sealed_until[signal] = max(rows[-1].time, self._sealed_until.get(signal, rows[-1].time))
+                db.execute("DELETE FROM chunk WHERE signal = %s AND count < %s", mine)
+                self._insert(db, signal, chunks)
+            self._unsealed[signal] = sum(c.count for c in chunks if c.count < self._seal_rows)
+            self._chunked_until[signal] = max(chunks[-1].last, self._chunked_until.get(signal, chunks[-1].last))
         return len(full)
 
     def expire(

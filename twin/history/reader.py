@@ -12,11 +12,10 @@ from urllib.parse import quote
 
 from twin.core.errors import InputError
 from twin.core.samples import Sample, SignalKey
-from twin.history.chunks import decode
-from twin.history.ranges import Ranges, order
+from twin.history.ranges import Ranges, newest_of
 from twin.history.rows import Row, unpack
 
-FORMAT = 1
+FORMAT = 2
 ROW = "time, kind, value, quality, receive, source, server, origin"
 
 
@@ -69,13 +68,12 @@ class Reader(Ranges):
                     (signal, t_ns),
                 )
             )
-            # late rows may sit in any chunk that reaches past the best found so far
-            chunks = db.execute("SELECT last, data FROM chunk WHERE signal = ? AND first <= ? ORDER BY last DESC", (signal, t_ns))
-            for last, data in chunks:
-                if latest and last < latest[0].time:
-                    break
-                latest = sorted([*latest, *(r for r in decode(data) if r.time <= t_ns)], key=order)[-1:]
-        return latest[0] if latest else None
+            best = latest[0] if latest else None
+            # the blobs one by one: sorting them along would read every one
+            reach = "SELECT id, last FROM chunk WHERE signal = ? AND first <= ? AND last >= ? ORDER BY last DESC"
+            found = db.execute(reach, (signal, t_ns, best.time if best else -(2**63))).fetchall()
+            blob = "SELECT data FROM chunk WHERE id = ?"
+            return newest_of(((last, db.execute(blob, (number,)).fetchone()[0]) for number, last in found), t_ns, best)
 
     @staticmethod
     def _id(db: sqlite3.Connection, key: SignalKey) -> int:

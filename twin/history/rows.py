@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from twin.core.samples import Sample, SignalKey
 
 Value = float | int | bool | str | None
@@ -58,6 +60,14 @@ def unpack_value(kind: int, stored: Any) -> Value:
     if kind == NAN:
         return math.nan
     return int(stored) if kind == BIG_INT else None
+
+
+def values_of(kind: np.ndarray, stored: np.ndarray) -> list[Value]:
+    """Recorded values, from kinds and what is stored, float64 or object, all [n]."""
+    if stored.dtype != object and (kind == FLOAT).all():
+        floats: list[Value] = stored.tolist()
+        return floats
+    return [v if k == FLOAT else unpack_value(k, v) for k, v in zip(kind.tolist(), stored.tolist(), strict=True)]
 
 
 def pack(sample: Sample) -> Row:

@@ -1,7 +1,7 @@
-"""The file of the historian: SQLite with a write-ahead log, a tail table and sealed chunks.
+"""The file of the historian: SQLite with a write-ahead log, a tail table and chunks (``twin.history.incoming``).
 
-A new row goes to the tail. When a signal has enough of them they are sealed: in one transaction they become a chunk and
-leave the tail, so a crash at any moment finds each row in exactly one of the two.
+Rows and young chunks of a signal are merged and sealed in one transaction, so a crash at any moment finds each sample in
+exactly one place.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from pathlib import Path
 
 from twin.core.errors import InputError
 from twin.core.samples import SignalKey
-from twin.history.chunks import decode, encode
+from twin.history.chunks import block_of, decode, joined
+from twin.history.incoming import SEAL_ROWS, Arrivals, Chunk, chunks_of, part_of_news
 from twin.history.reader import FORMAT, ROW, Reader, rows_of
 from twin.history.rows import Row
-
-SEAL_ROWS = 4096
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS signal (
@@ -72,8 +71,18 @@ class Store:
         self._ids: dict[SignalKey, int] = {
             SignalKey(prim, name): number for number, prim, name in self._writer.execute("SELECT id, prim, name FROM signal")
         }
-        self._sealed_until = dict(self._writer.execute("SELECT signal, max(last) FROM chunk GROUP BY signal"))
-        self._tail_rows = dict(self._writer.execute("SELECT signal, count(*) FROM tail GROUP BY signal"))
+        self._remember()
+
+    def _remember(self) -> None:
+        db = self._writer
+        self._chunked_until: dict[int, int] = dict(db.execute("SELECT signal, max(last) FROM chunk GROUP BY signal"))
+        self._newest: dict[int, int] = dict(db.execute("SELECT signal, max(time) FROM tail GROUP BY signal"))
+        for signal, last in self._chunked_until.items():
+            self._newest[signal] = max(last, self._newest.get(signal, last))
+        tails = "SELECT signal, count(*) AS n FROM tail GROUP BY signal"
+        young = "SELECT signal, sum(count) FROM chunk WHERE count < ? GROUP BY signal"
+        found = db.execute(f"SELECT signal, sum(n) FROM ({tails} UNION ALL {young}) GROUP BY signal", (self._seal_rows,))
+        self._unsealed: dict[int, int] = dict(found)
 
     def close(self) -> None:
         self.reader.close()
@@ -91,63 +100,78 @@ class Store:
             raise
         self._writer.execute("COMMIT")
 
-    def write(self, rows: dict[SignalKey, list[Row]], units: dict[SignalKey, str]) -> int:
+    def write(self, arrivals: Arrivals, units: dict[SignalKey, str]) -> int:
         """Append in one transaction; returns how many were there already.
 
         Raises:
             sqlite3.Error: Nothing of it was written.
         """
-        known = dict(self._ids)
-        tail_rows = dict(self._tail_rows)
-        repeated = 0
+        known, unsealed = dict(self._ids), dict(self._unsealed)
+        newest, chunked_until = dict(self._newest), dict(self._chunked_until)
+        added = 0
         with self._transaction():
-            for key in (key for key in (*rows, *units) if key not in known):
+            for key in (key for key in (*arrivals.keys(), *units) if key not in known):
                 cursor = self._writer.execute("INSERT INTO signal (prim, name) VALUES (?, ?)", (key.prim, key.name))
                 known[key] = int(cursor.lastrowid or 0)
             for key, unit in units.items():
                 self._writer.execute("UPDATE signal SET unit = ? WHERE id = ?", (unit, known[key]))
-            for key, new in rows.items():
+            rows = {known[key]: new for key, new in arrivals.rows.items()}
+            for key, block in arrivals.blocks.items():
                 signal = known[key]
-                fresh = self._not_sealed(signal, new)
+                news, doubtful = part_of_news(block, newest.get(signal))
+                if doubtful:
+                    rows[signal] = doubtful
+                if len(news):
+                    chunks = chunks_of(news, self._seal_rows)
+                    self._insert(signal, chunks)
+                    added += len(news)
+                    unsealed[signal] = unsealed.get(signal, 0) + _young(chunks, self._seal_rows)
+                    newest[signal] = chunked_until[signal] = chunks[-1].last
+            for signal, new in rows.items():
+                fresh = self._not_in_chunks(signal, new, self._chunked_until.get(signal))
                 before = self._writer.total_changes
                 self._writer.executemany(
                     f"INSERT OR IGNORE INTO tail (signal, {ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [(signal, *row) for row in fresh],
                 )
-                added = self._writer.total_changes - before
-                tail_rows[signal] = tail_rows.get(signal, 0) + added
-                repeated += len(new) - added
-        self._ids, self._tail_rows = known, tail_rows
-        return repeated
+                inserted = self._writer.total_changes - before
+                unsealed[signal] = unsealed.get(signal, 0) + inserted
+                added += inserted
+                newest[signal] = max(newest.get(signal, -(2**63)), *(r.time for r in new))
+        self._ids, self._unsealed, self._newest, self._chunked_until = known, unsealed, newest, chunked_until
+        return len(arrivals) - added
 
-    def _not_sealed(self, signal: int, rows: list[Row]) -> list[Row]:
-        """``rows`` without those that a sealed chunk holds already; looks only where late rows can be."""
-        sealed_until = self._sealed_until.get(signal)
-        if sealed_until is None:
-            return rows
-        late = [r.time for r in rows if r.time <= sealed_until]
+    def _insert(self, signal: int, chunks: list[Chunk]) -> None:
+        self._writer.executemany(
+            "INSERT INTO chunk (signal, first, last, count, received, data) VALUES (?, ?, ?, ?, ?, ?)",
+            [(signal, *c) for c in chunks],
+        )
+
+    def _not_in_chunks(self, signal: int, rows: list[Row], until: int | None) -> list[Row]:
+        """``rows`` without those that a chunk holds already; looks only where late rows can be."""
+        late = [r.time for r in rows if until is not None and r.time <= until]
         if not late:
             return rows
         found = self._writer.execute(
             "SELECT data FROM chunk WHERE signal = ? AND first <= ? AND last >= ?", (signal, max(late), min(late))
         )
-        there = {row.identity() for (data,) in found for row in decode(data)}
+        there = {row.identity() for (data,) in found for row in decode(data).rows()}
         return [r for r in rows if r.identity() not in there]
 
     def seal_full_tails(self) -> int:
-        """Turn the tail of every signal that has enough rows into chunks; returns how many signals that were."""
-        full = [signal for signal, count in self._tail_rows.items() if count >= self._seal_rows]
+        """Merge and seal what is unsealed of every signal that has enough of it; returns how many signals that were."""
+        full = [signal for signal, count in self._unsealed.items() if count >= self._seal_rows]
         for signal in full:
             with self._transaction():
-                rows = rows_of(self._writer.execute(f"SELECT {ROW} FROM tail WHERE signal = ? ORDER BY time, receive", (signal,)))
-                parts = [rows[begin : begin + self._seal_rows] for begin in range(0, len(rows), self._seal_rows)]
-                self._writer.executemany(
-                    "INSERT INTO chunk (signal, first, last, count, received, data) VALUES (?, ?, ?, ?, ?, ?)",
-                    [(signal, p[0].time, p[-1].time, len(p), max(r.receive for r in p), encode(p)) for p in parts],
-                )
+                rows = rows_of(self._writer.execute(f"SELECT {ROW} FROM tail WHERE signal = ?", (signal,)))
+                young = self._writer.execute("SELECT data FROM chunk WHERE signal = ? AND count < ?", (signal, self._seal_rows))
+                blocks = [*(decode(data) for (data,) in young), *([block_of(rows)] if rows else [])]
+                chunks = chunks_of(joined(blocks), self._seal_rows)
                 self._writer.execute("DELETE FROM tail WHERE signal = ?", (signal,))
-            self._tail_rows[signal] = 0
-            self._sealed_until[signal] = max(rows[-1].time, self._sealed_until.get(signal, rows[-1].time))
+                self._writer.execute("DELETE FROM chunk WHERE signal = ? AND count < ?", (signal, self._seal_rows))
+                self._insert(signal, chunks)
+            self._unsealed[signal] = _young(chunks, self._seal_rows)
+            self._chunked_until[signal] = max(chunks[-1].last, self._chunked_until.get(signal, chunks[-1].last))
         return len(full)
 
     def expire(
@@ -178,8 +202,7 @@ class Store:
                 removed += self._delete("received < ?", "receive < ?", limit)
         if removed:
             self._writer.executescript("PRAGMA incremental_vacuum")  # execute() would give back one page only
-            self._tail_rows = dict(self._writer.execute("SELECT signal, count(*) FROM tail GROUP BY signal"))
-            self._sealed_until = dict(self._writer.execute("SELECT signal, max(last) FROM chunk GROUP BY signal"))
+            self._remember()
         return removed
 
     def _delete(self, chunks: str, rows: str, limit: int) -> int:
@@ -193,3 +216,7 @@ class Store:
             self._writer.execute(f"PRAGMA {n}").fetchone()[0] for n in ("page_count", "freelist_count", "page_size")
         )
         return int((pages - free) * size)
+
+
+def _young(chunks: list[Chunk], seal_rows: int) -> int:
+    return sum(c.count for c in chunks if c.count < seal_rows)

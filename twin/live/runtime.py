@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from twin.core import log
 from twin.core.clock import now_ns
-from twin.core.errors import InputError, Rejected
+from twin.core.errors import InputError, Rejected, WorkError
 from twin.core.samples import Sample, SignalKey
 from twin.flow import LineState
 from twin.live.figures import SlidingFigures
@@ -45,8 +45,8 @@ FOUND_PERIOD_S = 2.0
 """How often it is recorded where every piece of the line is, for studies that begin there [s]."""
 SLICE_S = 0.05
 """Longest time the loop steps before it looks at calls again [s]."""
-COMPILE_SHARE = 2.0
-"""After a compilation, value edits wait this many times as long as it took, so that a dragged slider leaves time to simulate."""
+COMPILE_SHARE = 1.0
+"""After a compilation, the next waits this many times as long as it took, so that a dragged slider leaves time for the rest."""
 MAX_RATE = 100.0
 MAX_FAILURES = 3
 CALLS = 1024
@@ -82,6 +82,10 @@ class Runtime:
 
     Args:
         compile_model: Compiles the stage as it stands; called on the owner thread.
+        compile_beside: Begins to compile the stage as it stands elsewhere, so that the twin goes on meanwhile; where the future
+            holds a WorkError, the owner thread compiles after all. None: it always does.
+        took_over: Called on the owner thread when a model that was edited has been taken over; what everybody is to be told of
+            it beside what the runtime tells.
         rate: Simulated seconds per wall second. paused: Start paused.
         live: Connected plant, if any. recorder: Where simulated samples go.
         keep: Told of each keyframe while the twin runs, with the simulation that it is of; must return at once.
@@ -94,6 +98,8 @@ class Runtime:
         self,
         compile_model: Callable[[], FactoryModel],
         *,
+        compile_beside: Callable[[], Future[FactoryModel]] | None = None,
+        took_over: Callable[[FactoryModel], list[Any]] = lambda model: [],
         rate: float = 1.0,
         paused: bool = False,
         seed: int = 1,
@@ -104,7 +110,7 @@ class Runtime:
         shadow: ShadowFeed | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        self._compile = compile_model
+        self._compile, self._compile_beside, self._took_over = compile_model, compile_beside, took_over
         self._options = {"seed": seed, "device": device}
         self._live, self._recorder, self._shadow, self._keep = live, recorder, shadow, keep
         self._progress = progress or (lambda text: None)
@@ -122,7 +128,8 @@ class Runtime:
         self.signals = SignalBoard()
         self._figures = SlidingFigures()
         self._dirty = False
-        self._compile_not_before = 0.0
+        self._compiling: Future[FactoryModel] | None = None
+        self._compile_begun = self._compile_not_before = 0.0
         self._table_version = 0
         self._failures = 0
         self.simulation: Simulation
@@ -196,10 +203,14 @@ class Runtime:
 
     # ---- owner thread
 
-    def value_changed(self, changed: list[str]) -> None:
-        """After edits under the prim paths ``changed``: compile again before the next step."""
-        if changed:
-            self._dirty = True
+    def edited(self) -> None:
+        """After edits that matter to the simulation: compile, and take the model over as soon as there is one."""
+        self._dirty = True
+
+    @property
+    def behind(self) -> bool:
+        """The stage has been edited, and the simulation has still to take that over."""
+        return self._dirty or self._compiling is not None
 
     def body_table(self) -> BodyTable:
         rigid = self.model.rigid
@@ -279,19 +290,25 @@ class Runtime:
         """Back to the last keyframe; the third failure ends the run."""
         self._failures += 1
         self._log.exception("simulation failed", failures=self._failures)
-        fatal = self._failures >= MAX_FAILURES
-        self.state = "failed" if fatal else self.state
-        self._emit(Failure(f"{type(error).__name__}: {error}", fatal))
-        if fatal:
-            self._refuse_calls()
-            return
-        self._new_run_from_keyframe()
+        if self._failures < MAX_FAILURES:
+            self._emit(Failure(f"{type(error).__name__}: {error}", False))
+            try:
+                self._new_run_from_keyframe()
+            except Exception as again:  # noqa: BLE001  (nothing is left to go back to)
+                self._log.exception("going back to the keyframe failed")
+                error = again
+            else:
+                return
+        self.state = "failed"
+        self._emit(Failure(f"{type(error).__name__}: {error}", True))
+        self._refuse_calls()
 
     def _new_run_from_keyframe(self) -> None:
-        keyframe = self._keyframe
         simulation = self._make()
-        if keyframe["line.phase"].shape == simulation.snapshot()["line.phase"].shape:
-            simulation.restore(keyframe)
+        fresh = simulation.snapshot()
+        # used contact points are as many as there are; all else has the same shape in a simulation of the same layout
+        if all(self._keyframe[name].shape == fresh[name].shape for name in fresh if not name.startswith("world.contact.")):
+            simulation.restore(self._keyframe)
         self.simulation = simulation
         self._emit(Notice("error", "The simulation failed and went back to its last keyframe."))
 
@@ -308,8 +325,8 @@ class Runtime:
             if self._run_calls():
                 simulation = self.simulation
                 target = min(max(target, simulation.time), simulation.time + 1.0 / simulation.hz)
-            if self._dirty and now >= self._compile_not_before:
-                self.take_over_edits()
+            self._take_over_edits(now)
+            simulation = self.simulation
             if self.state == "running":
                 target += (now - wall) * self.rate
                 limit = now + SLICE_S
@@ -380,23 +397,39 @@ class Runtime:
         except Exception as error:  # noqa: BLE001  (belongs to the caller, who holds the future)
             future.set_exception(error)
 
-    def take_over_edits(self) -> None:
-        """Compile the edited stage and go on with it."""
-        self._dirty = False
-        begin = time.perf_counter()
+    def _take_over_edits(self, now: float) -> None:
+        """Begin to compile what was edited, or take over what has been compiled."""
+        if self._compiling is not None:
+            if self._compiling.done():
+                compiled, self._compiling = self._compiling, None
+                self._take_over(compiled.result)
+        elif self._dirty and now >= self._compile_not_before:
+            self._dirty = False
+            self._compile_begun = now
+            if self._compile_beside is None:
+                self._take_over(self._compile)
+            else:
+                self._compiling = self._compile_beside()
+
+    def _take_over(self, compiled: Callable[[], FactoryModel]) -> None:
         try:
-            model = self._compile()
+            try:
+                model = compiled()
+            except WorkError:
+                model = self._compile()
         except InputError as error:
             self._emit(Notice("error", f"The edit cannot be simulated: {error}", error.prim or ""))
             return
         finally:
             end = time.perf_counter()
-            self._compile_not_before = end + COMPILE_SHARE * (end - begin)
+            self._compile_not_before = end + COMPILE_SHARE * (end - self._compile_begun)
         self.model = model
         if self.simulation.update(model):
             self._table_version += 1
             self._keyframe = self.simulation.snapshot()
             self._emit(self.body_table())
+        for event in self._took_over(model):
+            self._emit(event)
         self._publish_frame(record=False)
         for finding in model.findings:
             if finding.severity == "error":
@@ -435,7 +468,7 @@ class Runtime:
         if found is None:
             return
         items = [LineItem(**asdict(item)) for item in found.items]
-        self._emit(LineFound(self.simulation.time, items, found.down))
+        self._emit(LineFound(self.simulation.time, items, found.down, found.uptime))
 
     def _publish_figures(self) -> None:
         self._emit(self.clock())

@@ -63,9 +63,10 @@ class Observation:
 
     Attributes:
         span_s: Length of each [s].
-        lead_hist: [R,L] pieces by lead time, edges ``lead_edges_s`` [L+1]; None where only ``lead_p95_s`` is known.
         sunk: [R] pieces that reached a sink which does not reject. wip: [R] mean pieces inside.
-        lead_mean_s, lead_p95_s: [R] NaN where nothing was sunk. energy_j: [R] NaN where nobody knows it.
+        lead_mean_s, lead_p95_s: [R] NaN where nothing was sunk. lead_hist: [R,L] pieces by lead time, edges ``lead_edges_s``
+            [L+1]. lead_least_s, lead_most_s: [R] NaN, or None for all, where nobody keeps them.
+        energy_j: [R] NaN where nobody knows it.
         state_time_s: [R,N,7] time in each ``NodeState``, averaged over servers.
         node_out: [R,N] items that left. level_mean: [R,N] mean items inside.
         node_defective: [R,N] of the items finished, those that were defective; NaN, or None for all, where nobody counts them.
@@ -76,13 +77,15 @@ class Observation:
     wip: np.ndarray
     lead_mean_s: np.ndarray
     lead_p95_s: np.ndarray
+    lead_hist: np.ndarray
+    lead_edges_s: np.ndarray
     energy_j: np.ndarray
     state_time_s: np.ndarray
     node_out: np.ndarray
     level_mean: np.ndarray
     node_defective: np.ndarray | None = None
-    lead_hist: np.ndarray | None = None
-    lead_edges_s: np.ndarray | None = None
+    lead_least_s: np.ndarray | None = None
+    lead_most_s: np.ndarray | None = None
 
 
 def kpi_unit(name: str) -> str:
@@ -106,9 +109,7 @@ def line_kpis(model: FactoryModel, seen: Observation, cycles_s: np.ndarray | Non
     unknown = np.full(len(seen.sunk), np.nan)
 
     def percentile(q: float) -> np.ndarray:
-        if seen.lead_hist is None or seen.lead_edges_s is None:
-            return unknown
-        return histogram_quantile(seen.lead_hist, seen.lead_edges_s, q)
+        return histogram_quantile(seen.lead_hist, seen.lead_edges_s, q, seen.lead_least_s, seen.lead_most_s)
 
     out = {
         "throughput": seen.sunk / seen.span_s * 3600.0,

@@ -21,6 +21,8 @@ class ShapeKind(IntEnum):
     PLANE = 4
     HULL = 5
     MESH = 6
+    HEIGHT_FIELD = 7
+    """Only of the engine's colliders: a fixed MESH whose corners form a grid."""
 
 
 class Combine(IntEnum):
@@ -65,6 +67,7 @@ class Shape:
         size: BOX half extents [3] m; SPHERE (radius, 0, 0); CAPSULE and CYLINDER (radius, half height of the straight
             part, 0) along the shape's local +Z; PLANE normal is local +Z (size unused); HULL and MESH unused.
         mesh: Index into ``RigidModel.meshes`` for HULL and MESH, else -1.
+        pieces: Of a HULL: meshes of the convex pieces that collide in place of it, where it was taken apart.
         material: Index into ``RigidModel.materials``.
         surface_linear: [3] m/s at drive 1: velocity of the surface in the shape's frame (rotated with the body, scale
             already applied) or in the world's when ``surface_world``.
@@ -82,6 +85,7 @@ class Shape:
     rotation: np.ndarray = field(default_factory=lambda: np.array([0.0, 0.0, 0.0, 1.0]))
     size: np.ndarray = field(default_factory=lambda: np.zeros(3))
     mesh: int = -1
+    pieces: tuple[int, ...] = ()
     material: int = 0
     surface_linear: np.ndarray = field(default_factory=lambda: np.zeros(3))
     surface_angular: np.ndarray = field(default_factory=lambda: np.zeros(3))

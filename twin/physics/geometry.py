@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from twin.model.rigid import Mesh
 
@@ -16,6 +17,16 @@ def rotate(q: np.ndarray, v: np.ndarray) -> np.ndarray:
 def rotation_matrix(q: np.ndarray) -> np.ndarray:
     """[3,3] matrix of the unit quaternion ``q`` [4]."""
     return np.stack([rotate(q, axis) for axis in np.eye(3)], axis=1)
+
+
+def quaternion_of(matrix: np.ndarray) -> np.ndarray:
+    """Unit quaternion [4] of a rotation matrix [3,3]."""
+    return np.asarray(Rotation.from_matrix(matrix).as_quat(), float)
+
+
+def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The rotation ``b`` followed by ``a``, unit quaternions [4]."""
+    return np.array([*(a[3] * b[:3] + b[3] * a[:3] + np.cross(a[:3], b[:3])), a[3] * b[3] - a[:3] @ b[:3]])
 
 
 def mesh_bound(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:

@@ -37,17 +37,17 @@ class Lanes:
 
     def __init__(self, device: wp.Device, threads: int) -> None:
         self._device = device
-        self._threads = threads if device.is_cpu else 1
+        self.threads = threads if device.is_cpu else 1
 
-    def launch(self, kernel: wp.Kernel, total: int, args: list[Any]) -> None:
-        """Run ``kernel(first, *args)`` over ``total`` bodies; returns when all are done."""
-        if self._threads == 1 or total < 2 * WORTH_IT:
+    def launch(self, kernel: wp.Kernel, total: int, args: list[Any], *, worth: int = WORTH_IT) -> None:
+        """Run ``kernel(first, *args)`` over ``total`` bodies, blocks of at least ``worth``; returns when all are done."""
+        if self.threads == 1 or total < 2 * worth:
             wp.launch(kernel, total, [0, *args], device=self._device)
             return
-        blocks = min(total // WORTH_IT, self._threads * _BLOCKS_A_LANE)
+        blocks = min(total // worth, self.threads * _BLOCKS_A_LANE)
         edges = [total * k // blocks for k in range(blocks + 1)]
         work = [
-            _pool(self._threads).submit(wp.launch, kernel, end - first, [first, *args], device=self._device)
+            _pool(self.threads).submit(wp.launch, kernel, end - first, [first, *args], device=self._device)
             for first, end in pairwise(edges)
         ]
         for block in work:

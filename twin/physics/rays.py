@@ -6,6 +6,7 @@ import numpy as np
 
 from twin.model.rigid import ShapeKind
 from twin.physics.colliders import Collider
+from twin.physics.fields import HeightField
 
 _NEVER = (np.inf, np.zeros(3))
 Meeting = tuple[float, np.ndarray]
@@ -33,6 +34,8 @@ def cast(collider: Collider, position: np.ndarray, turn: np.ndarray, origin: np.
         normal = np.array([0.0, 0.0, 1.0])
     elif collider.kind == ShapeKind.MESH:
         way, normal = _triangles(o, d, collider)
+    elif collider.field is not None:
+        way, normal = _cells(o, d, collider.field)
     else:
         way, normal = _round(o, d, collider)
     return way, turn @ normal
@@ -58,7 +61,50 @@ def _triangles(o: np.ndarray, d: np.ndarray, collider: Collider) -> Meeting:
     """The nearest triangle of a fixed mesh, from either side (T. Moeller, B. Trumbore, J. Graphics Tools 2(1), 1997)."""
     if collider.mesh is None:
         return _NEVER
-    a, b, c = collider.mesh.vertices.astype(float)[collider.mesh.triangles].transpose(1, 0, 2)
+    return _nearest(o, d, collider.mesh.vertices.astype(float)[collider.mesh.triangles])
+
+
+def _cells(o: np.ndarray, d: np.ndarray, field: HeightField) -> Meeting:
+    """The first triangle of a height field: its cells in the order in which the ray passes over them (J. Amanatides, A. Woo,
+    Eurographics 1987)."""
+    corners = field.corners()
+    rows, columns = field.split.shape
+    low, high = corners.reshape(-1, 3).min(axis=0), corners.reshape(-1, 3).max(axis=0)
+    begin, end = 0.0, np.inf
+    for k in range(3):
+        if abs(d[k]) < 1e-14:
+            if not low[k] - 1e-9 <= o[k] <= high[k] + 1e-9:
+                return _NEVER
+            continue
+        near, far = sorted(((low[k] - o[k]) / d[k], (high[k] - o[k]) / d[k]))
+        begin, end = max(begin, near), min(end, far)
+    if begin > end + 1e-9:
+        return _NEVER
+    at = (o + begin * d)[:2] / field.spacing
+    cell = np.clip(np.floor(at).astype(int), 0, (columns - 1, rows - 1))
+    way = np.where(d[:2] < 0.0, -1, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # how far along the ray it leaves the cell, in X and in Y, and how long it takes for a whole one
+        leaves = np.where(d[:2] == 0.0, np.inf, ((cell + (way > 0)) * field.spacing - o[:2]) / d[:2])
+        across = np.where(d[:2] == 0.0, np.inf, field.spacing / np.abs(d[:2]))
+    while 0 <= cell[0] < columns and 0 <= cell[1] < rows:
+        x, y = int(cell[0]), int(cell[1])
+        a, b, c, e = corners[y, x], corners[y, x + 1], corners[y + 1, x + 1], corners[y + 1, x]
+        halves = [[a, b, c], [a, c, e]] if field.split[y, x] == 0 else [[a, b, e], [b, c, e]]
+        met = _nearest(o, d, np.array(halves))
+        if np.isfinite(met[0]):
+            return met
+        k = int(np.argmin(leaves))
+        if leaves[k] > end:
+            return _NEVER
+        cell[k] += way[k]
+        leaves[k] += across[k]
+    return _NEVER
+
+
+def _nearest(o: np.ndarray, d: np.ndarray, triangles: np.ndarray) -> Meeting:
+    """The nearest of some triangles [T,3,3]."""
+    a, b, c = triangles.transpose(1, 0, 2)
     e1, e2 = b - a, c - a
     p = np.cross(d, e2)
     det = np.einsum("ij,ij->i", e1, p)

@@ -9,11 +9,11 @@ import numpy as np
 import warp as wp
 
 from twin.core.findings import Findings
-from twin.model.rigid import Body, BodyKind, RigidModel, ShapeKind
-from twin.physics.colliders import Collider, fixed_collider, moving_collider
+from twin.model.rigid import Body, BodyKind, RigidModel, Shape, ShapeKind
+from twin.physics.colliders import Collider, fixed_colliders, moving_colliders
 from twin.physics.geometry import rotate, rotation_matrix
 from twin.physics.joints import silent_pairs
-from twin.physics.kernels.data import SENSORS, BodyRow, ColliderRow, RigidTables, blank_rows
+from twin.physics.kernels.data import SENSORS, BodyRow, ColliderRow, FieldRow, RigidTables, blank_rows
 
 
 @dataclass
@@ -74,13 +74,14 @@ def _body_rows(kinds: list[Body], colliders: list[Collider], begin: list[int]) -
         row["linear_damping"], row["angular_damping"] = body.linear_damping, body.angular_damping
         row["radius"] = max((c.reach for c in colliders[begin[k] : begin[k + 1]]), default=0.0)
         row["first"], row["last"] = begin[k], begin[k + 1]
+        row["senses"] = int(any(c.shape.trigger for c in colliders[begin[k] : begin[k + 1]]))
     return rows
 
 
 def _collider_rows(colliders: list[Collider], model: RigidModel, meshes: dict[int, wp.Mesh], sensors: list[int]) -> Any:
     """Structured rows [C] of ``ColliderRow``; ``meshes`` by the identity of their collider."""
     rows = blank_rows(ColliderRow, len(colliders))
-    hulls = 0
+    hulls = fields = 0
     for row, c in zip(rows, colliders, strict=False):
         material = model.materials[c.shape.material]
         row["shape"] = int(c.kind)
@@ -89,6 +90,8 @@ def _collider_rows(colliders: list[Collider], model: RigidModel, meshes: dict[in
         row["hull"] = hulls if c.hull is not None else -1
         hulls += c.hull is not None
         row["mesh"] = meshes[id(c)].id if id(c) in meshes else 0
+        row["field"] = fields if c.field is not None else -1
+        fields += c.field is not None
         for name in ("static_friction", "dynamic_friction", "restitution", "friction_combine", "restitution_combine"):
             row[name] = getattr(material, name)
         row["group"] = c.shape.group
@@ -98,6 +101,8 @@ def _collider_rows(colliders: list[Collider], model: RigidModel, meshes: dict[in
         for name in ("surface_linear", "surface_angular"):
             value = np.asarray(getattr(c.shape, name), float)
             row[name] = rotate(np.asarray(c.shape.rotation, float), value) if turn else value
+            if c.field is not None and not c.shape.surface_world:
+                row[name] = c.field.axes @ value
         row["surface_center"] = c.center
         row["surface_world"], row["surface_path"] = int(c.shape.surface_world), c.shape.surface_path
     return rows
@@ -112,6 +117,21 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
     keep: list[Any] = []
 
     colliders: list[Collider] = []
+    sensors: list[int] = []
+
+    def watched(shape: Shape, source: int) -> bool:
+        """Whether there is room to watch a trigger volume; a finding says so where there is not."""
+        if source < 0:
+            findings.warning(
+                shape.path, "not-simulated", "a trigger volume of goods detects nothing; fixed ones and those on bodies do"
+            )
+        elif len(sensors) == SENSORS:
+            findings.warning(shape.path, "not-simulated", f"only the first {SENSORS} trigger volumes are watched")
+        else:
+            sensors.append(source)
+            return True
+        return False
+
     begin = [0]
     kinds = [_sound_body(b, findings) for b in (*model.bodies, *(p.body for p in model.prototypes))]
     for index, body in enumerate(kinds):
@@ -120,26 +140,19 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
         else:
             mine = [(s, -1) for s in model.prototypes[index - len(model.bodies)].shapes]
         for shape, source in mine:
-            if shape.trigger:
-                findings.warning(shape.path, "not-simulated", "a trigger volume on a moving body detects nothing; fixed ones do")
+            if shape.trigger and not watched(shape, source):
                 continue
-            collider = moving_collider(shape, body, model, source, findings)
-            if collider is not None:
-                colliders.append(collider)
+            colliders += moving_colliders(shape, body, model, source, findings)
         begin.append(len(colliders))
-        if begin[-1] == begin[-2] and body.kind != BodyKind.KINEMATIC:
+        solid = any(not c.shape.trigger for c in colliders[begin[-2] : begin[-1]])
+        if not solid and body.kind != BodyKind.KINEMATIC:
             findings.info(body.path, "no-collider", "the body has no collider and falls through everything")
     moving = len(colliders)
-    sensors: list[int] = []
     for i, shape in enumerate(model.shapes):
         if shape.body >= 0:
             continue
-        if shape.trigger and len(sensors) == SENSORS:
-            findings.warning(shape.path, "not-simulated", f"only the first {SENSORS} trigger volumes are watched")
-            continue
-        if shape.trigger:
-            sensors.append(i)
-        colliders.append(fixed_collider(shape, model, i))
+        if not shape.trigger or watched(shape, i):
+            colliders += fixed_colliders(shape, model, i)
 
     def put(name: str, values: Any, dtype: Any) -> None:
         array = np.asarray(values)
@@ -168,6 +181,25 @@ def upload(model: RigidModel, device: wp.Device) -> Uploaded:
             triangles: wp.array = wp.array(c.mesh.triangles.astype(np.int32).reshape(-1), dtype=wp.int32, device=device)
             meshes[id(c)] = wp.Mesh(points, triangles)
             keep += [points, triangles, meshes[id(c)]]
+    fields = [c.field for c in colliders if c.field is not None]
+    if fields:
+        # contacts ask a mesh or a field in one place: a field's mesh is one that nothing is near
+        nowhere = [wp.array(np.full((3, 3), 1e30, np.float32), dtype=wp.vec3, device=device),
+                   wp.array(np.arange(3, dtype=np.int32), dtype=wp.int32, device=device)]  # fmt: skip
+        empty = wp.Mesh(*nowhere)
+        keep += [*nowhere, empty]
+        meshes |= {id(c): empty for c in colliders if c.field is not None}
+    rows = blank_rows(FieldRow, len(fields))
+    first = first_split = 0
+    for row, grid in zip(rows, fields, strict=False):
+        row["rows"], row["columns"] = grid.heights.shape
+        row["spacing_x"], row["spacing_y"] = grid.spacing
+        row["lowest"], row["highest"] = grid.heights.min(), grid.heights.max()
+        row["first"], row["first_split"] = first, first_split
+        first, first_split = first + grid.heights.size, first_split + grid.split.size
+    t.field = wp.array(rows, dtype=FieldRow, device=device)
+    put("height", np.concatenate([f.heights.reshape(-1) for f in fields]) if fields else [], wp.float32)
+    put("split", np.concatenate([f.split.reshape(-1) for f in fields]) if fields else [], wp.int32)
     t.collider = wp.array(_collider_rows(colliders, model, meshes, sensors), dtype=ColliderRow, device=device)
     put("path_begin", np.cumsum([0, *(len(p) for p in model.paths)]), wp.int32)
     put("path_point", np.concatenate([np.asarray(p, float) for p in model.paths]) if model.paths else [], wp.vec3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,23 @@ import warp as wp
 from twin.core.errors import InputError
 from twin.core.findings import Finding
 from twin.model.rigid import BodyKind, RigidModel
+from twin.physics.graphs import Graphs
 from twin.physics.joints import CARRIED, allocate_joints, stands_at, upload_joints
 from twin.physics.kernels import launch
-from twin.physics.kernels.data import CANDIDATES, POINTS, SCRATCH, Bodies, Contacts, Naps, Scratch, Work
-from twin.physics.lanes import Lanes, cores
+from twin.physics.kernels.data import (
+    CANDIDATES,
+    LARGE_ISLAND,
+    PART,
+    POINTS,
+    SCRATCH,
+    Bodies,
+    Contacts,
+    Naps,
+    Parts,
+    Scratch,
+    Work,
+)
+from twin.physics.lanes import WORTH_IT, Lanes, cores
 from twin.physics.tables import upload
 from twin.process.device import resolve_device
 
@@ -23,7 +37,7 @@ REBUILD_STEPS = 8
 
 _STATE = (
     "position", "rotation", "linear_velocity", "angular_velocity", "alive", "held", "prototype", "generation",
-    "surface_drive", "gravity",
+    "surface_drive", "gravity", "friction_scale", "restitution_scale", "belt_scale",
 )  # fmt: skip
 _NAPS = ("nap", "rest", "seen", "seen_position", "seen_drive")
 _OF_CONTACTS = ("count", "owner_generation")
@@ -33,6 +47,8 @@ _OF_POINT = (
 )  # fmt: skip
 BOUNDS_ALONE = 4096
 """Bodies whose bounds are found faster by one thread than handed to several."""
+PARALLEL_PARTS = 96
+"""Parts of large islands in a world from which on handing them over, stage by stage, gains more than it costs on a CPU."""
 SLEEP_S = 0.5
 """An island that has been still for so long falls asleep [s]."""
 
@@ -59,6 +75,7 @@ class World:
         device: Warp device. hz: steps per second. substeps: solver substeps of each.
         threads: CPU threads that share the work of many bodies; all cores, up to four, where not given. The result is the same.
         sleeping: Islands that have been still for ``SLEEP_S`` are left out until something stirs them.
+        capture: A step is recorded once as a graph and replayed: on a GPU where not given. The result is the same.
 
     Attributes:
         position: [W,M,3] m, centre of mass. rotation: [W,M,4] xyzw of the prim's frame.
@@ -66,7 +83,7 @@ class World:
         alive: [W,M]. held: [W,M] moved by somebody else. prototype: [W,M] of goods. generation: [W,M], raised by whoever puts
             another body into a slot or puts it elsewhere.
         surface_drive: [W,S] multiplier of each shape's surface velocity.
-        gravity: [W,3] m/s2.
+        gravity: [W,3] m/s2. friction_scale, restitution_scale, belt_scale: [W] factors on what the stage says (set_parameters).
 
     Raises:
         InputError: No such device, or a rate or capacity that makes no sense.
@@ -83,6 +100,7 @@ class World:
         substeps: int = 4,
         threads: int | None = None,
         sleeping: bool = True,
+        capture: bool | None = None,
     ) -> None:
         threads = min(cores(), 4) if threads is None else threads
         for name, value in (("worlds", worlds), ("hz", hz), ("substeps", substeps), ("threads", threads)):
@@ -91,7 +109,10 @@ class World:
         self.device = resolve_device(device)
         self.model, self.worlds, self.hz, self.substeps = model, worlds, hz, substeps
         self.slots = len(model.bodies) + item_capacity
-        self._lanes = Lanes(self.device, threads)
+        self._lanes = Lanes(self.device, 1 if capture else threads)
+        self._stages = launch.stages(substeps)
+        self._graphs = Graphs(self.device) if capture or (capture is None and self.device.is_cuda) else None
+        self._swapped = False
         self._uploaded = upload(model, self.device)
         self._tables = self._uploaded.tables
         self._joint_tables = upload_joints(model, self.device)
@@ -103,6 +124,7 @@ class World:
         self._naps = self._allocate_naps(sleeping)
         self._contacts = [self._allocate_contacts() for _ in range(2)]
         self._work = self._allocate(Work)
+        self._parts = self._allocate_parts()
         self._scratch = self._allocate(Scratch)
         self._scratch.shared = int(self.device.is_cpu)
         self._work.lower = wp.zeros(worlds * max(self.slots, 1), dtype=wp.vec3, device=self.device)
@@ -124,6 +146,9 @@ class World:
     generation: wp.array
     surface_drive: wp.array
     gravity: wp.array
+    friction_scale: wp.array
+    restitution_scale: wp.array
+    belt_scale: wp.array
 
     @property
     def findings(self) -> list[Finding]:
@@ -158,7 +183,25 @@ class World:
         drive = np.tile(np.array([s.surface_drive for s in model.shapes] or [0.0], np.float32), (w, 1))
         b.surface_drive = wp.array(drive, dtype=wp.float32, device=self.device)
         b.gravity = wp.array(np.tile(np.asarray(model.gravity, np.float32), (w, 1)), dtype=wp.vec3, device=self.device)
+        for name in ("friction_scale", "restitution_scale", "belt_scale"):
+            setattr(b, name, wp.full(w, 1.0, dtype=wp.float32, device=self.device))
         return b
+
+    def _allocate_parts(self) -> Parts:
+        """Room for the parts of large islands; none where there are too few bodies for one."""
+        p = Parts()
+        room = self.slots > LARGE_ISLAND
+        p.most = self.slots // PART + self.slots // LARGE_ISLAND + 1 if room else 0
+        bodies = self.slots if room else 1
+        half_edges = 2 * (self.slots * POINTS + len(self.model.joints)) if room else 1
+        lengths = dict.fromkeys(("order", "level", "edge"), bodies)
+        lengths |= dict.fromkeys(("edge_next", "edge_other"), half_edges)
+        for name, var in Parts.vars.items():  # type: ignore[attr-defined]
+            if wp.types.is_array(var.type):
+                rows = 1 if name == "some" else self.worlds
+                shape = (rows,) if var.type.ndim == 1 else (rows, lengths.get(name, max(p.most, 1)))
+                setattr(p, name, wp.zeros(shape, dtype=wp.int32, device=self.device))
+        return p
 
     def _allocate_naps(self, sleeping: bool) -> Naps:
         z = self._allocate(Naps)
@@ -219,24 +262,59 @@ class World:
         if self.slots == 0:
             self._steps += steps
             return
+        for _ in range(steps):
+            rebuild = self._steps % REBUILD_STEPS == 0
+            if self._graphs is None:
+                self._enqueue(rebuild)
+            else:
+                self._graphs.launch((rebuild, self._swapped), partial(self._enqueue, rebuild))
+            self._contacts.reverse()
+            self._swapped = not self._swapped
+            self._steps += 1
+
+    def _enqueue(self, rebuild: bool) -> None:
+        """The launches of one step, in order; on a GPU nothing of it waits for the device or reads from it."""
         dt = 1.0 / self.hz
         every = self.worlds * self.slots
-        for _ in range(steps):
-            old, new = self._contacts
-            self._launch_bounds()
-            if self._steps % REBUILD_STEPS == 0:
-                self._bvh.rebuild()
+        old, new = self._contacts
+        self._launch_bounds()
+        if rebuild:
+            self._bvh.rebuild()
+        else:
+            self._bvh.refit()
+        args = [self._tables, self._bodies, old, self._bvh.id, self.slots, dt, self._work, self._scratch, self._naps, new]
+        self._lanes.launch(launch.collide, every, args)
+        self._parts.some.zero_()
+        args = [self._tables, self._joint_tables, self._bodies, self._joints, new, self.slots]
+        wp.launch(launch.islands, self.worlds, [*args, self._work, self._naps, self._parts], device=self.device)
+        self._launch_solve(launch.EACH_ISLAND, every, 0, self._stages)
+        if self._parts.most > 0:
+            if self._graphs is None and self.device.is_cpu:
+                self._solve_large()
+            elif wp.is_conditional_graph_supported() or self.device.is_cpu:
+                wp.capture_if(self._parts.some, on_true=self._solve_parts)
             else:
-                self._bvh.refit()
-            args = [self._tables, self._bodies, old, self._bvh.id, self.slots, dt, self._work, self._scratch, self._naps, new]
-            self._lanes.launch(launch.collide, every, args)
-            args = [self._tables, self._joint_tables, self._bodies, self._joints, new, self.slots, self._work, self._naps]
-            wp.launch(launch.islands, self.worlds, args, device=self.device)
-            args = [self._tables, self._joint_tables, self.slots, dt, self.substeps]
-            args += [self._bodies, self._joints, self._work, self._naps, new]
-            self._lanes.launch(launch.solve, every, args)
-            self._contacts = [new, old]
-            self._steps += 1
+                self._solve_parts()
+
+    def _launch_solve(self, per: int, total: int, stage: int, until: int) -> None:
+        args = [self._tables, self._joint_tables, self.slots, 1.0 / self.hz, self.substeps, per, stage, until]
+        args += [self._bodies, self._joints, self._work, self._naps, self._parts, self._contacts[1]]
+        self._lanes.launch(launch.solve, total, args, worth=1 if per == launch.EACH_PART else WORTH_IT)
+
+    def _solve_large(self) -> None:
+        """Large islands on a CPU: one thread a world, or the parts of each on all of them. The order is the same."""
+        counts = self._parts.count.numpy()
+        if not counts.any():
+            return
+        if self._lanes.threads > 1 and counts.max() >= PARALLEL_PARTS:
+            self._solve_parts()
+        else:
+            self._launch_solve(launch.EACH_WORLD, self.worlds, 0, self._stages)
+
+    def _solve_parts(self) -> None:
+        """Large islands, a thread for each part, one launch for each stage of the step."""
+        for stage in range(self._stages):
+            self._launch_solve(launch.EACH_PART, self.worlds * self._parts.most, stage, stage + 1)
 
     # ---- goods
 
@@ -310,6 +388,31 @@ class World:
         values = self.gravity.numpy().copy()
         values[slice(None) if world is None else world] = gravity
         self.gravity.assign(values)
+        self.wake(world=world)
+
+    def set_parameters(
+        self,
+        *,
+        friction: float | None = None,
+        restitution: float | None = None,
+        belts: float | None = None,
+        world: int | None = None,
+    ) -> None:
+        """Factors of one world, or of all, on the friction, restitution and belt speeds that the stage says, from the next step
+        on; wakes what sleeps there. What is not given stays.
+
+        Raises:
+            InputError: A factor that is not finite, or below 0 for friction and restitution.
+        """
+        for name, value, least in (("friction", friction, 0.0), ("restitution", restitution, 0.0), ("belts", belts, -np.inf)):
+            if value is not None and not (np.isfinite(value) and value >= least):
+                allowed = "a finite factor" if least < 0.0 else "a finite factor of at least 0"
+                raise InputError(f"the factor of {name} must be {allowed}, is {value}", attribute=name, allowed=allowed)
+        for array, value in ((self.friction_scale, friction), (self.restitution_scale, restitution), (self.belt_scale, belts)):
+            if value is not None:
+                values = array.numpy().copy()
+                values[slice(None) if world is None else world] = value
+                array.assign(values)
         self.wake(world=world)
 
     def wake(self, *, world: int | None = None) -> None:

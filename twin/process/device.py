@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import tempfile
 from typing import Any
 
 import warp as wp
@@ -13,6 +16,30 @@ from twin.core.errors import InputError
 wp.config.log_level = wp.LOG_ERROR
 wp.config.enable_backward = False
 
+_NO_DRIVER = b"Could not find or load the NVIDIA CUDA driver"
+
+
+@functools.cache
+def _init() -> None:
+    """``wp.init()``, less the line that its native part prints past every log level where there is no CUDA driver: a laptop
+    without a GPU is not a fault."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed by whoever started the process: nothing can be printed
+        wp.init()
+        return
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 2)
+        try:
+            wp.init()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            printed.seek(0)
+            rest = b"".join(line for line in printed if _NO_DRIVER not in line)
+            if rest:
+                os.write(2, rest)
+
 
 def resolve_device(name: str) -> wp.Device:
     """The Warp device called ``name`` (``cpu``, ``cuda:0``).
@@ -20,7 +47,7 @@ def resolve_device(name: str) -> wp.Device:
     Raises:
         InputError: No such device on this machine.
     """
-    wp.init()
+    _init()
     try:
         return wp.get_device(name)
     except (ValueError, RuntimeError) as error:
@@ -36,6 +63,6 @@ def load_modules(names: list[str], device: wp.Device) -> None:
 
 def describe() -> dict[str, Any]:
     """What ``twin doctor`` says about Warp: its devices and where compiled kernels are kept."""
-    wp.init()
+    _init()
     devices = [{"name": str(d), "description": d.name} for d in wp.get_devices()]
     return {"devices": devices, "kernel_cache": str(wp.config.kernel_cache_dir)}

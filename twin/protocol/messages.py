@@ -282,6 +282,8 @@ class LineFound(msgspec.Struct, tag="line", tag_field="t"):
     items: list[LineItem]
     down: dict[str, float]
     """Stations under repair, and for how long [s]."""
+    uptime: dict[str, float] = {}
+    """Stations that fail: how long the clock of the failure to come has run [s]."""
 
 
 class Kpi(msgspec.Struct, array_like=True):
@@ -467,7 +469,8 @@ class SceneDoc(msgspec.Struct):
 class ScenePatch(msgspec.Struct, tag="patch", tag_field="t"):
     """What an edit changed in the drawing: prims added or changed (each whole), prims gone (with all below them).
 
-    ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``.
+    ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``. Another may follow
+    with ``nodes``, the whole list, once the simulation runs with what was edited; a changed ``bodies`` table comes then too.
     """
 
     seq: int

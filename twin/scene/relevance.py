@@ -8,6 +8,8 @@ _LOOKS = ("inputs:", "outputs:", "info:", "primvars:", "userProperties:", "ui:",
 """Properties of lights, shaders and drawing that no compiler reads, whatever prim they are on."""
 _OWNERS = ("Twin", "Physics")
 _REACHES = ("twin:", "physics:")
+SLACK = 2000
+"""What matters is looked up anew when it has come to be twice as much, and this many more."""
 
 
 class Relevance:
@@ -26,7 +28,7 @@ class Relevance:
         self._above: set[Sdf.Path] = set()
         self._changed: set[Sdf.Path] = set()
         self._resynced: set[Sdf.Path] = set()
-        self._structural = False
+        self._most = 0
         self._listener = Tf.Notice.Register(Usd.Notice.ObjectsChanged, self._note, stage)
 
     def close(self) -> None:
@@ -39,39 +41,46 @@ class Relevance:
             (self._changed if path.IsPropertyPath() else self._resynced).add(path)
 
     def prepare(self) -> None:
-        """To be called before an edit: what matters is looked up in the stage as it stands, unless that is known."""
-        if self._matters is not None:
-            return
+        """Look up what matters in the stage as it stands, unless that is known; edits take time enough without it."""
+        if self._matters is None:
+            self._matters, self._above = set(), set()
+            self._add(self._stage.GetPseudoRoot())
+            self._most = 2 * len(self._matters) + SLACK
+
+    def _add(self, root: Usd.Prim) -> None:
+        """Take in what matters at and below a prim."""
         matters: set[Sdf.Path] = set()
         everything = Usd.TraverseInstanceProxies(Usd.PrimIsActive & Usd.PrimIsLoaded)
-        for prim in Usd.PrimRange(self._stage.GetPseudoRoot(), everything):
+        for prim in Usd.PrimRange(root, everything):
             if _owner(prim):
                 matters.add(prim.GetPath())
                 for relationship in prim.GetAuthoredRelationships():
                     if relationship.GetName().startswith(_REACHES):
                         matters.update(target.GetPrimPath() for target in relationship.GetTargets())
-        self._matters = matters
-        self._above = {above for path in matters for above in path.GetPrefixes()[:-1]}
-
-    def compiled(self) -> None:
-        """The stage as it stands has been compiled: what matters may be another set now, unless only values have changed."""
-        if self._structural:
-            self._matters, self._structural = None, False
-        self._changed.clear()
-        self._resynced.clear()
+        assert self._matters is not None
+        self._matters |= matters
+        self._above.update(above for path in matters for above in path.GetPrefixes()[:-1])
 
     def touched(self) -> bool:
-        """Whether a compilation may come out differently because of what changed since the last call."""
+        """Whether a compilation may come out differently because of what changed since the last call.
+
+        What matters is brought up to date with it: what has come is added, what is gone stays, since doubt counts as yes.
+        """
         changed, resynced = self._changed, self._resynced
         self._changed, self._resynced = set(), set()
-        self._structural |= bool(resynced) or any(self._stage.GetRelationshipAtPath(p) for p in changed if p.IsPropertyPath())
         if self._matters is None:
             return bool(changed or resynced)
-        if any(self._near(path) or self._brings(path) for path in resynced):
-            return True
-        return any(
+        # a relationship may name what did not matter before
+        anew = resynced | {p.GetPrimPath() for p in changed if p.IsPropertyPath() and self._stage.GetRelationshipAtPath(p)}
+        found = any(self._near(path) or self._brings(path) for path in resynced) or any(
             path.IsPropertyPath() and not path.name.startswith(_LOOKS) and self._near(path.GetPrimPath()) for path in changed
         )
+        for path in anew:
+            if prim := self._stage.GetPrimAtPath(path):
+                self._add(prim)
+        if len(self._matters) > self._most:
+            self._matters = None  # mostly what has been deleted since
+        return found
 
     def _near(self, path: Sdf.Path) -> bool:
         matters = self._matters or set()

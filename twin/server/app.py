@@ -23,7 +23,7 @@ from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.oidc import Provider, oidc_router
 from twin.server.replay import TrackRecorder, replay_router
-from twin.server.routes import access, comments, plant, push, rules, scene, timeline, uploads, versions
+from twin.server.routes import access, comments, physics, plant, push, rules, scene, timeline, uploads, versions
 from twin.server.studies import studies_router
 from twin.server.ws import serve_client
 
@@ -58,13 +58,13 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
+        hub.open(asyncio.get_running_loop())
 
         def publish(event: Event) -> None:
             now = time.time()
             if tap is not None:
                 tap(event, now)
-            loop.call_soon_threadsafe(hub.publish, event, now)
+            hub.post(hub.publish, event, now)
 
         def record() -> None:
             for event in host.runtime.current():
@@ -93,6 +93,11 @@ def create_app(
         body = {"error": str(error)} | ({"code": error.code} if isinstance(error, Rejected) else {})
         return JSONResponse(body, status_code=status)
 
+    # before the routers: looking for it in them makes FastAPI build all of their routes first
+    @app.websocket("/api/ws")
+    async def ws(socket: WebSocket) -> None:
+        await serve_client(socket, host, hub)
+
     @app.get("/api/health")
     async def health() -> JSONResponse:
         failed = host.runtime.state == "failed"
@@ -101,12 +106,8 @@ def create_app(
         body = {"status": status, "protocol": PROTOCOL_VERSION, "version": __version__, "sign_in": ways}
         return JSONResponse(body, status_code=503 if failed else 200)
 
-    for part in (scene, versions, comments, access, rules, push, plant, uploads, timeline):
+    for part in (scene, versions, comments, access, rules, push, plant, physics, uploads, timeline):
         app.include_router(part.router)
-
-    @app.websocket("/api/ws")
-    async def ws(socket: WebSocket) -> None:
-        await serve_client(socket, host, hub)
 
     @app.get("/")
     async def page() -> Response:

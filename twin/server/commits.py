@@ -10,11 +10,14 @@ from concurrent.futures import Future
 from typing import Any
 
 from twin.collab import Document, Outcome
-from twin.core.errors import WorkError
+from twin.core.errors import Rejected, WorkError
 from twin.live import Runtime
 
 SLICE_S = 0.03
 """Longest time that edits take the owner thread at once [s]."""
+
+MAX_WAITING = 2000
+"""Edits that may wait; a client waits for each of its own, so this is more than all of them can bring."""
 
 Work = Callable[[], tuple[Outcome, list[Any]]]
 Tell = Callable[[Outcome, list[Any]], None]
@@ -25,10 +28,11 @@ class Commits:
 
     Args:
         document: Where they are applied. runtime: The owner thread.
+        taken_back: Called on the owner thread when edits that were applied could not be written and are no more.
     """
 
-    def __init__(self, document: Document, runtime: Runtime) -> None:
-        self._document, self._runtime = document, runtime
+    def __init__(self, document: Document, runtime: Runtime, taken_back: Callable[[], None]) -> None:
+        self._document, self._runtime, self._taken_back = document, runtime, taken_back
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Work, Tell, Future[Outcome]]] = deque()
         self._asked = False
@@ -43,6 +47,8 @@ class Commits:
         """
         future: Future[Outcome] = Future()
         with self._lock:
+            if len(self._waiting) >= MAX_WAITING:
+                raise Rejected("busy", f"{MAX_WAITING} edits are waiting already; try again in a moment")
             self._waiting.append((work, tell, future))
             ask, self._asked = not self._asked, True
         if ask:
@@ -85,7 +91,7 @@ class Commits:
                         continue
                     done.append((tell, future, outcome, told))
         except WorkError as error:
-            self._runtime.value_changed(["/"])  # what was taken back may have been compiled
+            self._taken_back()
             for _, future, _, _ in done:
                 future.set_exception(error)
         else:

@@ -47,11 +47,10 @@ class Context:
 
     async def commit(self, fn: Callable[[], tuple[Outcome, list[Any]]]) -> Outcome:
         """Do an edit on the owner's thread and tell everybody, in the order in which edits happen."""
-        loop = asyncio.get_running_loop()
 
         def tell(outcome: Outcome, told: list[Any]) -> None:
             for event in told:
-                loop.call_soon_threadsafe(self.hub.publish, event)
+                self.hub.post(self.hub.publish, event)
 
         return await asyncio.wrap_future(self.host.commits.commit(fn, tell))
 
@@ -67,15 +66,17 @@ def twin(request: Request) -> Context:
     return context
 
 
-def need(request: Request, action: str) -> Identity:
-    """Who is asking, if they may do it.
+def need(request: Request, action: str, *, counts: bool = True) -> Identity:
+    """Who is asking, if they may do it. ``counts``: a request that is no GET is one of their changes.
 
     Raises:
-        HTTPException: 403.
+        HTTPException: 403; 429 where it is a change, and they have made too many just now.
     """
     who: Identity = request.scope["who"]
     if not may(who.role, action):
         raise HTTPException(403, f"your role does not allow to {action}")
+    if counts and request.method != "GET" and (why := twin(request).host.quotas.edit(who)):
+        raise HTTPException(429, why)
     return who
 
 

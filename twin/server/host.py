@@ -10,30 +10,33 @@ import secrets
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Users
+from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Uploads, Users
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
 from twin.connectors.lint import lint
 from twin.core import log
 from twin.core.clock import now_ns
-from twin.core.errors import MappingError, Rejected
-from twin.core.findings import Finding
-from twin.core.samples import Sample, SignalKey
+from twin.core.errors import MappingError, Rejected, WorkError
+from twin.core.findings import Finding, Findings
+from twin.core.samples import Sample, SampleBlock, SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
+from twin.live.disagreement import PAST_ALARMS, PastAlarm
 from twin.live.keyframes import Keyframe, Keyframes, layout_of
-from twin.model.factory import FactoryModel
+from twin.model.factory import FactoryModel, Signal
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edited,
     FindingDoc,
+    LibraryPart,
+    NodeDoc,
     Op,
     PrimDetail,
     SceneDoc,
@@ -42,6 +45,7 @@ from twin.protocol.messages import (
 )
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory, list_signals
+from twin.scene.beside import CompilerProcess
 from twin.scene.relevance import Relevance
 from twin.scene.render import (
     AssetStore,
@@ -55,8 +59,11 @@ from twin.scene.render import (
     stage_variants,
 )
 from twin.server.commits import Commits
+from twin.server.past import PastScenes
+from twin.server.quotas import Quota, Quotas
 from twin.sim import Simulation
 
+_ALARM = "prim, name, begin_ns, end_ns, worst"
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
 Told = tuple[Outcome, list[Any]]
@@ -84,6 +91,7 @@ class Settings:
     device: str = "cpu"
     seed: int = 1
     stage_name: str = ""
+    quota: Quota = field(default_factory=Quota)
 
 
 @dataclass
@@ -103,6 +111,10 @@ class Both:
     def append(self, samples: list[Sample]) -> int:
         self._shadow.append(samples)
         return self._history.append(samples)
+
+    def append_block(self, block: SampleBlock) -> int:
+        self._shadow.append(block.samples())
+        return self._history.append_block(block)
 
     def declare(self, key: SignalKey, unit: str) -> None:
         self._history.declare(key, unit)
@@ -128,6 +140,8 @@ class Host:
         self.proposals = Proposals(self.document)
         self.comments = Comments(self.document.journal)
         self.rules = Rules(self.document.journal)
+        self.uploads = Uploads(self.document.journal)
+        self.quotas = Quotas(settings.quota)
         self._acting: Identity | None = None
         self._stopped = False
         self.document.guard = self._guard
@@ -136,9 +150,12 @@ class Host:
         self._extractor = SceneExtractor(
             self.document.stage, assets=self.assets, edit_layer=self.document.layer, asset_root=self.document.asset_root
         )
+        self.past_scenes = PastScenes(self.document.path, self.document.asset_root, self.assets)
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
-        self._model: FactoryModel | None = None
+        self._nodes: list[NodeDoc] = []
+        self._asked_seq = self._model_seq = 0
+        self._compiler = CompilerProcess(self.document.path, self.document.asset_root, self.document.text)
         self.keyframes = Keyframes(settings.project / "keyframes")
         self._keeping = ThreadPoolExecutor(1, thread_name_prefix="twin-keyframes")
         self._kept: Future[None] | None = None
@@ -147,6 +164,8 @@ class Host:
         self.plant = self._connect()
         self.runtime = Runtime(
             self._compile,
+            compile_beside=self._compile_beside,
+            took_over=self._took_over,
             rate=settings.rate,
             paused=settings.paused,
             seed=settings.seed,
@@ -157,7 +176,8 @@ class Host:
             shadow=self.shadow,
             progress=progress,
         )
-        self.commits = Commits(self.document, self.runtime)
+        self._remember_alarms()
+        self.commits = Commits(self.document, self.runtime, self._taken_back)
 
     def _connect(self) -> Plant | None:
         mappings: list[Mapping] = [load(path) for path in self.settings.mappings]
@@ -166,22 +186,36 @@ class Host:
             if finding.severity == "error":
                 raise MappingError(finding.message, file=finding.path)
         if self.settings.emulate:
-            from twin.connectors.emulated import emulated_mapping, spawn_emulated
-
-            self._progress("starting the emulated plant")
-            endpoint, self._emulated = spawn_emulated()
-            known = {SignalKey(s.prim, s.name) for s in signals}
             taken = {key for mapping in mappings for key in mapping.targets()}
-            mappings.append(emulated_mapping(endpoint, known - taken))
+            free = [s for s in signals if SignalKey(s.prim, s.name) not in taken]
+            if (emulated := self._emulate(free)) is not None:
+                mappings.append(emulated)
         if not mappings:
             return None
         recorder = Both(self.history, self.shadow) if self.shadow is not None else self.history
         return Plant(mappings, recorder, allow_writes="armed" if self.settings.allow_writes else False)
 
+    def _emulate(self, signals: list[Signal]) -> Mapping | None:
+        """Start an emulated plant that tells what of ``signals`` the twin cannot know itself; None: nothing is left to tell."""
+        from twin.connectors.emulated import emulated_mapping, spawn_emulated, spawn_plant
+
+        self._progress("starting the emulated plant")
+        # a process line with dynamics of its own for the scene that it was made for, else one that is derived from the stage
+        if emulated_mapping("opc.tcp://", {SignalKey(s.prim, s.name) for s in signals}).points:
+            endpoint, self._emulated = spawn_emulated()
+            return emulated_mapping(endpoint, {SignalKey(s.prim, s.name) for s in signals})
+        measured = {SignalKey(s.prim, s.name) for s in signals if s.role == "measurement"}
+        if not measured:
+            self._log.warning("nothing to emulate: the stage declares no measurement that no mapping feeds")
+            return None
+        mapping, self._emulated = spawn_plant(self.settings.stage)
+        return replace(mapping, points=tuple(p for p in mapping.points if p.target in measured))
+
     def start(self) -> None:
         """Start simulating and connecting; returns when the first step is done."""
         try:
             self.runtime.start()
+            self.on_owner(self._compiler.start)
             if self.plant is not None:
                 self.plant.start()
             self._serve_others()
@@ -218,27 +252,72 @@ class Host:
             self.plant.stop()
         if self._emulated is not None and self._emulated.stdin is not None:
             self._emulated.stdin.close()
+            self._emulated.terminate()
             try:
                 self._emulated.wait(timeout=5.0)
             except subprocess.TimeoutExpired:
                 self._emulated.kill()
         self._keeping.shutdown()
         self.history.close()
+        self._compiler.close()
         self._relevance.close()
         self.document.close()
+
+    def _remember_alarms(self) -> None:
+        """Alarms of residuals outlive the process."""
+        journal, residuals = self.document.journal, self.runtime.signals.residuals
+        journal.write(
+            "create table if not exists residual_alarms (prim text not null, name text not null, begin_ns integer not null,"
+            " end_ns integer not null, worst real not null, primary key (prim, name, begin_ns))"
+        )
+        # those that lasted when the process ended, ended then or unseen since
+        journal.write("update residual_alarms set end_ns = ? where end_ns = 0", (now_ns(),))
+        kept = journal.read(f"select {_ALARM} from residual_alarms order by begin_ns desc limit ?", (PAST_ALARMS,))
+        residuals.remember([PastAlarm(SignalKey(prim, name), *rest) for prim, name, *rest in reversed(kept)])
+        residuals.tell = self._keep_alarm
+
+    def _keep_alarm(self, alarm: PastAlarm) -> None:
+        """Owner: an alarm has begun, or has ended."""
+        row = (alarm.key.prim, alarm.key.name, alarm.begin_ns, alarm.end_ns, min(alarm.worst, 1e300))
+        try:
+            self.document.journal.write(f"insert or replace into residual_alarms ({_ALARM}) values (?, ?, ?, ?, ?)", row)
+        except WorkError as error:  # the twin goes on; the alarm is still shown
+            self._log.error("an alarm is not kept", signal=str(alarm.key), reason=str(error))
 
     # ---- owner
 
     def _compile(self) -> FactoryModel:
+        self._asked_seq = self.document.seq
         model = compile_factory(self.document.stage)
+        self._use(model)
+        return model
+
+    def _compile_beside(self) -> Future[FactoryModel]:
+        self._asked_seq = self.document.seq
+        return self._compiler.compile()
+
+    def _use(self, model: FactoryModel) -> None:
+        """Number what is drawn as the model does."""
+        self._relevance.prepare()
         self._extractor.use(model)
         for signal in model.signals:
             if signal.unit:
                 self.history.declare(SignalKey(signal.prim, signal.name), signal.unit)
-        self._model = model
+        self._nodes = node_docs(model)
+        self._model_seq = self._asked_seq
         self._scene = None
-        self._relevance.compiled()
-        return model
+
+    def _took_over(self, model: FactoryModel) -> list[Any]:
+        """The simulation runs with the edits: what everybody has to know of that."""
+        before = self._nodes
+        self._use(model)
+        return [] if self._nodes == before else [ScenePatch(self.document.seq, [], [], [], self._nodes)]
+
+    def _taken_back(self) -> None:
+        """Accepted edits could not be written and are no more; they may have been compiled."""
+        self._compiler.forget()
+        self._scene = None
+        self.runtime.edited()
 
     def _keep(self, simulation: Simulation, snapshot: dict[str, Any]) -> None:
         """Owner: put a keyframe on disk, unless the disk is still busy with the one before."""
@@ -252,7 +331,7 @@ class Host:
             simulation.hz,
             simulation.seed,
             document.epoch,
-            document.seq,
+            self._model_seq,
             layout_of(simulation.model),
         )
         self._kept = self._keeping.submit(self.keyframes.save, about, snapshot)
@@ -264,9 +343,19 @@ class Host:
             self._scene = (key, msgspec.json.encode(self._scene_doc()))
         return self._scene[1]
 
-    def _scene_doc(self) -> SceneDoc:
-        from twin.core.findings import Findings
+    def edits_at(self, t_ns: int) -> tuple[int, int, int]:
+        """Owner: number of the last edit at a moment [ns UTC], and from when until when it was the last; 0: none, or none yet."""
+        found = self.document.journal.read("select max(seq), max(time_ns) from ops where time_ns <= ?", (t_ns,))[0]
+        after = self.document.journal.read("select min(time_ns) from ops where time_ns > ?", (t_ns,))[0][0]
+        return found[0] or 0, found[1] or 0, after or 0
 
+    def past(self, seq: int) -> tuple[str, str, list[Entry], list[LibraryPart]]:
+        """Owner: what PastScenes needs for the scene after edit ``seq``."""
+        entries = [e for e in self.document.journal.entries() if e.seq <= seq]
+        library = library_parts(self.document.asset_root, Findings())
+        return self.document.epoch, self.settings.stage_name or self.document.path.name, entries, library
+
+    def _scene_doc(self) -> SceneDoc:
         parts = self._extractor.scene()
         found = Findings()
         library = library_parts(self.document.asset_root, found)
@@ -282,7 +371,7 @@ class Host:
             meters_per_unit=_meters_per_unit(stage),
             prims=parts.prims,
             materials=parts.materials,
-            nodes=node_docs(model),
+            nodes=self._nodes,
             signals=signal_docs(model),
             prototypes=parts.prototypes,
             library=library,
@@ -296,9 +385,10 @@ class Host:
             prop.driven = self._driven(path, prop.name)
         return detail
 
-    def uploaded(self, user: str, asset: str) -> None:
-        """Owner: the library has a new part."""
+    def uploaded(self, who: str, user: str, asset: str) -> None:
+        """Owner: the library has a new part; it counts for ``who`` and is told of in the name of ``user``."""
         self._scene = None
+        self.uploads.add(asset, who)
         self.access.audit(user, "upload", asset)
 
     def mesh_frame(self, meters: float, up: str) -> tuple[float, str]:
@@ -362,19 +452,10 @@ class Host:
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None
-        before = None if self._model is None else node_docs(self._model)
+        self._compiler.applied(outcome.entry.txn)
         if self._relevance.touched():
-            if outcome.resync:
-                self.runtime.take_over_edits()
-            else:
-                self.runtime.value_changed(outcome.changed)
-        patch = self._patch(outcome.entry.seq, outcome.changed, outcome.resync)
-        if outcome.resync:
-            # once the view has moved on; else the next edit would have to wait for it
-            self.on_owner(self._relevance.prepare)
-        if self._model is not None and (now := node_docs(self._model)) != before:
-            patch.nodes = now
-        return outcome, [edited(outcome.entry), patch]
+            self.runtime.edited()
+        return outcome, [edited(outcome.entry), self._patch(outcome.entry.seq, outcome.changed, outcome.resync)]
 
     def _patch(self, seq: int, changed: list[str], resync: list[str]) -> ScenePatch:
         parts = self._extractor.patch(changed, resync)
@@ -409,7 +490,7 @@ class Host:
         if changes is not None and last_seq < document.seq:
             messages += [edited(e) for e in document.journal.entries(last_seq)]
             patch = self._patch(document.seq, *changes)
-            patch.nodes = node_docs(self.runtime.model)
+            patch.nodes, patch.materials = self._nodes, self._extractor.materials()
             messages.append(patch)
         messages.append(UndoState(*document.undo_labels(session)))
         events: list[Event] = self.runtime.current()

@@ -1,9 +1,16 @@
-"""Fan-out: one queue a client, so that a slow tab never slows another. Everything here runs on the event loop."""
+"""Fan-out: one queue a client, so that a slow tab never slows another. All but ``Hub.post`` runs on the event loop.
+
+What is told to everybody is sent in rounds: with fifty editors, waking every connection for every message would be most of the
+server's work. A round is at once where the last one is long enough ago.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,6 +27,9 @@ CONTROL_LIMIT = 4096
 CONTROL_BYTES = 64 << 20
 LOSSY_LIMIT = 64
 """Above this many waiting messages, presence and previews are dropped for the client."""
+ROUND_S = 0.0002
+"""A round of sending follows the one before no sooner than this for each client [s]: about twice what it takes."""
+LONGEST_ROUND_S = 0.03
 CLOSE_UNAUTHORISED = 4401
 CLOSE_SLOW = 4408
 CLOSE_REPLACED = 4410
@@ -48,7 +58,8 @@ class Client:
         self.latest = LatestFrame(self._wake)
         self.frames_elsewhere = frames_elsewhere
 
-    def send(self, data: bytes, *, lossy: bool = False) -> None:
+    def send(self, data: bytes, *, lossy: bool = False, wake: bool = True) -> None:
+        """Queue a message. ``wake``: now; else with the next round."""
         if lossy and len(self._queue) > LOSSY_LIMIT:
             return
         if len(self._queue) >= CONTROL_LIMIT or self._waiting + len(data) > CONTROL_BYTES:
@@ -56,7 +67,13 @@ class Client:
             return
         self._queue.append(data)
         self._waiting += len(data)
-        self._wake.set()
+        if wake:
+            self._wake.set()
+
+    def wake(self) -> None:
+        """Send what is waiting."""
+        if self._queue or self.latest.due:
+            self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
         """Ask for the end of the connection, whatever it is busy with."""
@@ -83,6 +100,45 @@ class Hub:
         self.clients: set[Client] = set()
         self.frames = FrameEncoder()
         self.failed = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._mail: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._mailing = threading.Lock()
+        self._round: asyncio.TimerHandle | None = None
+        self._last_round = 0.0
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on things may be posted."""
+        self._loop = loop
+
+    def post(self, fn: Callable[..., None], *args: Any) -> None:
+        """Any thread: have ``fn`` called on the event loop, in the order of posting. Many at once wake the loop once."""
+        if self._loop is None:
+            raise RuntimeError("the hub is not open")
+        with self._mailing:
+            first = not self._mail
+            self._mail.append((fn, args))
+        if first:
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        with self._mailing:
+            mail, self._mail = self._mail, deque()
+        for fn, args in mail:
+            fn(*args)
+
+    def _send_round(self) -> None:
+        """See to it that what has been queued for everybody is sent."""
+        if self._loop is None:
+            self._sent()
+        elif self._round is None:
+            pause = min(ROUND_S * len(self.clients), LONGEST_ROUND_S)
+            wait = self._last_round + pause - time.monotonic()
+            self._round = self._loop.call_later(max(wait, 0.0), self._sent)
+
+    def _sent(self) -> None:
+        self._round, self._last_round = None, time.monotonic()
+        for client in self.clients:
+            client.wake()
 
     def publish(self, event: Event | Any, wall_time: float | None = None) -> None:
         """An event of the running twin, or a message to everyone; ``wall_time``: when it happened [s UTC], else now."""
@@ -90,7 +146,8 @@ class Hub:
             self.frames.push(event, wall_time)
             for client in self.clients:
                 if client.active:
-                    client.latest.ready()
+                    client.latest.due = True
+            self._send_round()
             return
         if isinstance(event, LineFound):
             return  # the pose track's alone
@@ -106,14 +163,16 @@ class Hub:
         lossy = isinstance(event, Clock)
         for client in self.clients:
             if client.active:
-                client.send(data, lossy=lossy)
+                client.send(data, lossy=lossy, wake=False)
+        self._send_round()
 
     def others(self, sender: Client, message: Presence | Preview) -> None:
         """To everyone but the sender; may be dropped."""
         data = encode(message)
         for client in self.clients:
             if client.active and client is not sender:
-                client.send(data, lossy=True)
+                client.send(data, lossy=True, wake=False)
+        self._send_round()
 
     def claim(self, client: Client, session: str, tab: str) -> None:
         """Let a client have a session, unless another tab is connected with it.

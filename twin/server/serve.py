@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import json
 import signal
 import socket
@@ -40,7 +42,8 @@ def bind(address: str, port: int, *, shared: bool = False) -> socket.socket:
         sock.bind((address, port))
     except OSError as error:
         sock.close()
-        raise InputError(f"cannot listen on {address} port {port}: {error.strerror}", attribute="--port") from error
+        about = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise InputError(f"cannot listen on {address} port {port}: {error.strerror}", attribute=about) from error
     sock.listen(128)
     sock.set_inheritable(False)
     return sock
@@ -134,7 +137,8 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
     Raises:
         InputError: The port, the stage, the project or a mapping cannot be used.
     """
-    sys.setswitchinterval(0.0005)  # the event loop must not wait for Python in the owner thread
+    sys.setswitchinterval(0.0001)  # the event loop must not wait for Python in the owner thread
+    gc.disable()
     announced = sock is not None
     sock = sock or bind(front.address, front.port)
     gateways: Gateways | None = None
@@ -144,6 +148,9 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
     try:
         host = Host(settings, lambda text: print(f"{text} ...", file=sys.stderr, flush=True))
         host.start()
+        # modules, stage and tables stay: looking through all of them again and again would stop every thread for 0.1 s each time
+        gc.freeze()
+        gc.enable()
         url, tap = url_of(front, sock), None
         if front.gateways:
             # the port was free; from now on others of this user could share it
@@ -158,6 +165,7 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
     except Leave:
         pass
     finally:
+        gc.enable()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # nothing may interrupt what follows
         if gateways is not None:

@@ -72,6 +72,9 @@ async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
     if hello.protocol != PROTOCOL_VERSION:
         await _farewell(socket, CLOSE_PROTOCOL, f"this server speaks protocol {PROTOCOL_VERSION}: reload the page")
         return
+    if why := host.quotas.connect(socket.scope["who"], [other.who for other in hub.clients]):
+        await _farewell(socket, CLOSE_AGAIN_LATER, why[:MAX_REASON])
+        return
     elsewhere = FRAMES_HEADER in socket.headers
     client = Client(socket.scope["who"], batches=hello.batches, frames_elsewhere=elsewhere)
     hub.clients.add(client)
@@ -118,15 +121,13 @@ async def _converse(socket: WebSocket, client: Client, host: Host, hub: Hub) -> 
 
 
 async def _enter(client: Client, hello: Hello, host: Host, hub: Hub) -> None:
-    loop = asyncio.get_running_loop()
-
     def enter() -> None:
         join = host.join(client.session, hello.name, client.who, hello.epoch, hello.last_seq)
         welcome = join.welcome
         client.session = welcome.session
         client.presence = Presence(session=welcome.session, name=welcome.name, color=welcome.color, role=welcome.role)
         # in the same order as the events that follow from this thread
-        loop.call_soon_threadsafe(hub.activate, client, [welcome, *join.messages])
+        hub.post(hub.activate, client, [welcome, *join.messages])
 
     await asyncio.wrap_future(host.on_owner(enter))
 
@@ -181,6 +182,8 @@ async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> N
                 client.send(encode(Refused(message.opid, "role", "your role does not allow edits")))
             elif not edits.take():
                 client.send(encode(Refused(message.opid, "limit", "too many edits at once; try again in a moment")))
+            elif why := host.quotas.edit(client.who):
+                client.send(encode(Refused(message.opid, "limit", why)))
             else:
                 await _edit(message, client, host, hub)
         elif isinstance(message, Control):
@@ -209,7 +212,6 @@ def _paths(paths: list[str]) -> list[str]:
 
 
 async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hub) -> None:
-    loop = asyncio.get_running_loop()
     user = client.presence.name
 
     def work() -> tuple[Outcome, list[Any]]:
@@ -221,7 +223,7 @@ async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hu
 
     def tell(outcome: Outcome, told: list[Any]) -> None:
         for event in told:
-            loop.call_soon_threadsafe(hub.publish, event)
+            hub.post(hub.publish, event)
         answers: list[Any] = []
         if outcome.refusal is not None:
             answers.append(Refused(message.opid, outcome.refusal.code, outcome.refusal.reason, outcome.refusal.path))
@@ -229,7 +231,7 @@ async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hu
             answers.append(edited(outcome.entry))
         answers.append(UndoState(*host.document.undo_labels(client.session)))
         for answer in answers:
-            loop.call_soon_threadsafe(client.send, encode(answer))
+            hub.post(client.send, encode(answer))  # at once: the author waits for it
 
     try:
         await asyncio.wrap_future(host.commits.commit(work, tell))

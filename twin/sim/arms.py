@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.sim.places import DONE, GAP_M, ROUTER, SERVED, Goods, hold, reach, set_down
+from twin.process.nodes import DONE, ROUTER
+from twin.sim.places import GAP_M, SERVED, Goods, hold, reach, set_down
 from twin.sim.routes import first_next
 from twin.sim.state import LineState
 from twin.sim.tables import LineTables
@@ -44,12 +45,12 @@ def next_loose(t: LineTables, s: LineState, w: int, n: int) -> int:
 def stack_is_clear(t: LineTables, s: LineState, g: Goods, w: int, n: int) -> bool:
     """Whether nothing but this station's own goods stands where its stack grows."""
     c = first_next(t, n)
-    if t.kind[c] == ROUTER:
+    if t.node[c].kind == ROUTER:
         c = first_next(t, c)
-    place = set_down(t, c, t.output[n])
+    place = set_down(t, c, t.node[n].output)
     for j in range(s.top[w]):
         if g.alive[w, g.first + j] != 0 and s.node[w, j] != n:
-            if wp.length(g.position[w, g.first + j] - place) < t.prototype_half[t.output[n]][0] + reach(t, g, w, j) + GAP_M:
+            if wp.length(g.position[w, g.first + j] - place) < t.prototype_half[t.node[n].output][0] + reach(t, g, w, j) + GAP_M:
                 return False
     return True
 
@@ -132,7 +133,7 @@ def move_arm(t: LineTables, s: LineState, g: Goods, w: int, a: int, seconds: flo
     if i >= 0:
         if s.stacked[w, i] == GRIPPED:
             b = g.first + i
-            below = t.up * wp.abs(wp.dot(t.prototype_half[p], t.up))
+            below = t.upward * wp.abs(wp.dot(t.prototype_half[p], t.upward))
             middle = tool - wp.quat_rotate(turn, below)
             g.position[w, b] = middle + wp.quat_rotate(turn, t.prototype_com[p] - t.prototype_center[p])
             g.rotation[w, b] = turn

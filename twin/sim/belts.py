@@ -1,7 +1,6 @@
 """Conveyors without geometry at physics time: goods on them have no bodies and are timed, as in the flow engine.
 
-``twin.flow.places`` says how: on the belt's own clock b an item is at b - at where it travels freely, behind the head where it
-stands, and behind what left before it. All in microseconds of travel.
+``twin.process.belts`` says how. All in microseconds of travel.
 """
 
 # ruff: noqa: SIM102  (Warp has no short-circuit evaluation: nested ifs keep array reads in range)
@@ -10,7 +9,9 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.sim.places import HALT_BLOCKED, HALT_OFF, MOVING, NEVER_US, WAITING, ZERO, Goods
+from twin.process.belts import entry_clear_us, head_arrival_us, least_gap_us
+from twin.process.nodes import HALT_BLOCKED, HALT_OFF, NEVER_US, ZERO
+from twin.sim.places import MOVING, WAITING, Goods
 from twin.sim.state import LineState
 from twin.sim.tables import LineTables
 
@@ -32,11 +33,13 @@ def belt_item(s: LineState, w: int, n: int, last: int) -> int:
 @wp.func
 def gap_us(t: LineTables, g: Goods, w: int, n: int, ahead: int, behind: int) -> wp.int64:
     """Least distance between the centres of two items [us of travel], at most the belt's length."""
-    gap = t.pitch_us[n]
-    if gap <= ZERO:
-        both = t.prototype_length[g.prototype[w, g.first + ahead]] + t.prototype_length[g.prototype[w, g.first + behind]]
-        gap = wp.int64(wp.float64(0.5) * both * t.us_per_m[n] + wp.float64(0.5))
-    return wp.min(gap, t.transit_us[n])
+    return least_gap_us(
+        t.node[n].pitch_us,
+        t.node[n].us_per_m,
+        t.node[n].transit_us,
+        t.prototype_length[g.prototype[w, g.first + ahead]],
+        t.prototype_length[g.prototype[w, g.first + behind]],
+    )
 
 
 @wp.func
@@ -47,13 +50,13 @@ def timed_room(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int) ->
         return s.halts[w, n] == 0
     gap = gap_us(t, g, w, n, last, i)
     coordinate = s.coordinate_us[w, last]
-    transit = t.transit_us[n]
+    transit = t.node[n].transit_us
     standing = transit
-    if t.accumulating[n] != 0:
+    if t.node[n].accumulating != 0:
         standing = transit + s.coordinate_us[w, belt_item(s, w, n, 0)] - coordinate
     if standing < gap:
         return False
-    clear = wp.max(s.at_us[w, last], coordinate - transit + s.belt_front_us[w, n]) + gap
+    clear = entry_clear_us(s.at_us[w, last], coordinate, transit, s.belt_front_us[w, n], gap)
     if clear <= s.belt_us[w, n]:
         return (s.halts[w, n] & HALT_OFF) == 0
     if s.belt_entry_us[w, n] < ZERO or clear < s.belt_entry_us[w, n]:
@@ -74,7 +77,7 @@ def enter_belt(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int):
 @wp.func
 def leave_belt(t: LineTables, s: LineState, w: int, i: int, n: int):
     """The head leaves: those behind it move on."""
-    if t.accumulating[n] != 0:
+    if t.node[n].accumulating != 0:
         s.belt_front_us[w, n] = wp.max(s.belt_front_us[w, n], s.belt_us[w, n] - s.coordinate_us[w, i])
     s.halts[w, n] = s.halts[w, n] & ~HALT_BLOCKED
 
@@ -87,7 +90,7 @@ def head_due_us(t: LineTables, s: LineState, w: int, n: int) -> wp.int64:
         return NEVER_US
     if s.phase[w, head] != MOVING or s.halts[w, n] != 0:
         return NEVER_US
-    arrival = wp.max(s.at_us[w, head] + t.transit_us[n], s.coordinate_us[w, head] + s.belt_front_us[w, n])
+    arrival = head_arrival_us(s.at_us[w, head], s.coordinate_us[w, head], t.node[n].transit_us, s.belt_front_us[w, n])
     return wp.max(arrival - s.belt_us[w, n], ZERO)
 
 
@@ -97,5 +100,5 @@ def head_arrives(t: LineTables, s: LineState, w: int, n: int):
     head = belt_item(s, w, n, 0)
     s.phase[w, head] = WAITING
     s.since_us[w, head] = s.time_us[w]
-    if t.accumulating[n] == 0:
+    if t.node[n].accumulating == 0:
         s.halts[w, n] = s.halts[w, n] | HALT_BLOCKED

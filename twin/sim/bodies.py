@@ -6,27 +6,22 @@ from __future__ import annotations
 
 import warp as wp
 
+from twin.process.nodes import CONVEYOR, DONE, HALT_OFF, ROUTER, SINK, ZERO
 from twin.sim.arms import next_loose
 from twin.sim.clocks import judge
 from twin.sim.moves import move_on, sink
 from twin.sim.places import (
-    CONVEYOR,
-    DONE,
     FALLEN_M,
     FALLEN_US,
     FREE,
     GAP_M,
-    HALT_OFF,
     MOVING,
     NEARING,
     PACKED,
     PASSING,
-    ROUTER,
     SERVED,
-    SINK,
     SOURCED,
     WAITING,
-    ZERO,
     Goods,
     ahead_of,
     forget_all,
@@ -67,7 +62,7 @@ def glide(t: LineTables, s: LineState, g: Goods, w: int, i: int, dt: float):
         s.gliding[w, i] = 0
         phase = s.phase[w, i]
         if phase == PASSING:
-            if t.kind[m] == SINK:
+            if t.node[m].kind == SINK:
                 sink(t, s, g, w, i, m)
             else:
                 s.phase[w, i] = MOVING
@@ -97,12 +92,12 @@ def stack_up(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int):
     grow. Layers fill from the deck up, the stack is level with the output's top."""
     c = first_next(t, n)
     if c >= 0:
-        if t.kind[c] == ROUTER:
+        if t.node[c].kind == ROUTER:
             c = first_next(t, c)
     if c < 0:
         return
-    whole = t.prototype_half[t.output[n]]
-    place = set_down(t, c, t.output[n])
+    whole = t.prototype_half[t.node[n].output]
+    place = set_down(t, c, t.node[n].output)
     rank = int(0)
     for j in range(s.top[w]):
         if j != i and s.phase[w, j] != FREE:
@@ -116,12 +111,12 @@ def stack_up(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int):
     half = t.prototype_half[g.prototype[w, b]]
     up = int(2)
     side = int(1)
-    if t.up[1] > 0.5:
+    if t.upward[1] > 0.5:
         up = 1
         side = 2
     along = wp.max(int(whole[0] / half[0] + 0.05), 1)
     across = wp.max(int(whole[side] / half[side] + 0.05), 1)
-    layers = (t.batch[n] + along * across - 1) / (along * across)
+    layers = (t.node[n].batch + along * across - 1) / (along * across)
     layer = rank / (along * across)
     x = (float(rank % along) + 0.5) * 2.0 * half[0] - float(along) * half[0]
     y = (float((rank / along) % across) + 0.5) * 2.0 * half[side] - float(across) * half[side]
@@ -129,7 +124,7 @@ def stack_up(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int):
     local = wp.vec3(x, y, z)
     if up == 1:
         local = wp.vec3(x, z, y)
-    center = place - wp.quat_rotate(t.entry_rotation[c], t.prototype_com[t.output[n]] - t.prototype_center[t.output[n]])
+    center = place - wp.quat_rotate(t.entry_rotation[c], t.prototype_com[t.node[n].output] - t.prototype_center[t.node[n].output])
     p = g.prototype[w, b]
     local = local + t.prototype_com[p] - t.prototype_center[p]
     g.position[w, b] = center + wp.quat_rotate(t.entry_rotation[c], local)
@@ -166,9 +161,11 @@ def has_gone(t: LineTables, s: LineState, g: Goods, w: int, i: int, dt: wp.int64
     if g.alive[w, b] == 0:
         return phase == MOVING or phase == WAITING or phase == NEARING or phase == PASSING
     p = g.position[w, b]
-    height = wp.dot(p, t.up)
+    height = wp.dot(p, t.upward)
     if (phase == MOVING or phase == NEARING) and has_zone(t, n):
-        bottom = wp.dot(t.zone_center[n], t.up) - wp.abs(wp.dot(t.zone_half[n], wp.quat_rotate_inv(t.zone_rotation[n], t.up)))
+        bottom = wp.dot(t.zone_center[n], t.upward) - wp.abs(
+            wp.dot(t.zone_half[n], wp.quat_rotate_inv(t.zone_rotation[n], t.upward))
+        )
         if height < bottom - FALLEN_M:
             s.fallen_us[w, i] = s.fallen_us[w, i] + dt
         else:
@@ -199,7 +196,7 @@ def look_at_bodies(t: LineTables, s: LineState, g: Goods, w: int, dt: wp.int64):
             elif s.gliding[w, i] != 0:
                 glide(t, s, g, w, i, seconds)
             elif phase == MOVING:
-                if t.kind[n] == CONVEYOR and t.pitch[n] > 0.0:
+                if t.node[n].kind == CONVEYOR and t.pitch[n] > 0.0:
                     keep_pitch(t, s, g, w, i, n)
                 move_on(t, s, g, w, i)
             elif phase == NEARING:
@@ -212,7 +209,7 @@ def look_at_bodies(t: LineTables, s: LineState, g: Goods, w: int, dt: wp.int64):
                 elif t.robot_of[n] >= 0:
                     if next_loose(t, s, w, n) == i:
                         appear(t, s, g, w, i, n)
-                elif t.output[n] >= 0 and t.servers[n] == 1 and has_zone(t, n):
+                elif t.node[n].output >= 0 and t.node[n].servers == 1 and has_zone(t, n):
                     if s.server_state[w, s.server[w, i]] != DONE:
                         stack_up(t, s, g, w, i, n)
 
@@ -238,7 +235,7 @@ def drive_belts(t: LineTables, s: LineState, g: Goods, w: int, surface_drive: wp
             if better:
                 s.head[w, n] = i
     for n in range(t.nodes):
-        if t.kind[n] == CONVEYOR and t.placeless[n] == 0 and s.head[w, n] >= 0 and s.stuck[w, n] == 0:
+        if t.node[n].kind == CONVEYOR and t.placeless[n] == 0 and s.head[w, n] >= 0 and s.stuck[w, n] == 0:
             # a head that is up against what stands at the next node waits to leave; a belt that does not accumulate then stops
             j = ahead_of(t, s, g, w, s.head[w, n], n, GAP_M)
             if j >= 0:
@@ -249,9 +246,9 @@ def drive_belts(t: LineTables, s: LineState, g: Goods, w: int, surface_drive: wp
         s.top[w] = s.top[w] - 1
     for n in range(t.nodes):
         judge(t, s, w, n)
-        if t.kind[n] == CONVEYOR:
+        if t.node[n].kind == CONVEYOR:
             speed = t.speed[n]
-            if (s.halts[w, n] & HALT_OFF) != 0 or (t.accumulating[n] == 0 and s.stuck[w, n] > 0):
+            if (s.halts[w, n] & HALT_OFF) != 0 or (t.node[n].accumulating == 0 and s.stuck[w, n] > 0):
                 speed = 0.0
             for k in range(t.belt_begin[n], t.belt_begin[n + 1]):
                 surface_drive[w, t.belt_shape[k]] = speed

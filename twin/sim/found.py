@@ -6,10 +6,12 @@ import numpy as np
 
 from twin.flow import LineState, Standing
 from twin.model.factory import FactoryModel, NodeKind
+from twin.process import nodes
+from twin.process.line import batch_size
 from twin.sim import places
 from twin.sim.simulation import Simulation
 from twin.sim.state import state_arrays
-from twin.sim.tables import batch_size, entry_poses
+from twin.sim.tables import entry_poses
 
 
 def found_line(simulation: Simulation, world: int = 0) -> LineState:
@@ -40,8 +42,8 @@ def found_line(simulation: Simulation, world: int = 0) -> LineState:
         kind = model.nodes[n].kind
         if kind == NodeKind.STATION and server >= 0:
             at = int(state["server_state"][server])
-            done = at == int(places.DONE)
-            if at == int(places.WORKING):
+            done = at == int(nodes.DONE)
+            if at == int(nodes.WORKING):
                 whole, left = int(state["server_whole_us"][server]), int(state["server_left_us"][server])
                 elapsed = max(whole - left, 0) * 1e-6
             if done and model.nodes[n].output >= 0 and batch_size(model.nodes[n]) > 1:
@@ -74,9 +76,14 @@ def found_line(simulation: Simulation, world: int = 0) -> LineState:
     down = {
         node.path: max(int(state["repair_whole_us"][n]) - int(state["repair_us"][n]), 0) * 1e-6
         for n, node in enumerate(model.nodes)
-        if node.kind == NodeKind.STATION and int(state["halts"][n]) & int(places.HALT_DOWN)
+        if node.kind == NodeKind.STATION and int(state["halts"][n]) & int(nodes.HALT_DOWN)
     }
-    return LineState([row[3] for row in rows], down)
+    uptime = {
+        node.path: max(int(state["fail_whole_us"][n]) - int(state["fail_us"][n]), 0) * 1e-6
+        for n, node in enumerate(model.nodes)
+        if node.kind == NodeKind.STATION and node.path not in down and int(state["fail_us"][n]) >= 0
+    }
+    return LineState([row[3] for row in rows], down, uptime)
 
 
 def _along(model: FactoryModel, n: int, point: np.ndarray, entry: dict[str, np.ndarray]) -> float:

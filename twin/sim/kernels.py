@@ -22,29 +22,14 @@ from __future__ import annotations
 
 import warp as wp
 
+from twin.process.nodes import DONE, FAILURE, FLEET, IDLE, LONG_AGO, READY, SETUP, SOURCE, STATION
 from twin.sim.arms import move_arm
 from twin.sim.belts import head_arrives
 from twin.sim.bodies import drive_belts, look_at_bodies
 from twin.sim.clocks import advance, judge, next_clock
-from twin.sim.moves import ARRIVED, NO_SLOT, arrive, draw_in, move, wait_for_arrival
-from twin.sim.places import (
-    DONE,
-    FAILURE,
-    IDLE,
-    LONG_AGO,
-    NEARING,
-    READY,
-    SERVED,
-    SETUP,
-    SOURCE,
-    STATION,
-    STORED,
-    WAITING,
-    Goods,
-    Random,
-    reach,
-    want,
-)
+from twin.sim.fleets import begin_fleet, drive_on, show_fleets
+from twin.sim.moves import NO_SLOT, TURNED_UP, arrive, draw_in, move, wait_for_arrival
+from twin.sim.places import NEARING, SERVED, STORED, WAITING, Goods, Random, Site, reach, want
 from twin.sim.routes import goal_of
 from twin.sim.state import LineState
 from twin.sim.stations import begin_service, fail_or_repair, finish, head_of, on_shift, staff_and_time, switch_all, work
@@ -77,7 +62,7 @@ def find_candidates(t: LineTables, s: LineState, w: int):
     for n in range(t.nodes):
         s.head[w, n] = -1
         s.closed[w, n] = 0
-    for k in range(t.all_servers):
+    for k in range(t.slots):
         s.server_head[w, k] = -1
     for i in range(s.top[w]):
         phase = s.phase[w, i]
@@ -86,7 +71,7 @@ def find_candidates(t: LineTables, s: LineState, w: int):
             j = s.head[w, n]
             better = j < 0
             if not better:
-                better = (s.sequence[w, i] < s.sequence[w, j]) == (t.lifo[n] == 0)
+                better = (s.sequence[w, i] < s.sequence[w, j]) == (t.node[n].lifo == 0)
             if better:
                 s.head[w, n] = i
         elif phase == SERVED or phase == NEARING:
@@ -100,32 +85,34 @@ def find_candidates(t: LineTables, s: LineState, w: int):
         elif phase == WAITING:
             list_up(s, w, i, s.since_us[w, i], s.node[w, i], i)
     for n in range(t.nodes):
-        if t.kind[n] == SOURCE:
+        if t.node[n].kind == SOURCE:
             if s.waiting[w, n] >= 0:
                 list_up(s, w, s.waiting[w, n], s.ready_us[w, n], n, 0)
         elif s.head[w, n] >= 0:
             list_up(s, w, s.head[w, n], s.ready_us[w, n], n, 0)
-    for k in range(t.all_servers):
+    for k in range(t.slots):
         state = s.server_state[w, k]
         if state == READY:
-            list_up(s, w, -1 - k, s.server_ready_us[w, k], t.server_node[k], k)
+            list_up(s, w, -1 - k, s.server_ready_us[w, k], t.slot_node[k], k)
         elif state == DONE:
             i = s.server_head[w, k]
             if i >= 0:
-                if s.phase[w, i] == SERVED and (s.gliding[w, i] == 0 or t.in_line[t.server_node[k]] == 0):
-                    list_up(s, w, i, s.server_ready_us[w, k], t.server_node[k], k)
+                if s.phase[w, i] == SERVED and (s.gliding[w, i] == 0 or t.in_line[t.slot_node[k]] == 0):
+                    list_up(s, w, i, s.server_ready_us[w, k], t.slot_node[k], k)
 
 
 @wp.func
-def settle(t: LineTables, s: LineState, g: Goods, r: Random, w: int, most: int) -> int:
+def settle(t: LineTables, s: LineState, h: Site, most: int) -> int:
     """Move goods until none can; returns how many moves that took."""
+    w = h.w
+    g = h.g
     moves = int(0)
     again = bool(True)
     while again:
         again = bool(False)
         for n in range(t.nodes):
-            if s.waiting[w, n] == ARRIVED:
-                arrive(t, s, g, r, w, n)
+            if s.waiting[w, n] == TURNED_UP:
+                arrive(t, s, g, h.r, w, n)
             if s.freed[w, n] > 0.0:
                 draw_in(t, s, g, w, n, s.freed[w, n])
                 s.freed[w, n] = 0.0
@@ -147,16 +134,16 @@ def settle(t: LineTables, s: LineState, g: Goods, r: Random, w: int, most: int) 
             i = who
             n = int(0)
             if who < 0:
-                n = t.server_node[-1 - who]
+                n = t.slot_node[-1 - who]
                 i = s.server_head[w, -1 - who]
             else:
                 n = s.node[w, i]
-            goal = goal_of(t, s, g, r, w, i, n)
+            goal = goal_of(t, s, h, i, n)
             if goal >= 0:
                 if who < 0:
                     begin_service(t, s, g, w, -1 - who, n)
                 else:
-                    move(t, s, g, w, i, n, goal)
+                    move(t, s, h, i, n, goal)
                 moves += 1
                 count = 0
                 again = moves < most
@@ -164,29 +151,32 @@ def settle(t: LineTables, s: LineState, g: Goods, r: Random, w: int, most: int) 
 
 
 @wp.func
-def happen(t: LineTables, s: LineState, g: Goods, r: Random, w: int, clock: int):
+def happen(t: LineTables, s: LineState, h: Site, clock: int):
     """Clock ``clock`` has run down."""
-    if clock < t.all_servers:
-        n = t.server_node[clock]
-        if s.server_state[w, clock] == SETUP:
+    w = h.w
+    if clock < t.slots:
+        n = t.slot_node[clock]
+        if t.node[n].kind == FLEET:
+            drive_on(t, s, h, clock, n)
+        elif s.server_state[w, clock] == SETUP:
             work(s, w, clock)
         else:
-            half = reach(t, g, w, head_of(s, w, clock))
-            finish(t, s, g, r, w, clock, n)
+            half = reach(t, h.g, w, head_of(s, w, clock))
+            finish(t, s, h.g, h.r, w, clock, n)
             if t.in_line[n] != 0 and s.server_state[w, clock] == IDLE:
                 s.freed[w, n] = half
         return
-    n = clock - t.all_servers
+    n = clock - t.slots
     if n < t.nodes:
-        if t.kind[n] == SOURCE:
-            s.waiting[w, n] = ARRIVED
+        if t.node[n].kind == SOURCE:
+            s.waiting[w, n] = TURNED_UP
             s.arrival_us[w, n] = wp.int64(-1)
         else:
             head_arrives(t, s, w, n)
         return
     n -= t.nodes
     if n < t.nodes:
-        if t.kind[n] == STATION:
+        if t.node[n].kind == STATION:
             fail_or_repair(t, s, w, n)
         else:
             s.belt_entry_us[w, n] = wp.int64(-1)  # its entry is clear: goods are moved next
@@ -210,6 +200,10 @@ def start_line(
 ):
     """An empty line at time 0: people and calendars, and the first arrivals and failures to be drawn."""
     w = wp.tid()
+    h = Site()
+    h.w = w
+    h.g = g
+    h.r = r
     for crew in range(t.crews):
         s.crew_free[w, crew] = t.crew_people[crew]
     for n in range(t.nodes):
@@ -217,15 +211,17 @@ def start_line(
         s.fail_us[w, n] = wp.int64(-1)
         s.belt_entry_us[w, n] = wp.int64(-1)
         s.belt_front_us[w, n] = LONG_AGO
-        if t.kind[n] == SOURCE:
+        if t.node[n].kind == SOURCE:
             wait_for_arrival(t, s, w, n)
-        if t.kind[n] == STATION and t.time_to_failure[n] >= 0:
+        if t.node[n].kind == STATION and t.node[n].time_to_failure >= 0:
             want(s, w, n, FAILURE)
+        if t.node[n].kind == FLEET:
+            begin_fleet(t, s, w, n)
     for shift in range(t.shifts):
         s.shift_at[w, shift] = t.shift_first[shift]
         if not on_shift(t, s, w, shift):
             switch_all(t, s, w, shift)
-    staff_and_time(t, s, g, r, w)
+    staff_and_time(t, s, h)
     for n in range(t.nodes):
         judge(t, s, w, n)
 
@@ -244,22 +240,26 @@ def step_line(
 ):
     """Advance the line of every world to ``now_us``."""
     w = wp.tid()
+    h = Site()
+    h.w = w
+    h.g = g
+    h.r = r
     dt = now_us - s.time_us[w]
     for n in range(t.nodes):
-        if t.kind[n] == SOURCE:
+        if t.node[n].kind == SOURCE:
             if s.waiting[w, n] == NO_SLOT:
-                s.waiting[w, n] = ARRIVED
+                s.waiting[w, n] = TURNED_UP
     moves = int(0)
     running = bool(True)
     seen = bool(False)
     while running:
-        moves += 1 + settle(t, s, g, r, w, MOVES_A_STEP)
-        staff_and_time(t, s, g, r, w)
+        moves += 1 + settle(t, s, h, MOVES_A_STEP)
+        staff_and_time(t, s, h)
         due, clock = next_clock(t, s, w)
         left = now_us - s.time_us[w]
         if due <= left and moves < MOVES_A_STEP:
             advance(t, s, w, due)
-            happen(t, s, g, r, w, clock)
+            happen(t, s, h, clock)
         else:
             advance(t, s, w, left)
             if seen or moves >= MOVES_A_STEP:
@@ -267,6 +267,7 @@ def step_line(
             else:
                 seen = True
                 look_at_bodies(t, s, g, w, dt)
+                show_fleets(t, s, g, w, float(dt) * 1.0e-6)
                 for a in range(t.robots):
                     move_arm(t, s, g, w, a, float(dt) * 1.0e-6)
     drive_belts(t, s, g, w, surface_drive)

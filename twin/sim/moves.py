@@ -10,39 +10,45 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.process.rules import pick_by_weight
-from twin.sim.belts import enter_belt, leave_belt
-from twin.sim.places import (
+from twin.process.nodes import (
     ARRIVAL,
-    BIN_WIDTH,
-    BINS,
     BUFFER,
     COLLECTING,
     CONVEYOR,
-    FREE,
-    GLIDE_MIN_SPEED,
+    FLEET,
     HALT_OFF,
     IDLE,
     ITEM_TYPE,
+    ONE,
+    READY,
+    ROUTER,
+    SINK,
+    SOURCE,
+    STATION,
+    ZERO,
+)
+from twin.process.routes import joined_bit
+from twin.process.rules import pick_by_weight
+from twin.sim.belts import enter_belt, leave_belt
+from twin.sim.fleets import load, trip_done
+from twin.sim.places import (
+    BIN_WIDTH,
+    BINS,
+    FREE,
+    GLIDE_MIN_SPEED,
     LOG_MIN,
     LOOK_AHEAD_M,
     MOVING,
     NEARING,
-    ONE,
     PACKED,
     PASSING,
-    READY,
-    ROUTER,
     SERVED,
-    SINK,
-    SOURCE,
     SOURCED,
-    STATION,
     STORED,
     WAITING,
-    ZERO,
     Goods,
     Random,
+    Site,
     draw_uniform,
     enter_order,
     forget_all,
@@ -60,7 +66,7 @@ from twin.sim.places import (
     want,
     zone_reach,
 )
-from twin.sim.routes import first_next, joined_bit, server_for, turn_round_robin
+from twin.sim.routes import first_next, server_for, turn_round_robin
 from twin.sim.state import LEAD_MIN_S, LineState
 from twin.sim.stations import begin_service
 from twin.sim.tables import LineTables
@@ -69,9 +75,15 @@ QUEUED_M = wp.constant(0.12)
 """Goods that stand no farther behind the place of the one ahead than their lengths and this are next in line [m]."""
 
 
-ARRIVED = wp.constant(-2)
+TURNED_UP = wp.constant(-2)
 NO_SLOT = wp.constant(-3)
 """A source whose item turns up in this moment, or found no slot and tries again in the next step."""
+
+BRINK_M = wp.constant(0.05)
+"""Goods whose middle is this near to the end of a belt that ends in the open stand on its brink [m]."""
+
+ARM_M = wp.constant(1.0)
+"""How far a machine, a buffer or a sink takes goods over from a belt that ends in the open [m]."""
 
 # ---- sources
 
@@ -81,8 +93,8 @@ def arrive(t: LineTables, s: LineState, g: Goods, r: Random, w: int, n: int):
     """An item turns up in the source: its prototype is drawn and it waits to leave."""
     s.arrival_us[w, n] = wp.int64(-1)
     s.waiting[w, n] = -1
-    begin = t.item_begin[n]
-    end = t.item_begin[n + 1]
+    begin = t.node[n].item_begin
+    end = t.node[n].item_end
     if end == begin:
         return
     i = free_slot(s, g, w)
@@ -104,10 +116,10 @@ def wait_for_arrival(t: LineTables, s: LineState, w: int, n: int):
     """The source is empty: when does the next item turn up?"""
     s.waiting[w, n] = -1
     s.arrival_us[w, n] = wp.int64(-1)
-    if t.limit[n] < ZERO or s.made[w, n] < t.limit[n]:
-        if t.saturated[n] != 0:
-            s.waiting[w, n] = ARRIVED
-        elif t.interarrival[n] >= 0:
+    if t.node[n].limit < ZERO or s.made[w, n] < t.node[n].limit:
+        if t.node[n].saturated != 0:
+            s.waiting[w, n] = TURNED_UP
+        elif t.node[n].interarrival >= 0:
             want(s, w, n, ARRIVAL)
 
 
@@ -119,7 +131,7 @@ def draw_in(t: LineTables, s: LineState, g: Goods, w: int, m: int, left: float):
     """The server of in-line station ``m`` is free: the item that stands queued behind the place of the one that left, half as
     long as ``left``, is at the end of its belt and enters now. It reaches the place while it is being worked, so that a cycle
     contains the time to move up, as cycles do."""
-    if s.server_state[w, t.server_begin[m]] != IDLE or (s.halts[w, m] & HALT_OFF) != 0:
+    if s.server_state[w, t.node[m].slot_begin] != IDLE or (s.halts[w, m] & HALT_OFF) != 0:
         return
     best = int(-1)
     nearest = float(1.0e9)
@@ -127,7 +139,7 @@ def draw_in(t: LineTables, s: LineState, g: Goods, w: int, m: int, left: float):
         phase = s.phase[w, i]
         if phase == MOVING or phase == WAITING:
             u = s.node[w, i]
-            if t.kind[u] == CONVEYOR and (s.halts[w, u] & HALT_OFF) == 0:
+            if t.node[u].kind == CONVEYOR and (s.halts[w, u] & HALT_OFF) == 0:
                 if first_next(t, u) == m:
                     if phase == WAITING:
                         return  # it is in the zone already: the queue's own order decides
@@ -138,7 +150,7 @@ def draw_in(t: LineTables, s: LineState, g: Goods, w: int, m: int, left: float):
                         nearest = way
                         best = i
     if best >= 0:
-        k = t.server_begin[m]
+        k = t.node[m].slot_begin
         u = s.node[w, best]
         s.left[w, u] = s.left[w, u] + ONE
         s.level[w, u] = s.level[w, u] - 1
@@ -146,6 +158,7 @@ def draw_in(t: LineTables, s: LineState, g: Goods, w: int, m: int, left: float):
         s.level[w, m] = s.level[w, m] + 1
         s.node[w, best] = m
         s.target[w, best] = -1
+        s.choices[w, best] = ZERO
         s.phase[w, best] = NEARING
         join_server(t, s, g, w, best, u, m, k)
 
@@ -153,9 +166,10 @@ def draw_in(t: LineTables, s: LineState, g: Goods, w: int, m: int, left: float):
 @wp.func
 def take_out(t: LineTables, s: LineState, w: int, i: int, n: int):
     """Item ``i`` leaves node ``n``."""
-    kind = t.kind[n]
+    kind = t.node[n].kind
     s.left[w, n] = s.left[w, n] + ONE
     s.target[w, i] = -1
+    s.choices[w, i] = ZERO
     if kind == SOURCE:
         s.spawned[w] = s.spawned[w] + ONE
         s.made[w, n] = s.made[w, n] + ONE
@@ -164,7 +178,10 @@ def take_out(t: LineTables, s: LineState, w: int, i: int, n: int):
         wait_for_arrival(t, s, w, n)
         return
     s.level[w, n] = s.level[w, n] - 1
-    if kind == STATION:
+    if kind == FLEET:
+        trip_done(s, w, s.server[w, i])
+        s.server[w, i] = -1
+    elif kind == STATION:
         k = s.server[w, i]
         s.server[w, i] = -1
         s.server_count[w, k] = s.server_count[w, k] - 1
@@ -197,7 +214,7 @@ def count_lead(s: LineState, w: int, born_us: wp.int64, pieces: int):
 @wp.func
 def sink(t: LineTables, s: LineState, g: Goods, w: int, i: int, m: int):
     pieces = wp.int64(s.pieces[w, i])
-    if t.reject[m] != 0:
+    if t.node[m].reject != 0:
         s.scrapped[w] = s.scrapped[w] + pieces
     else:
         s.sunk[w] = s.sunk[w] + pieces
@@ -220,8 +237,8 @@ def join_server(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, m
     s.server_state[w, k] = COLLECTING
     s.server_count[w, k] = s.server_count[w, k] + 1
     s.server_joined[w, k] = s.server_joined[w, k] | joined_bit(t, m, n)
-    if s.server_count[w, k] >= t.batch[m]:
-        if t.blocking_before[m] != 0:
+    if s.server_count[w, k] >= t.node[m].batch:
+        if t.node[m].blocking_before != 0:
             s.server_state[w, k] = READY
             s.server_ready_us[w, k] = s.time_us[w]
         else:
@@ -238,10 +255,12 @@ def carry(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int,
 
 
 @wp.func
-def put_in(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int):
+def put_in(t: LineTables, s: LineState, h: Site, i: int, n: int, c: int):
     """Item ``i``, which has left node ``n``, enters node ``c``, which has room: on its belt, set down, or carried over."""
+    w = h.w
+    g = h.g
     b = g.first + i
-    kind = t.kind[c]
+    kind = t.node[c].kind
     bodily = g.alive[w, b] != 0
     p = g.prototype[w, b]
     s.node[w, i] = c
@@ -269,9 +288,12 @@ def put_in(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int
             carry(t, s, g, w, i, n, c, set_down(t, c, p))
         elif bodily:
             take_off(s, g, w, i)
-        join_server(t, s, g, w, i, n, c, server_for(t, s, w, c, n))
+        join_server(t, s, g, w, i, n, c, server_for(t, s, h, c, n))
+    elif kind == FLEET:
+        load(t, s, g, w, i, n, c)
     elif kind == BUFFER:
         s.phase[w, i] = STORED
+        s.at_us[w, i] = s.time_us[w]
         if s.level[w, c] == 1:
             s.ready_us[w, c] = s.time_us[w]
         if bodily and has_zone(t, c) and not here:
@@ -285,7 +307,7 @@ def put_in(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int
         s.phase[w, i] = MOVING
     elif not bodily:
         s.phase[w, i] = MOVING
-        if t.kind[n] == SOURCE and has_zone(t, n):
+        if t.node[n].kind == SOURCE and has_zone(t, n):
             put_at(t, g, w, i, n, set_down(t, n, p))
             g.linear_velocity[w, b] = t.direction[n] * t.speed[c]
         else:
@@ -299,14 +321,15 @@ def put_in(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int
 
 
 @wp.func
-def move(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c: int):
+def move(t: LineTables, s: LineState, h: Site, i: int, n: int, c: int):
     """Item ``i`` goes from node ``n`` to ``c``."""
-    half = reach(t, g, w, i)
-    if t.kind[n] == STATION and t.rework[n] == c:
+    w = h.w
+    half = reach(t, h.g, w, i)
+    if t.node[n].kind == STATION and t.node[n].rework == c:
         s.defective[w, i] = 0
     take_out(t, s, w, i, n)
-    turn_round_robin(t, s, w, n, c)
-    put_in(t, s, g, w, i, n, c)
+    turn_round_robin(t, s, h, n, c)
+    put_in(t, s, h, i, n, c)
     if t.in_line[n] != 0:
         s.freed[w, n] = half
 
@@ -320,12 +343,17 @@ def move_on(t: LineTables, s: LineState, g: Goods, w: int, i: int):
         return
     here = middle(t, g, w, i)
     arrived = bool(False)
-    if t.kind[c] == CONVEYOR and t.predecessors[c] > 1:
+    if t.node[c].kind == CONVEYOR and t.predecessors[c] > 1:
         arrived = inside_zone(t, c, here + t.exit_direction[n] * reach(t, g, w, i), LOOK_AHEAD_M)
-    elif t.kind[c] == ROUTER and not has_zone(t, c):
+    elif t.node[c].kind == FLEET or (t.node[c].kind == ROUTER and not has_zone(t, c)):
         arrived = not inside_zone(t, n, here + t.exit_direction[n] * reach(t, g, w, i), 0.0)
     else:
         arrived = inside_zone(t, c, here, 0.0)
+        if not arrived and t.carried[c] == 0 and t.node[n].kind == CONVEYOR:
+            # no belt takes it on: at the end of its own what is beside it takes it over, before it tips
+            along = t.exit_direction[n]
+            if wp.dot(here - t.zone_center[n], along) + BRINK_M > zone_reach(t, n, along):
+                arrived = inside_zone(t, n, here, BRINK_M) and inside_zone(t, c, here, ARM_M)
     if arrived:
         s.phase[w, i] = WAITING
         s.since_us[w, i] = s.time_us[w]

@@ -8,8 +8,8 @@ import math
 
 import warp as wp
 
-from twin.process import draws
 from twin.process.draws import sample_us, uniform
+from twin.process.nodes import CONVEYOR, ONE, ZERO
 from twin.process.tables import DistributionArrays
 from twin.sim.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, LineState
 from twin.sim.tables import LineTables
@@ -24,51 +24,6 @@ PASSING = wp.constant(6)
 PACKED = wp.constant(7)
 NEARING = wp.constant(8)
 """Phases of an item; ``kernels.py`` says what they are."""
-
-SOURCE = wp.constant(0)
-STATION = wp.constant(1)
-BUFFER = wp.constant(2)
-CONVEYOR = wp.constant(3)
-ROUTER = wp.constant(4)
-SINK = wp.constant(5)
-
-IDLE = wp.constant(0)
-COLLECTING = wp.constant(1)
-READY = wp.constant(2)
-SETUP = wp.constant(3)
-WORKING = wp.constant(4)
-DONE = wp.constant(5)
-ASKING = wp.constant(6)
-"""States of a server. READY works only when there is room downstream; ASKING waits for people."""
-
-S_WORKING = wp.constant(0)
-S_SETUP = wp.constant(1)
-S_BLOCKED = wp.constant(2)
-S_STARVED = wp.constant(3)
-S_WAITING_CREW = wp.constant(4)
-S_DOWN = wp.constant(5)
-S_OFF = wp.constant(6)
-
-HALT_DOWN = wp.constant(1)
-HALT_OFF = wp.constant(2)
-HALT_CREW = wp.constant(4)
-HALT_BLOCKED = wp.constant(8)
-"""Why a node stands still, as bits: broken down, off shift, its crew off shift, a belt without geometry that does not accumulate
-blocked."""
-
-ARRIVAL = wp.constant(draws.INTERARRIVAL)
-CYCLE = wp.constant(draws.CYCLE)
-FAILURE = wp.constant(draws.FAILURE)
-REPAIR = wp.constant(draws.REPAIR)
-SET_UP = wp.constant(draws.SETUP)
-ROUTE = wp.constant(draws.ROUTE)
-SCRAP = wp.constant(draws.SCRAP)
-ITEM_TYPE = wp.constant(draws.ITEM_TYPE)
-
-ZERO = wp.constant(wp.int64(0))
-ONE = wp.constant(wp.int64(1))
-NEVER_US = wp.constant(wp.int64(1 << 62))
-LONG_AGO = wp.constant(wp.int64(-(1 << 60)))
 
 GAP_M = wp.constant(0.03)
 """Least clearance between goods that are set down one behind the other [m]."""
@@ -109,6 +64,15 @@ class Random:
     first_replication: wp.uint32
 
 
+@wp.struct
+class Site:
+    """What functions on the state need beside it: world ``w``, its goods, its draws."""
+
+    w: int
+    g: Goods
+    r: Random
+
+
 # ---- draws
 
 
@@ -122,20 +86,20 @@ def next_ordinal(s: LineState, w: int, n: int, purpose: int) -> wp.int64:
 @wp.func
 def draw_us(t: LineTables, s: LineState, r: Random, w: int, n: int, row: int, purpose: int) -> wp.int64:
     return sample_us(
-        r.table, row, r.seed, r.first_replication + wp.uint32(w), t.stream[n], next_ordinal(s, w, n, purpose), purpose
+        r.table, row, r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, next_ordinal(s, w, n, purpose), purpose
     )
 
 
 @wp.func
 def draw_uniform(t: LineTables, s: LineState, r: Random, w: int, n: int, purpose: int) -> wp.float64:
-    return uniform(r.seed, r.first_replication + wp.uint32(w), t.stream[n], next_ordinal(s, w, n, purpose), purpose)
+    return uniform(r.seed, r.first_replication + wp.uint32(w), t.node[n].stream, next_ordinal(s, w, n, purpose), purpose)
 
 
 @wp.func
 def want(s: LineState, w: int, index: int, purpose: int):
     """A duration is to be drawn for server ``index`` (CYCLE, SET_UP) or node ``index`` (ARRIVAL, FAILURE, REPAIR)."""
     count = s.wants[w]
-    s.wanted[w, count] = (index << 3) | purpose
+    s.wanted[w, count] = (index << 4) | purpose
     s.wants[w] = count + 1
 
 
@@ -151,6 +115,7 @@ def free_slot(s: LineState, g: Goods, w: int) -> int:
             s.node[w, i] = -1
             s.server[w, i] = -1
             s.target[w, i] = -1
+            s.choices[w, i] = ZERO
             s.parent[w, i] = -1
             s.defective[w, i] = 0
             s.gliding[w, i] = 0
@@ -192,6 +157,7 @@ def forget(s: LineState, g: Goods, w: int, i: int):
     s.node[w, i] = -1
     s.server[w, i] = -1
     s.target[w, i] = -1
+    s.choices[w, i] = ZERO
     s.parent[w, i] = -1
     s.pieces[w, i] = 0
 
@@ -254,8 +220,8 @@ def middle(t: LineTables, g: Goods, w: int, i: int) -> wp.vec3:
 def set_down(t: LineTables, m: int, p: int) -> wp.vec3:
     """Where the centre of mass of a ``p`` stands when it is set down at node ``m`` [m], world."""
     half = t.prototype_half[p]
-    place = t.entry[m] + t.up * (wp.abs(wp.dot(half, t.up)) + 0.002)
-    if t.kind[m] == CONVEYOR:
+    place = t.entry[m] + t.upward * (wp.abs(wp.dot(half, t.upward)) + 0.002)
+    if t.node[m].kind == CONVEYOR:
         place = place + t.direction[m] * (half[0] + 0.01)
     return place + wp.quat_rotate(t.entry_rotation[m], t.prototype_com[p] - t.prototype_center[p])
 
@@ -305,12 +271,12 @@ def ahead_of(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, room
 @wp.func
 def rides(t: LineTables, g: Goods, w: int, i: int, n: int, c: int) -> bool:
     """Whether the belt under the item at ``n`` itself takes it straight on to conveyor ``c``."""
-    if t.carried[n] == 0 or t.kind[c] != CONVEYOR:
+    if t.carried[n] == 0 or t.node[c].kind != CONVEYOR:
         return False
     if wp.dot(t.exit_direction[n], t.direction[c]) < 0.5:
         return False  # round a corner goods are transferred, turning with the line
     way = t.entry[c] - middle(t, g, w, i)
-    way = way - t.up * wp.dot(way, t.up)
+    way = way - t.upward * wp.dot(way, t.upward)
     ahead = wp.dot(way, t.exit_direction[n])
     aside = wp.length(way - t.exit_direction[n] * ahead)
     return ahead > -1.5 and ahead < 2.0 and aside < wp.max(0.2, 0.6 * ahead)
@@ -321,7 +287,7 @@ def landing(t: LineTables, g: Goods, w: int, i: int, c: int) -> wp.vec3:
     """Where a transferred item is set down at node ``c``: on a straight belt beside where it is now, else at the entry."""
     p = g.prototype[w, g.first + i]
     place = set_down(t, c, p)
-    if t.kind[c] == CONVEYOR and wp.dot(t.direction[c], t.exit_direction[c]) > 0.999:
+    if t.node[c].kind == CONVEYOR and wp.dot(t.direction[c], t.exit_direction[c]) > 0.999:
         along = wp.dot(middle(t, g, w, i) - t.entry[c], t.direction[c]) - t.prototype_half[p][0] - 0.01
         longest = 2.0 * zone_reach(t, c, t.direction[c]) - 2.0 * t.prototype_half[p][0]
         place = place + t.direction[c] * wp.max(wp.min(along, longest), 0.0)
@@ -345,7 +311,7 @@ def merge_clear(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, c
                 if not straight:
                     upstream = upstream - half
                     gap = gap + half
-                if ahead < gap and ahead > upstream and wp.abs(wp.dot(rest, t.up)) < FALLEN_M:
+                if ahead < gap and ahead > upstream and wp.abs(wp.dot(rest, t.upward)) < FALLEN_M:
                     return False
     return True
 
@@ -370,4 +336,4 @@ def pitch_clear(t: LineTables, s: LineState, g: Goods, w: int, c: int) -> bool:
     if last < 0:
         return True
     way = middle(t, g, w, last) - t.entry[c]
-    return wp.length(way - t.up * wp.dot(way, t.up)) >= t.pitch[c]
+    return wp.length(way - t.upward * wp.dot(way, t.upward)) >= t.pitch[c]

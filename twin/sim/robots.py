@@ -16,7 +16,8 @@ from twin.core.findings import Finding
 from twin.model.factory import FactoryModel, NodeKind
 from twin.model.rigid import RigidModel
 from twin.model.robot import Robot
-from twin.sim.tables import LineTables, batch_size, entry_poses, multiply, put_column, rotate
+from twin.process.line import batch_size
+from twin.sim.tables import LineTables, entry_poses, multiply, put_column, rotate
 
 CLEARANCE_M = 0.28
 """The tool goes down to goods, and up from them, from this far above."""

@@ -12,6 +12,7 @@ from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.frame import Counts, StateFrame
 from twin.physics import World
 from twin.process.device import load_modules, resolve_device
+from twin.process.line import all_slots, batch_size
 from twin.process.tables import upload_distributions
 from twin.sim import kernels
 from twin.sim.arms import GRIPPED, LOOSE
@@ -30,7 +31,7 @@ from twin.sim.state import (
     allocate_state,
     state_arrays,
 )
-from twin.sim.tables import batch_size, server_slots, upload_tables
+from twin.sim.tables import upload_tables
 
 DEFAULT_ITEM_CAPACITY = 192
 """Item slots of one world where nothing else is said; buffers add theirs."""
@@ -80,7 +81,7 @@ class Simulation:
         self.capacity = item_capacity(model) if capacity is None else capacity
         self._begin_us = round(begin_s * 1e6)
         self.tick = 0
-        self._build(model, server_slots(model))
+        self._build(model, all_slots(model))
 
     def _build(self, model: FactoryModel, slots: list[int]) -> None:
         self.model = model
@@ -136,8 +137,12 @@ class Simulation:
             if node.diverters:
                 text = "twin:router:diverter belts do not divert yet; goods are carried over to the successor"
                 out.append(Finding("info", node.path, "not-simulated", text))
-            if node.kind == NodeKind.FLEET:
-                out.append(Finding("warning", node.path, "not-simulated", "fleets are not simulated in physics yet"))
+            if node.tracks and len(node.vehicles) < node.servers:
+                text = (
+                    f"{len(node.vehicles)} of {node.servers} vehicles are seen: each that is to be is a kinematic rigid body, "
+                    "the fleet's prim itself or one below it"
+                )
+                out.append(Finding("info", node.path, "not-drawn", text))
         return out
 
     def step(self, steps: int = 1) -> None:
@@ -171,7 +176,7 @@ class Simulation:
             j if j >= 0 and old_model.nodes[j].kind == n.kind else -1 for n, j in zip(model.nodes, came_from, strict=True)
         ]
         # a server that is there no more still finishes what it has
-        slots = [max(s, old_slots[j] if j >= 0 else 0) for s, j in zip(server_slots(model), came_from, strict=True)]
+        slots = [max(s, old_slots[j] if j >= 0 else 0) for s, j in zip(all_slots(model), came_from, strict=True)]
         bodies = [b.path for b in old_model.rigid.bodies]
         prototypes = {p.path: i for i, p in enumerate(model.rigid.prototypes)}
         goods = {name: getattr(old_world, name).numpy()[:, len(bodies) :] for name in _GOODS_ARRAYS}
@@ -202,13 +207,15 @@ class Simulation:
         after["node"][...] = new_node[before["node"]]
         after["target"][...] = new_node[before["target"]]
         after["server"][...] = new_server[before["server"]]
+        after["choices"][...] = 0  # routers may have other successors now
         goods["prototype"][...] = new_prototype[goods["prototype"]]
         present = before["phase"] != FREE
         packed = before["phase"] == PACKED
         sourced = before["phase"] == SOURCED
         homeless = present & (((after["node"] < 0) & ~packed) | (goods["prototype"] < 0))
         # what is in a pack shares its fate, and is counted with it
-        homeless = np.where(packed, np.take_along_axis(homeless, np.maximum(before["parent"], 0), axis=1), homeless)
+        if self.capacity:
+            homeless = np.where(packed, np.take_along_axis(homeless, np.maximum(before["parent"], 0), axis=1), homeless)
         after["lost"] += np.where(homeless & ~packed & ~sourced, before["pieces"], 0).sum(axis=1)
         for name in ("phase", "pieces"):
             after[name][homeless] = 0
@@ -217,7 +224,7 @@ class Simulation:
         after["stacked"][after["stacked"] == GRIPPED] = LOOSE
         goods["alive"][homeless] = 0
         for i, node in enumerate(model.nodes):
-            if node.kind == NodeKind.SOURCE and came_from[i] >= 0:
+            if node.kind == NodeKind.SOURCE and came_from[i] >= 0 and self.capacity:
                 lost_its_item = np.take_along_axis(homeless, np.maximum(after["waiting"][:, i : i + 1], 0), axis=1)[:, 0]
                 after["waiting"][:, i][lost_its_item & (after["waiting"][:, i] >= 0)] = NO_SLOT
         for name, array in state_arrays(self._state).items():
@@ -282,7 +289,9 @@ class Simulation:
         n = len(self.model.nodes)
         out = {name: getattr(self._state, name).numpy()[world].copy() for name in _STATISTICS}
         out = {k: v[:n] if k in ("state_us", "level_us", "entered", "left", "defects") else v for k, v in out.items()}
-        servers = np.array([max(m.servers, 1) if m.kind == NodeKind.STATION else 1 for m in self.model.nodes], np.int64)
+        servers = np.array(
+            [max(m.servers, 1) if m.kind in (NodeKind.STATION, NodeKind.FLEET) else 1 for m in self.model.nodes], np.int64
+        )
         out["state_us"] = out["state_us"] // servers.reshape(-1, 1)
         return out
 

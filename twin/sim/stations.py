@@ -6,31 +6,41 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.process.rules import BY_QUALITY
-from twin.sim.places import (
+from twin.process.nodes import (
     ARRIVAL,
+    ASKED,
     ASKING,
+    BATTERY,
+    CHARGE,
     CYCLE,
     DONE,
     FAILURE,
-    FREE,
     HALT_CREW,
     HALT_DOWN,
     HALT_OFF,
     IDLE,
+    LOAD,
     NEVER_US,
     ONE,
-    PACKED,
     REPAIR,
-    ROUTER,
     SCRAP,
-    SERVED,
     SET_UP,
     SETUP,
+    UNDER_WAY,
+    UNLOAD,
     WORKING,
     ZERO,
+)
+from twin.process.routes import kept_if_defective
+from twin.process.states import calendar_is_on, switch_due_us
+from twin.sim.fleets import dispatch
+from twin.sim.places import (
+    FREE,
+    PACKED,
+    SERVED,
     Goods,
     Random,
+    Site,
     draw_uniform,
     draw_us,
     enter_order,
@@ -40,13 +50,8 @@ from twin.sim.places import (
     take_off,
     want,
 )
-from twin.sim.routes import first_next
 from twin.sim.state import LineState
 from twin.sim.tables import LineTables
-
-ASKED = wp.constant(1)
-UNDER_WAY = wp.constant(2)
-"""A repair that waits for people, or goes on."""
 
 
 @wp.func
@@ -64,7 +69,7 @@ def head_of(s: LineState, w: int, k: int) -> int:
 def works(t: LineTables, s: LineState, w: int, n: int) -> bool:
     """Whether a server of station ``n`` works now."""
     if s.halts[w, n] == 0:
-        for k in range(t.server_begin[n], t.server_begin[n + 1]):
+        for k in range(t.node[n].slot_begin, t.node[n].slot_end):
             if s.server_state[w, k] == WORKING:
                 return True
     return False
@@ -87,7 +92,7 @@ def set_up_and_work(t: LineTables, s: LineState, g: Goods, w: int, k: int, n: in
     type = t.prototype_type[g.prototype[w, g.first + head_of(s, w, k)]]
     last = s.last_type[w, n]
     s.last_type[w, n] = type
-    if last >= 0 and last != type and t.setup[n] != 0:  # row 0 is none
+    if last >= 0 and last != type and t.node[n].setup != 0:  # row 0 is none
         s.server_state[w, k] = SETUP
         s.server_left_us[w, k] = NEVER_US
         want(s, w, k, SET_UP)
@@ -99,7 +104,7 @@ def set_up_and_work(t: LineTables, s: LineState, g: Goods, w: int, k: int, n: in
 def begin_service(t: LineTables, s: LineState, g: Goods, w: int, k: int, n: int):
     """The items are there: start, or ask for the people that the work needs."""
     s.server_ready_us[w, k] = wp.int64(-1)
-    if t.crew[n] >= 0 and t.crew_size[n] > 0:
+    if t.node[n].crew >= 0 and t.node[n].crew_size > 0:
         s.server_state[w, k] = ASKING
         s.server_asked_us[w, k] = s.time_us[w]
     else:
@@ -141,30 +146,19 @@ def pack(t: LineTables, s: LineState, g: Goods, w: int, k: int, n: int):
     s.node[w, whole] = n
     s.server[w, whole] = k
     s.target[w, whole] = -1
+    s.choices[w, whole] = ZERO
     s.defective[w, whole] = 0
     enter_order(s, w, whole)
-    g.prototype[w, g.first + whole] = t.output[n]
+    g.prototype[w, g.first + whole] = t.node[n].output
     s.level[w, n] = s.level[w, n] + 1 - s.server_count[w, k]
     s.server_count[w, k] = 1
-
-
-@wp.func
-def kept_if_defective(t: LineTables, n: int) -> bool:
-    """Whether something takes the defective items of station ``n`` away: rework, or a router by quality."""
-    if t.rework[n] >= 0:
-        return True
-    c = first_next(t, n)
-    if c >= 0:
-        if t.kind[c] == ROUTER:
-            return t.rule[c] == BY_QUALITY
-    return False
 
 
 @wp.func
 def inspect(t: LineTables, s: LineState, g: Goods, r: Random, w: int, k: int, n: int):
     """What leaves the cycle in server ``k`` is defective or not; where nothing takes it away, it is scrapped here."""
     defective = int(0)
-    if draw_uniform(t, s, r, w, n, SCRAP) < t.scrap_rate[n]:
+    if draw_uniform(t, s, r, w, n, SCRAP) < t.node[n].scrap_rate:
         defective = int(1)
     scrapped = defective != 0 and not kept_if_defective(t, n)
     count = s.server_count[w, k]
@@ -189,12 +183,12 @@ def finish(t: LineTables, s: LineState, g: Goods, r: Random, w: int, k: int, n: 
     s.server_state[w, k] = DONE
     s.server_ready_us[w, k] = s.time_us[w]
     s.server_joined[w, k] = ZERO
-    crew = t.crew[n]
-    if crew >= 0 and t.crew_size[n] > 0:
-        s.crew_free[w, crew] = s.crew_free[w, crew] + t.crew_size[n]
-    if t.batch[n] > 1 and t.output[n] >= 0:
+    crew = t.node[n].crew
+    if crew >= 0 and t.node[n].crew_size > 0:
+        s.crew_free[w, crew] = s.crew_free[w, crew] + t.node[n].crew_size
+    if t.node[n].batch > 1 and t.node[n].output >= 0:
         pack(t, s, g, w, k, n)
-    if t.scrap_rate[n] > wp.float64(0.0):
+    if t.node[n].scrap_rate > wp.float64(0.0):
         inspect(t, s, g, r, w, k, n)
 
 
@@ -203,11 +197,11 @@ def empty_server(t: LineTables, s: LineState, w: int, k: int):
     """One item less in server ``k`` for a reason other than its leaving: the cycle of none ends."""
     s.server_count[w, k] = s.server_count[w, k] - 1
     if s.server_count[w, k] <= 0:
-        n = t.server_node[k]
+        n = t.slot_node[k]
         state = s.server_state[w, k]
         if state == SETUP or state == WORKING:
-            if t.crew[n] >= 0 and t.crew_size[n] > 0:
-                s.crew_free[w, t.crew[n]] = s.crew_free[w, t.crew[n]] + t.crew_size[n]
+            if t.node[n].crew >= 0 and t.node[n].crew_size > 0:
+                s.crew_free[w, t.node[n].crew] = s.crew_free[w, t.node[n].crew] + t.node[n].crew_size
         s.server_count[w, k] = 0
         s.server_state[w, k] = IDLE
         s.server_ready_us[w, k] = wp.int64(-1)
@@ -220,7 +214,7 @@ def empty_server(t: LineTables, s: LineState, w: int, k: int):
 @wp.func
 def fail_or_repair(t: LineTables, s: LineState, w: int, n: int):
     """The station breaks down, or it is repaired."""
-    crew = t.repair_crew[n]
+    crew = t.node[n].repair_crew
     if (s.halts[w, n] & HALT_DOWN) == 0:
         s.halts[w, n] = s.halts[w, n] | HALT_DOWN
         s.fail_us[w, n] = wp.int64(-1)
@@ -247,25 +241,34 @@ def draw_wanted(t: LineTables, s: LineState, g: Goods, r: Random, w: int):
     small."""
     i = int(0)
     while i < s.wants[w]:
-        index = s.wanted[w, i] >> 3
-        purpose = s.wanted[w, i] & 7
+        index = s.wanted[w, i] >> 4
+        purpose = s.wanted[w, i] & 15
         i += 1
         n = index
         row = int(0)
         if purpose == FAILURE:
-            row = t.time_to_failure[n]
+            row = t.node[n].time_to_failure
         elif purpose == REPAIR:
-            row = t.time_to_repair[n]
+            row = t.node[n].time_to_repair
         elif purpose == ARRIVAL:
-            row = t.interarrival[n]
+            row = t.node[n].interarrival
         else:
-            n = t.server_node[index]
-            row = t.setup[n]
-            if purpose == CYCLE:
-                row = t.cycle[n * t.types + t.prototype_type[g.prototype[w, g.first + head_of(s, w, index)]]]
+            n = t.slot_node[index]
+            row = t.node[n].setup
+            if purpose == LOAD:
+                row = t.node[n].load_time
+            elif purpose == UNLOAD:
+                row = t.node[n].unload_time
+            elif purpose == BATTERY:
+                row = t.node[n].battery_time
+            elif purpose == CHARGE:
+                row = t.node[n].charge_time
+            elif purpose == CYCLE:
+                row = t.cycle[t.node[n].cycle_begin + t.prototype_type[g.prototype[w, g.first + head_of(s, w, index)]]]
         duration = draw_us(t, s, r, w, n, row, purpose)
         if purpose == FAILURE:
             s.fail_us[w, n] = duration
+            s.fail_whole_us[w, n] = duration
         elif purpose == REPAIR:
             s.repair_us[w, n] = wp.max(duration, ONE)
             s.repair_whole_us[w, n] = s.repair_us[w, n]
@@ -273,6 +276,8 @@ def draw_wanted(t: LineTables, s: LineState, g: Goods, r: Random, w: int):
             s.arrival_us[w, n] = duration
         elif purpose == SET_UP and duration <= ZERO:
             work(s, w, index)
+        elif purpose == BATTERY:
+            s.vehicle_battery_us[w, index] = duration
         else:
             s.server_left_us[w, index] = duration
             s.server_whole_us[w, index] = duration
@@ -284,7 +289,7 @@ def draw_wanted(t: LineTables, s: LineState, g: Goods, r: Random, w: int):
 
 @wp.func
 def on_shift(t: LineTables, s: LineState, w: int, shift: int) -> bool:
-    return (t.shift_on[shift] ^ ((s.shift_at[w, shift] - t.shift_first[shift]) & 1)) != 0
+    return calendar_is_on(t.shift_on[shift], t.shift_first[shift], s.shift_at[w, shift]) != 0
 
 
 @wp.func
@@ -306,13 +311,13 @@ def serve(t: LineTables, s: LineState, g: Goods, w: int, crew: int):
         node = int(-1)
         server = int(-1)
         for n in range(t.nodes):
-            if t.repair_crew[n] == crew:
+            if t.node[n].repair_crew == crew:
                 if s.repair[w, n] == ASKED and s.repair_asked_us[w, n] < oldest:
                     oldest = s.repair_asked_us[w, n]
                     node = n
                     server = int(-1)
-            if t.crew[n] == crew and s.halts[w, n] == 0:
-                for k in range(t.server_begin[n], t.server_begin[n + 1]):
+            if t.node[n].crew == crew and s.halts[w, n] == 0:
+                for k in range(t.node[n].slot_begin, t.node[n].slot_end):
                     if s.server_state[w, k] == ASKING and s.server_asked_us[w, k] < oldest:
                         oldest = s.server_asked_us[w, k]
                         node = n
@@ -321,7 +326,7 @@ def serve(t: LineTables, s: LineState, g: Goods, w: int, crew: int):
         if node >= 0:
             people = int(1)
             if server >= 0:
-                people = t.crew_size[node]
+                people = t.node[node].crew_size
             if people <= s.crew_free[w, crew]:
                 waiting = bool(True)
                 s.crew_free[w, crew] = s.crew_free[w, crew] - people
@@ -332,27 +337,25 @@ def serve(t: LineTables, s: LineState, g: Goods, w: int, crew: int):
 
 
 @wp.func
-def staff_and_time(t: LineTables, s: LineState, g: Goods, r: Random, w: int):
-    """What began gets its people and its durations."""
+def staff_and_time(t: LineTables, s: LineState, h: Site):
+    """What began gets its people, its vehicles and its durations."""
+    w = h.w
     again = bool(True)
     while again:
-        draw_wanted(t, s, g, r, w)
+        draw_wanted(t, s, h.g, h.r, w)
+        if t.fleets > 0:
+            dispatch(t, s, h)
         for crew in range(t.crews):
             if s.crew_free[w, crew] > 0:
                 if not crew_is_off(t, s, w, crew):
-                    serve(t, s, g, w, crew)
+                    serve(t, s, h.g, w, crew)
         again = s.wants[w] > 0
 
 
 @wp.func
 def switch_us(t: LineTables, s: LineState, w: int, shift: int) -> wp.int64:
     """When the calendar switches next."""
-    begin = t.shift_begin[shift]
-    count = t.shift_begin[shift + 1] - begin
-    if count == 0:
-        return NEVER_US
-    at = s.shift_at[w, shift]
-    return wp.int64(at / count) * wp.int64(604800000000) + t.shift_us[begin + at % count] - t.begin_us
+    return switch_due_us(t.shift_us, t.shift_begin[shift], t.shift_begin[shift + 1], s.shift_at[w, shift], t.begin_us)
 
 
 @wp.func
@@ -360,9 +363,9 @@ def switch_all(t: LineTables, s: LineState, w: int, shift: int):
     """Work begins or ends for all that keep these hours."""
     on = on_shift(t, s, w, shift)
     for n in range(t.nodes):
-        if t.shift[n] == shift:
+        if t.node[n].shift == shift:
             s.halts[w, n] = wp.where(on, s.halts[w, n] & ~HALT_OFF, s.halts[w, n] | HALT_OFF)
-        crew = t.crew[n]
-        if crew >= 0 and t.crew_size[n] > 0:
+        crew = t.node[n].crew
+        if crew >= 0 and t.node[n].crew_size > 0:
             if t.crew_shift[crew] == shift:
                 s.halts[w, n] = wp.where(on, s.halts[w, n] & ~HALT_CREW, s.halts[w, n] | HALT_CREW)

@@ -9,11 +9,17 @@ import warp as wp
 
 from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.rigid import RigidModel, Shape, ShapeKind
-from twin.model.shifts import switch_times
 from twin.process import device as _device  # noqa: F401  (sets Warp up)
+from twin.process.line import NodeRow, add_calendars, batch_size, line_columns, predecessors, upload_line, upstream
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 4
 """Raised whenever the same model and seed would give other numbers; part of the identity of a study's results."""
+
+LINE_COLUMNS = (
+    "next", "route_type", "route_weight", "up", "join", "item_prototype", "item_cumulative", "cycle", "slot_node",
+    "prototype_type", "prototype_length", "crew_people", "crew_shift", "fleet_node", "stop_of", "travel_us",
+    "shift_begin", "shift_us", "shift_first", "shift_on",
+)  # fmt: skip
 
 
 @wp.struct
@@ -22,10 +28,28 @@ class LineTables:
 
     nodes: int
     types: int
-    kind: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # NodeKind [N]
-    stream: wp.array(dtype=wp.uint64)  # type: ignore[valid-type]  # random stream [N]
-    next_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
-    next: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # successor [E]
+    slots: int  # K: a server of a station, a vehicle, a source, a buffer, a conveyor
+    node: wp.array(dtype=NodeRow)  # type: ignore[valid-type]  # [N], and the columns of twin.process.line
+    next: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    route_type: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    route_weight: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
+    up: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    join: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    item_prototype: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    item_cumulative: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
+    cycle: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    slot_node: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    prototype_type: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    prototype_length: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
+    crew_people: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    crew_shift: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    fleet_node: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    stop_of: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    travel_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
+    shift_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    shift_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
+    shift_first: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    shift_on: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     predecessors: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # how many nodes' goods come here [N]
     zone_center: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [N]
     zone_rotation: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [N]
@@ -35,63 +59,27 @@ class LineTables:
     direction: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # direction of travel at the entry [N]
     exit_direction: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # direction of travel at the end [N]
     carried: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # a belt of its own takes goods on [N]
-    interarrival: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # distribution row [N]
-    saturated: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    limit: wp.array(dtype=wp.int64)  # type: ignore[valid-type]
-    item_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
-    item_prototype: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    item_cumulative: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
-    servers: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    cycle: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # distribution row [N*T]
-    server_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]; a station's servers are rows of [K]
-    server_node: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [K]
-    all_servers: int  # K
     in_line: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # works goods one by one where they stand [N]
-    join_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
-    join: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # nodes of which an assembly takes one item each
-    crew: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    crew_size: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    repair_crew: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    shift: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     crews: int  # C
-    crew_people: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [C]
-    crew_shift: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [C]
+    fleets: int
     shifts: int  # H
-    shift_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [H+1]
-    shift_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # times in the week at which work stops or starts in turn
-    shift_first: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [H] index of the first one after time 0
-    shift_on: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [H] on at time 0
     begin_us: wp.int64  # time 0, counted from a Monday's midnight
-    setup: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    time_to_failure: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    time_to_repair: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    failure_while_working: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    scrap_rate: wp.array(dtype=wp.float64)  # type: ignore[valid-type]
-    rework: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    batch: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    output: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    blocking_before: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    capacity: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    lifo: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     speed: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m/s]
     pitch: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m], 0: the goods' own length
     placeless: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # a conveyor without geometry: timed, not simulated [N]
-    transit_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # [N]
-    us_per_m: wp.array(dtype=wp.float64)  # type: ignore[valid-type]  # [N]
-    pitch_us: wp.array(dtype=wp.int64)  # type: ignore[valid-type]  # 0: the goods' own length [N]
-    prototype_length: wp.array(dtype=wp.float64)  # type: ignore[valid-type]  # [m] [P]
-    accumulating: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
     belt_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
     belt_shape: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    rule: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    route_weight: wp.array(dtype=wp.float64)  # type: ignore[valid-type]  # cumulative per successor [E]
-    route_type: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # item type per successor, -1 any [E]
-    reject: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
-    power: wp.array(dtype=wp.float64)  # type: ignore[valid-type]  # [W] by NodeState [N*7]
-    prototype_type: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [P]
     prototype_half: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
     prototype_center: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # bound centre in the frame [m] [P]
     prototype_com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
+    # fleets: V vehicles; a track is a polyline from one stop to another
+    vehicle_body: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # body that is drawn for it, -1 none [V]
+    vehicle_com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # that body's centre of mass in its frame [m] [V]
+    vehicle_home: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # where it stands at first [m] [V]
+    vehicle_heading: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # how it is turned there [V]
+    deck: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # height of a fleet's decks above its ways [m] [N]
+    track_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # by row of travel_us, and one more
+    track: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # its points [m]
     # robots: A arms of six hinges, 6A rows of hinges
     robots: int
     hinges: int  # of a robot: a number the compiler does not know, so that it does not unroll
@@ -112,7 +100,7 @@ class LineTables:
     hinge_rotation0: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [6A]
     hinge_position1: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [6A]
     hinge_rotation1: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # [6A]
-    up: wp.vec3
+    upward: wp.vec3
     floor: float  # goods below this height along up are lost [m]
 
 
@@ -207,33 +195,6 @@ def _csr(rows: list[list[Any]]) -> tuple[list[int], list[Any]]:
     return begin, flat
 
 
-def _upstream(model: FactoryModel, index: int) -> set[int]:
-    """Nodes whose goods may go to node ``index`` next, routers seen through."""
-    found: set[int] = set()
-    seen, frontier = {index}, [index]
-    while frontier:
-        at = frontier.pop()
-        for i, node in enumerate(model.nodes):
-            if at not in node.next and node.rework != at:
-                continue
-            if node.kind != NodeKind.ROUTER:
-                found.add(i)
-            elif i not in seen:
-                seen.add(i)
-                frontier.append(i)
-    return found
-
-
-def server_slots(model: FactoryModel) -> list[int]:
-    """Servers of each node, [N]."""
-    return [max(n.servers, 1) if n.kind == NodeKind.STATION else 0 for n in model.nodes]
-
-
-def batch_size(node: Node) -> int:
-    """Items that one cycle of a station works."""
-    return len(node.joins) or max(node.batch_size, 1)
-
-
 def put_column(t: LineTables, name: str, values: Any, dtype: Any, device: wp.Device) -> None:
     """One array of the tables; an unused value where there are none."""
     array = np.asarray(values)
@@ -248,71 +209,35 @@ def upload_tables(model: FactoryModel, device: wp.Device, *, begin_us: int = 0, 
 
     Args:
         begin_us: Time 0 as microseconds since a Monday's midnight.
-        slots: Rows of servers of each node where there are to be more than it has now: what is in those is still finished.
+        slots: Slots of each node where there are to be more than it has now: what is in those is still finished.
     """
     nodes, rigid = model.nodes, model.rigid
     t = LineTables()
-    t.nodes, t.types = len(nodes), max(len(model.item_types), 1)
+    line = line_columns(model, slots)
+    add_calendars(line, model, begin_us)
+    upload_line(t, line, device, LINE_COLUMNS)
+    t.nodes, t.types, t.slots = len(nodes), max(len(model.item_types), 1), len(line.columns["slot_node"])
+    t.crews, t.shifts, t.begin_us = len(model.crews), len(model.shifts), begin_us
+    t.fleets = len(line.columns["fleet_node"])
     up = np.eye(3)[rigid.up_axis]
-    t.up = wp.vec3(*up)
+    t.upward = wp.vec3(*up)
     lowest = [float(np.asarray(n.zone.floor) @ up) for n in nodes if n.zone is not None]
     t.floor = (min(lowest) if lowest else 0.0) - 5.0
 
     def put(name: str, values: Any, dtype: Any) -> None:
         put_column(t, name, values, dtype, device)
 
-    def column(name: str, attribute: str, dtype: Any) -> None:
-        put(name, [getattr(n, attribute) for n in nodes], dtype)
-
-    for name in (
-        "kind", "interarrival", "saturated", "servers", "setup", "time_to_failure", "time_to_repair", "failure_while_working",
-        "rework", "output", "blocking_before", "capacity", "lifo", "accumulating", "rule", "reject",
-        "crew", "crew_size", "repair_crew", "shift",
-    ):  # fmt: skip
-        put(name, [int(getattr(n, name)) for n in nodes], wp.int32)
-    put("batch", [batch_size(n) for n in nodes], wp.int32)
     put("in_line", [int(n.kind == NodeKind.STATION and n.servers == 1 and batch_size(n) == 1 and n.zone is not None)
                     for n in nodes], wp.int32)  # fmt: skip
-    slots = slots or server_slots(model)
-    begin, flat = _csr([[i] * count for i, count in enumerate(slots)])
-    put("server_begin", begin, wp.int32)
-    put("server_node", flat, wp.int32)
-    t.all_servers = len(flat)
-    begin, flat = _csr([n.joins for n in nodes])
-    put("join_begin", begin, wp.int32)
-    put("join", flat, wp.int32)
-    _put_calendars(t, model, begin_us, put)
-    put("stream", np.array([n.stream for n in nodes], np.uint64), wp.uint64)
-    column("limit", "limit", wp.int64)
-    column("scrap_rate", "scrap_rate", wp.float64)
-    column("speed", "speed", wp.float32)
-    column("pitch", "pitch", wp.float32)
+    put("speed", [n.speed for n in nodes], wp.float32)
+    put("pitch", [n.pitch for n in nodes], wp.float32)
     belts = [n.kind == NodeKind.CONVEYOR for n in nodes]
     put("placeless", [int(b and n.zone is None and not n.belt_shapes) for n, b in zip(nodes, belts, strict=True)], wp.int32)
-    per_m = [1e6 / n.speed if n.speed > 0.0 else 1e15 for n in nodes]
-    put("us_per_m", per_m, wp.float64)
-    put("pitch_us", [round(n.pitch * x) if n.pitch > 0.0 else 0 for n, x in zip(nodes, per_m, strict=True)], wp.int64)
-    put("prototype_length", [p.length for p in rigid.prototypes], wp.float64)
-    put(
-        "transit_us",
-        [min(round(n.length * x), 1 << 60) if b else 0 for n, x, b in zip(nodes, per_m, belts, strict=True)],
-        wp.int64,
-    )
-    put("cycle", [r for n in nodes for r in (n.cycle or [0] * t.types)], wp.int32)
-
-    begin, flat = _csr([n.next for n in nodes])
-    put("next_begin", begin, wp.int32)
-    put("next", flat, wp.int32)
-    put("predecessors", [len(_upstream(model, i)) for i in range(len(nodes))], wp.int32)
+    back = predecessors(model)
+    put("predecessors", [len(upstream(model, i, back)) for i in range(len(nodes))], wp.int32)
     begin, flat = _csr([n.belt_shapes for n in nodes])
     put("belt_begin", begin, wp.int32)
     put("belt_shape", flat, wp.int32)
-    begin, flat = _csr([n.items for n in nodes])
-    put("item_begin", begin, wp.int32)
-    put("item_prototype", flat, wp.int32)
-    put("item_cumulative", [c for n in nodes for c in _cumulative(n.weights, len(n.items))], wp.float64)
-    put("route_weight", [c for n in nodes for c in _cumulative(n.router_weights, len(n.next))], wp.float64)
-    put("route_type", [x for n in nodes for x in (list(n.router_types) + [-1] * len(n.next))[: len(n.next)]], wp.int32)
 
     has = [n.zone is not None for n in nodes]
     put("zone_center", [n.zone.center if n.zone else np.zeros(3) for n in nodes], wp.vec3)
@@ -325,29 +250,44 @@ def upload_tables(model: FactoryModel, device: wp.Device, *, begin_us: int = 0, 
     put("exit_direction", poses["exit_direction"], wp.vec3)
     put("carried", [int(_has_own_belt(model, n) and h) for n, h in zip(nodes, has, strict=True)], wp.int32)
 
-    # NodeState order: working, setup, blocked, starved, waitingCrew, down, off
-    put("power", [p for n in nodes for idle, busy, blocked, setup, down in [n.power]
-                  for p in (busy, setup, blocked, idle, idle, down, 0.0)], wp.float64)  # fmt: skip
-    put("prototype_type", model.prototype_type, wp.int32)
+    _put_fleets(t, model, put)
     put("prototype_half", [p.half_extents for p in rigid.prototypes], wp.vec3)
     put("prototype_center", [p.bound_center for p in rigid.prototypes], wp.vec3)
     put("prototype_com", [p.body.com for p in rigid.prototypes], wp.vec3)
     return t
 
 
-def _put_calendars(t: LineTables, model: FactoryModel, begin_us: int, put: Any) -> None:
-    t.crews, t.shifts, t.begin_us = len(model.crews), len(model.shifts), begin_us
-    put("crew_people", [c.size for c in model.crews], wp.int32)
-    put("crew_shift", [c.shift for c in model.crews], wp.int32)
-    weeks = [switch_times(s.patterns) for s in model.shifts]
-    begin, flat = _csr([times for times, _ in weeks])
-    put("shift_begin", begin, wp.int32)
-    put("shift_us", flat, wp.int64)
-    first = [int(np.searchsorted(times, begin_us, side="right")) for times, _ in weeks]
-    put("shift_first", first, wp.int32)
-    put("shift_on", [int(on) ^ (f & 1) for (_, on), f in zip(weeks, first, strict=True)], wp.int32)
+DECK_M = 0.4
+"""Height of the deck of vehicles that have no bound of their own [m]."""
 
 
-def _cumulative(weights: list[float], n: int) -> list[float]:
-    shares = np.asarray(weights if len(weights) == n and sum(weights) > 0 else [1.0] * n, float)
-    return list(np.cumsum(shares) / shares.sum()) if n else []
+def _put_fleets(t: LineTables, model: FactoryModel, put: Any) -> None:
+    """Where vehicles stand at first and what is drawn of them, and the ways that they drive."""
+    up = np.eye(3)[model.rigid.up_axis]
+    bodies, deck = [], np.zeros(len(model.nodes))
+    home, heading, com = [], [], []
+    tracks: list[list[np.ndarray]] = []
+    for index, node in enumerate(model.nodes):
+        if node.kind != NodeKind.FLEET:
+            continue
+        rows = node.tracks or [[np.zeros((0, 3)) for _ in row] for row in node.ways]
+        tracks += [list(track) for row in rows for track in row]
+        begins = [track[0] for track in (node.tracks[-1] if node.tracks else []) if len(track)]
+        base = begins[0] if begins else np.zeros(3)
+        deck[index] = DECK_M
+        if node.zone is not None:
+            deck[index] = 2.0 * (np.asarray(node.zone.center) - node.zone.floor) @ up
+        for v in range(node.servers):
+            body = model.rigid.bodies[node.vehicles[v]] if v < len(node.vehicles) else None
+            bodies.append(-1 if body is None else node.vehicles[v])
+            home.append(base if body is None else np.asarray(body.position, float))
+            heading.append([0.0, 0.0, 0.0, 1.0] if body is None else body.rotation)
+            com.append(np.zeros(3) if body is None else body.com)
+    begin, flat = _csr(tracks)
+    put("vehicle_body", bodies, wp.int32)
+    put("vehicle_com", com, wp.vec3)
+    put("vehicle_home", home, wp.vec3)
+    put("vehicle_heading", heading, wp.quat)
+    put("deck", deck, wp.float32)
+    put("track_begin", begin, wp.int32)
+    put("track", flat, wp.vec3)

@@ -23,7 +23,8 @@ class Outcome:
         replication: int64 [R] numbers of the replications, ascending.
         spawned, sunk, scrapped, lost, inside: int64 [R] pieces over the whole run, warm-up included.
         sunk_measured: int64 [R] pieces sunk within the horizon.
-        lead_mean_s, lead_p95_s: float64 [R], NaN where nothing was sunk.
+        lead_mean_s, lead_p95_s, lead_least_s, lead_most_s: float64 [R], NaN where nothing was sunk; of the last two also where
+            the engine does not keep them.
         wip_mean: float64 [R]. energy_j: float64 [R] within the horizon [J]. deadlocked: bool [R].
         state_time_s: float64 [R,N,7] within the horizon. node_in, node_out: int64 [R,N] items within the horizon.
         node_defective: float64 [R,N] of the items finished within the horizon, those that were defective; NaN: not counted.
@@ -61,10 +62,15 @@ class Outcome:
     sunk_per_interval: np.ndarray
     wip_per_interval: np.ndarray
     paths: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    lead_least_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    lead_most_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     node_waits: np.ndarray = field(default_factory=lambda: np.zeros(0))
     moved: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
+        for name in ("lead_least_s", "lead_most_s"):
+            if getattr(self, name).size == 0:
+                setattr(self, name, np.full(len(self.replication), np.nan))
         if self.node_waits.size == 0:
             self.node_waits = np.full(self.node_in.shape, np.nan)
         if self.moved.size == 0:
@@ -126,8 +132,9 @@ def run_flow(
         progress=progress,
         cancel=cancel,
     )
-    same = ("spawned", "sunk", "scrapped", "inside", "sunk_measured", "lead_mean_s", "lead_p95_s", "wip_mean", "energy_j",
-            "deadlocked", "state_time_s", "node_in", "node_out", "level_mean", "lead_hist")  # fmt: skip
+    same = ("spawned", "sunk", "scrapped", "inside", "sunk_measured", "lead_mean_s", "lead_p95_s", "lead_least_s",
+            "lead_most_s", "wip_mean", "energy_j", "deadlocked", "state_time_s", "node_in", "node_out",
+            "level_mean", "lead_hist")  # fmt: skip
     return Outcome(
         nodes=list(r.nodes),
         notes=[str(f) for f in flow.flow_findings(model)],

@@ -8,8 +8,8 @@ from threading import Event
 import numpy as np
 
 from twin.core.errors import WorkError
-from twin.flow.result import histogram_quantile
 from twin.model.factory import FactoryModel, NodeState
+from twin.model.histogram import histogram_quantile
 from twin.sim.simulation import Simulation, lead_edges_s
 from twin.studies.outcome import Outcome
 

@@ -84,27 +84,31 @@ class Results:
         return [p for p in self.points if p.error is not None]
 
 
+def observation(outcome: Outcome) -> Observation:
+    """What the key figures are computed from, for replications of either engine."""
+    return Observation(
+        span_s=outcome.horizon_s,
+        sunk=outcome.sunk_measured,
+        wip=outcome.wip_mean,
+        lead_mean_s=outcome.lead_mean_s,
+        lead_p95_s=outcome.lead_p95_s,
+        lead_hist=outcome.lead_hist,
+        lead_edges_s=outcome.lead_edges_s,
+        energy_j=outcome.energy_j,
+        state_time_s=outcome.state_time_s,
+        node_out=outcome.node_out,
+        level_mean=outcome.level_mean,
+        node_defective=outcome.node_defective,
+        lead_least_s=outcome.lead_least_s,
+        lead_most_s=outcome.lead_most_s,
+    )
+
+
 def digest(point: Point, outcome: Outcome | None, error: str | None) -> PointResult:
     """Figures of a point from its replications; ``error`` says why there are no more of them."""
     if outcome is None:
         return PointResult(point, error=error, precise=False)
-    kpis = line_kpis(
-        point.runnable,
-        Observation(
-            span_s=outcome.horizon_s,
-            sunk=outcome.sunk_measured,
-            wip=outcome.wip_mean,
-            lead_mean_s=outcome.lead_mean_s,
-            lead_p95_s=outcome.lead_p95_s,
-            energy_j=outcome.energy_j,
-            state_time_s=outcome.state_time_s,
-            node_out=outcome.node_out,
-            level_mean=outcome.level_mean,
-            node_defective=outcome.node_defective,
-            lead_hist=outcome.lead_hist,
-            lead_edges_s=outcome.lead_edges_s,
-        ),
-    )
+    kpis = line_kpis(point.runnable, observation(outcome))
     return PointResult(
         point=point,
         replication=outcome.replication,

@@ -25,6 +25,15 @@ describe("SceneStore", () => {
     expect(scene.seq).toBe(5);
   });
 
+  it("numbers bodies and nodes as the newest tables do, also those of prims that no patch is about", () => {
+    const { scene } = store();
+    scene.number(["/W/B"]);
+    scene.number(["/W/A", "/W/B"]);
+    scene.patch({ t: "patch", seq: 4, prims: [], removed: [], materials: [], nodes: [{ path: "/W/A/Box", kind: "buffer", next: [] }, { path: "/W/B", kind: "sink", next: [] }] });
+    expect(["/W", "/W/A", "/W/B"].map((p) => scene.prims.get(p)?.doc.body)).toEqual([-1, 0, 1]);
+    expect(["/W/A", "/W/A/Box", "/W/B"].map((p) => scene.prims.get(p)?.doc.node)).toEqual([-1, 0, 1]);
+  });
+
   it("lets go of a selection that someone else deleted", () => {
     const { scene } = store();
     scene.select(["/W/B", "/W/A/Box"]);

@@ -9,6 +9,7 @@ import warp as wp
 from twin.physics.kernels.convex import convex_of
 from twin.physics.kernels.data import (
     BOX,
+    FIELD,
     MAX_CANDIDATES,
     MAX_POINTS,
     MESH,
@@ -24,6 +25,7 @@ from twin.physics.kernels.data import (
     kind_of,
     reacts,
 )
+from twin.physics.kernels.fields import Cells, cells_below, field_triangle
 from twin.physics.kernels.manifold import convex_convex, convex_plane, convex_triangle
 from twin.physics.kernels.motion import drop, sound
 from twin.physics.kernels.narrow import (
@@ -179,7 +181,7 @@ def touch(
         if sa == BOX:
             return box_plane(k, row, pa, qa, ha, pb, n, margin)
         return convex_plane(t, k, row, convex_of(t, a, pa, qa), pb, n, margin)
-    if sb == MESH:
+    if sb == MESH or sb == FIELD:
         x = wp.quat_rotate(qa, wp.vec3(ha[0] + margin, 0.0, 0.0))
         y = wp.quat_rotate(qa, wp.vec3(0.0, ha[1] + margin, 0.0))
         z = wp.quat_rotate(qa, wp.vec3(0.0, 0.0, ha[2] + margin))
@@ -192,15 +194,31 @@ def touch(
         convex = convex_of(t, a, pa, qa)
         query = wp.mesh_query_aabb(t.collider[c].mesh, pa - r, pa + r)
         face = int(0)
-        while wp.mesh_query_aabb_next(query, face):
-            v0 = wp.mesh_get_point(t.collider[c].mesh, face * 3)
-            v1 = wp.mesh_get_point(t.collider[c].mesh, face * 3 + 1)
-            v2 = wp.mesh_get_point(t.collider[c].mesh, face * 3 + 2)
-            if sa == SPHERE:
-                q = closest_on_triangle(pa, v0, v1, v2)
-                found = sphere_point(k, row, found, pa, ha[0], q, wp.normalize(wp.cross(v1 - v0, v2 - v0)), margin)
+        cells = Cells()
+        if sb == FIELD:
+            cells = cells_below(t, t.collider[c].field, pb, qb, pa, r)
+        more = bool(True)
+        while more:
+            v0 = wp.vec3(0.0, 0.0, 0.0)
+            v1 = v0
+            v2 = v0
+            if sb == FIELD:
+                more = cells.at < cells.count
+                if more:
+                    v0, v1, v2 = field_triangle(t, t.collider[c].field, pb, qb, cells)
+                    cells.at += 1
             else:
-                found = convex_triangle(t, k, row, found, convex, v0, v1, v2, margin, DEEP_M + wp.length(step))
+                more = wp.mesh_query_aabb_next(query, face)
+                if more:
+                    v0 = wp.mesh_get_point(t.collider[c].mesh, face * 3)
+                    v1 = wp.mesh_get_point(t.collider[c].mesh, face * 3 + 1)
+                    v2 = wp.mesh_get_point(t.collider[c].mesh, face * 3 + 2)
+            if more:
+                if sa == SPHERE:
+                    q = closest_on_triangle(pa, v0, v1, v2)
+                    found = sphere_point(k, row, found, pa, ha[0], q, wp.normalize(wp.cross(v1 - v0, v2 - v0)), margin)
+                else:
+                    found = convex_triangle(t, k, row, found, convex, v0, v1, v2, margin, DEEP_M + wp.length(step))
         return found
     if sa == SPHERE and sb == SPHERE:
         way = pa - pb
@@ -256,10 +274,10 @@ def keep(
     are left out: they would make islands of what does not touch, and wake sleepers.
     """
     mode = wp.max(t.collider[a].friction_combine, t.collider[c].friction_combine)
-    static = combine(mode, t.collider[a].static_friction, t.collider[c].static_friction)
-    dynamic = combine(mode, t.collider[a].dynamic_friction, t.collider[c].dynamic_friction)
+    static = combine(mode, t.collider[a].static_friction, t.collider[c].static_friction) * b.friction_scale[w]
+    dynamic = combine(mode, t.collider[a].dynamic_friction, t.collider[c].dynamic_friction) * b.friction_scale[w]
     mode = wp.max(t.collider[a].restitution_combine, t.collider[c].restitution_combine)
-    restitution = combine(mode, t.collider[a].restitution, t.collider[c].restitution)
+    restitution = combine(mode, t.collider[a].restitution, t.collider[c].restitution) * b.restitution_scale[w]
     key = -2 - c
     generation = int(0)
     partner_body = int(-1)
@@ -272,9 +290,9 @@ def keep(
     drive_a = float(0.0)
     drive_b = float(0.0)
     if t.collider[a].source >= 0:
-        drive_a = b.surface_drive[w, t.collider[a].source]
+        drive_a = b.surface_drive[w, t.collider[a].source] * b.belt_scale[w]
     if t.collider[c].source >= 0:
-        drive_b = b.surface_drive[w, t.collider[c].source]
+        drive_b = b.surface_drive[w, t.collider[c].source] * b.belt_scale[w]
     linear = wp.vec3(0.0, 0.0, 0.0)
     angular = wp.vec3(0.0, 0.0, 0.0)
     center = wp.vec3(0.0, 0.0, 0.0)
@@ -386,7 +404,9 @@ def against(
     near = wp.where(asleep, ASIDE_M, NEAR_M) + speed * dt
     for a in range(t.body[kind].first, t.body[kind].last):
         ignored = bool(False)
-        if t.groups > 1 or t.pair_count > 0:
+        if t.collider[a].sensor >= 0:
+            ignored = True  # the other body looks whether it is in there
+        elif t.groups > 1 or t.pair_count > 0:
             ignored = ignores(t, a, c)
         if not ignored:
             pa = p + wp.quat_rotate(q, t.collider[a].position)
@@ -398,7 +418,7 @@ def against(
                         k.sensed[w, i] = k.sensed[w, i] | (1 << t.collider[c].sensor)
                 found = 0
             if found > 0:
-                if t.collider[c].shape == MESH and t.collider[a].shape != SPHERE:
+                if t.collider[c].shape >= MESH and t.collider[a].shape != SPHERE:
                     # one manifold for each of the directions that the faces under the shape look to
                     begin = int(0)
                     kept = int(0)
@@ -415,6 +435,12 @@ def against(
                     found = kept
                 found = wp.min(found, share)
                 keep(t, b, k, x, old, fresh, w, i, row, found, a, qa, pa, c, pb, qb, other, step, near)
+
+
+@wp.func
+def owns(t: RigidTables, b: Bodies, z: Naps, w: int, i: int, j: int) -> bool:
+    """Whether contact points between two bodies belong to ``i``, which reacts."""
+    return j > i or z.nap[w, j] != 0 or not reacts(t, b, w, j)
 
 
 @wp.func
@@ -463,6 +489,7 @@ def collide_body(
         return
     # fixed colliders as -2 - collider, bodies as they are: one list, so that the narrow phase is compiled in one place
     count = int(0)
+    senses = t.body[kind_of(t, b, w, i)].senses
     for n in range(t.plane_count):
         count = insert(k, x, w, i, row, count, -2 - t.planes[n])
     if t.fixed_count > 0:
@@ -474,8 +501,10 @@ def collide_body(
         j = hit - w * slots
         if j != i:
             if b.alive[w, j] != 0:
-                if j > i or z.nap[w, j] != 0 or not reacts(t, b, w, j):
+                if owns(t, b, z, w, i, j) or t.body[kind_of(t, b, w, j)].senses != 0:
                     count = insert(k, x, w, i, row, count, j)
+                if senses != 0 and z.nap[w, j] != 0:
+                    z.stir[w, j] = 1  # a trigger volume that comes by: a sleeper looks whether it is in there
     # what lies on many slats or rollers has points on all of them rather than four on each of the first
     share = int(MAX_POINTS)
     if 4 * count > MAX_POINTS:
@@ -488,8 +517,10 @@ def collide_body(
         q = wp.quat(0.0, 0.0, 0.0, 1.0)
         other = int(-1)
         asleep = bool(False)
+        solid = bool(True)
         if j >= 0:
             other = j
+            solid = owns(t, b, z, w, i, j)
             asleep = z.nap[w, j] != 0
             kind = kind_of(t, b, w, j)
             begin = t.body[kind].first
@@ -497,5 +528,6 @@ def collide_body(
             p = b.position[w, j]
             q = b.rotation[w, j]
         for c in range(begin, end):
-            pc = p + wp.quat_rotate(q, t.collider[c].position)
-            against(t, b, k, x, old, fresh, w, i, row, c, pc, q * t.collider[c].rotation, other, asleep, share, dt)
+            if solid or t.collider[c].sensor >= 0:
+                pc = p + wp.quat_rotate(q, t.collider[c].position)
+                against(t, b, k, x, old, fresh, w, i, row, c, pc, q * t.collider[c].rotation, other, asleep, share, dt)

@@ -17,6 +17,10 @@ JOINT_IMPULSES = 21
 """Scalar impulses of a joint: six lower limits, six upper ones, six drives, two distances, a cone."""
 SENSORS = 31
 """Trigger volumes of a model that are watched."""
+LARGE_ISLAND = 256
+"""Islands of more bodies are solved in parts, which are coloured."""
+PART = 32
+"""Least bodies of a part of a large island."""
 SCRATCH = 40
 """Points of one manifold while it is made."""
 RIM_POINTS = 16
@@ -24,6 +28,10 @@ RIM_POINTS = 16
 
 MAX_POINTS = wp.constant(POINTS)
 MAX_CANDIDATES = wp.constant(CANDIDATES)
+LARGE = wp.constant(LARGE_ISLAND)
+PART_BODIES = wp.constant(PART)
+COLOURS = wp.constant(3)
+"""A part touches the parts before and after it: the one after the next but one is free of it."""
 
 RIM = wp.constant(RIM_POINTS)
 
@@ -37,6 +45,7 @@ CYLINDER = wp.constant(3)
 PLANE = wp.constant(4)
 HULL = wp.constant(5)
 MESH = wp.constant(6)
+FIELD = wp.constant(7)
 
 FIXED = wp.constant(0)
 DYNAMIC = wp.constant(1)
@@ -58,6 +67,7 @@ class BodyRow:
     radius: float  # [m] bound about the centre of mass
     first: int  # of its colliders
     last: int
+    senses: int  # it carries trigger volumes
 
 
 @wp.struct
@@ -71,7 +81,8 @@ class ColliderRow:
     round: float  # [m] radius swept round the core: spheres and capsules
     bevel: float  # [m] see convex; a factor for hulls
     hull: int  # row of the hull tables, -1 none
-    mesh: wp.uint64  # wp.Mesh id of fixed meshes
+    mesh: wp.uint64  # wp.Mesh id of fixed meshes; an empty one for height fields
+    field: int  # row of the height fields, -1 none
     static_friction: float
     dynamic_friction: float
     restitution: float
@@ -85,6 +96,20 @@ class ColliderRow:
     surface_center: wp.vec3  # [m] what it turns about, in the collider's frame
     surface_world: int
     surface_path: int  # curve, -1 none
+
+
+@wp.struct
+class FieldRow:
+    """A height field: a regular grid in the collider's X and Y, heights along its Z."""
+
+    columns: int  # corners along X
+    rows: int  # corners along Y
+    spacing_x: float  # [m]
+    spacing_y: float
+    lowest: float  # [m]
+    highest: float
+    first: int  # its first height
+    first_split: int  # its first cell
 
 
 @wp.struct
@@ -108,6 +133,10 @@ class RigidTables:
     face_normal: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
     loop_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # first corner of a face [faces+1]
     loop: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # vertex of each corner
+    # height fields [F]: heights row after row, and how each cell is split
+    field: wp.array(dtype=FieldRow)  # type: ignore[valid-type]
+    height: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # [m]
+    split: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # of a cell: 0 from its first corner, 1 across
     # fixed colliders
     fixed: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # collider of each box in the static BVH
     fixed_count: int
@@ -190,6 +219,10 @@ class Bodies:
     generation: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # raised whenever the slot holds another body, or it was put elsewhere
     surface_drive: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,S] multiplier of the surface velocity
     gravity: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [W] m/s2
+    # factors of a world [W] on what the stage says of contacts and belts
+    friction_scale: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
+    restitution_scale: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
+    belt_scale: wp.array(dtype=wp.float32)  # type: ignore[valid-type]
 
 
 @wp.struct
@@ -216,7 +249,7 @@ class Point:
     normal: wp.vec3  # towards the owner
     anchor: wp.vec3  # [m] in the owner's frame, from its centre of mass
     partner_anchor: wp.vec3  # [m] in the partner's frame; world point where it does not react
-    separation: float  # [m]
+    separation: float  # [m] at the start of the step
     partner_velocity: wp.vec3  # [m/s] of the material there of a partner that does not react
     surface: wp.vec3  # [m/s] that friction drives the owner to, beside the partner's own
     static_friction: float
@@ -225,6 +258,7 @@ class Point:
     normal_impulse: float  # [N s]
     tangent_impulse: wp.vec3  # [N s] world
     # of one step only
+    gap: float  # [m] separation where the bodies are now
     lever0: wp.vec3  # [m] arm x normal
     lever1: wp.vec3  # arm x tangent
     lever2: wp.vec3  # arm x other tangent
@@ -287,11 +321,34 @@ class Work:
     start_rotation: wp.array2d(dtype=wp.quat)  # type: ignore[valid-type]
     start_velocity: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m/s]
     start_spin: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [rad/s]
+    size: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # bodies of an island, at its head
     # counters, by body where several threads count
     overflow: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M] contact points or candidates that found no place
     invalid: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M] how often a body was taken off the world because their state was not finite
     points: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # contact points of the last step
     penetration: wp.array2d(dtype=wp.float32)  # type: ignore[valid-type]  # [W,M] deepest of the last step [m]
+
+
+@wp.struct
+class Parts:
+    """Large islands cut into parts: runs of bodies in breadth-first order, each of whole levels. What touches is at most a level
+    apart, so a part reaches into the one before and the one after it, and three colours are enough."""
+
+    most: int  # parts of a world that there is place for; 0: no island can be large
+    count: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [W] parts in use
+    some: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [1] whether any world has one
+    begin: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,P] first of its bodies in ``order``
+    end: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    first: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # first part of its island
+    last: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # one beyond the last part of its island
+    settled: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # its first substep changed nothing
+    done: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # so it was with the whole island: it has moved on
+    order: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M] bodies in breadth-first order
+    level: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M] round in which a body was found
+    # who touches whom: two half edges for each pair, in a list at each body
+    edge: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,M] first half edge of a body, -1 none
+    edge_next: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,E]
+    edge_other: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,E] the body at its other end
 
 
 def blank_rows(struct: Any, count: int) -> Any:

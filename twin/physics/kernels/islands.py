@@ -82,6 +82,7 @@ def build_islands(
         k.root[w, i] = wp.where(z.nap[w, i] != 0, z.nap[w, i] - 1, i)
         k.next[w, i] = -1
         k.tail[w, i] = i
+        k.size[w, i] = 0
         k.flag[w, i] = 0
         points += fresh.count[w, i]
     for i in range(slots):
@@ -111,6 +112,7 @@ def build_islands(
     for i in range(slots):
         r = k.root[w, i]
         if k.flag[w, r] != 0:
+            k.size[w, r] = k.size[w, r] + 1
             if z.nap[w, i] != 0:
                 rouse(z, w, i)
             if r != i:

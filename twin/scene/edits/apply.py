@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def apply_txn(
     Raises:
         Rejected: With code ``path``, ``gone``, ``type``, ``lossy``, ``asset``, ``base`` or ``limit``; the layer is as it was.
     """
-    root = Path(asset_root).resolve() if asset_root is not None else asset_root_of(stage)
+    root = _real(asset_root) if asset_root is not None else asset_root_of(stage)
     context = Context(stage, layer, root, room)
     if not internal and any(op.kind == "restore_spec" for op in txn):
         raise Rejected("type", "restore_spec is not for clients")
@@ -69,6 +70,11 @@ def apply_txn(
         raise Rejected("path", tf_message(error)) from error
     context.done.inverse.reverse()
     return context.done
+
+
+@lru_cache(64)
+def _real(folder: Path) -> Path:
+    return Path(folder).resolve()
 
 
 def _run(context: Context, txn: Sequence[Op]) -> None:

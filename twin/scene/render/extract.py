@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import astuple, replace
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux
 
 from twin.core.findings import Finding
@@ -25,6 +26,9 @@ _SAYS_WHAT = (".twin:conveyor:path", *(f".{name}" for name in NAMING.values()))
 """Properties that make a prim goods, or a curve a path."""
 _INHERITED = ("material:binding", "primvars:", "purpose")
 """Properties whose change alters what is drawn below their prim."""
+_PLACE = "xformOp"
+"""Properties whose change leaves what is drawn as it is, and puts it elsewhere, begin so."""
+_IDENTITY = np.eye(4)
 
 
 @dataclass
@@ -75,6 +79,7 @@ class SceneExtractor:
         self._paths: set[Sdf.Path] = set()
         self._drawn: set[Sdf.Path] = set()
         self._docs: dict[Sdf.Path, PrimDoc] = {}
+        self._of_goods: tuple[set[int], set[str]] = set(), set()
         if model is not None:
             self.use(model)
 
@@ -98,13 +103,16 @@ class SceneExtractor:
         """The whole scene, prims depth first, parents before children; what no patch has touched is not read again."""
         self._look_around()
         self._drawn_by.forget()
+        first = not self._drawn
         walked = [prim for prim in self._walk(self._stage.GetPseudoRoot()) if not prim.IsPseudoRoot()]
         self._drawn = {prim.GetPath() for prim in walked}
         self._docs = {path: doc for path, doc in self._docs.items() if path in self._drawn}
         self.findings = {path: found for path, found in self.findings.items() if path in self._drawn}
         prims = [self._docs.get(prim.GetPath()) or self._fresh(prim) for prim in walked]
         prototypes = [self._prototype(self._stage.GetPrimAtPath(path)) for path in prototype_paths(self._stage)]
-        return SceneParts(prims, list(self._materials.docs), prototypes)
+        if first:
+            self._materials.news = False  # nobody has drawn anything yet
+        return SceneParts(prims, self.materials(), prototypes)
 
     def patch(self, changed: Iterable[str], resync: Iterable[str]) -> SceneParts:
         """What is drawn differently after a transaction.
@@ -116,14 +124,18 @@ class SceneExtractor:
         # who is goods and which curves are paths is said by prims that are new and by properties of Twin
         self._look_around(anew=bool(resync) or any(path.endswith(_SAYS_WHAT) for path in changed))
         self._drawn_by.forget()
-        known = len(self._materials.docs)
+        self._tidy()
         wanted: dict[Sdf.Path, bool] = {}
+        looks: set[Sdf.Path] = set()
         for text in changed:
             path = Sdf.Path(text)
             below = path.IsPropertyPath() and path.name.startswith(_INHERITED)
             wanted[path.GetPrimPath()] = wanted.get(path.GetPrimPath(), False) or below
+            if not (path.IsPropertyPath() and path.name.startswith(_PLACE)):
+                looks.add(path.GetPrimPath())
         wanted |= {Sdf.Path(text): True for text in resync}
-        for path in list(wanted):
+        moved = wanted.keys() - looks - {Sdf.Path(text) for text in resync}
+        for path in wanted.keys() - moved:
             for user in self._materials.refresh(self._stage, path):
                 wanted.setdefault(user, False)
         parts = SceneParts()
@@ -131,6 +143,10 @@ class SceneExtractor:
         for path in sorted(wanted):
             prim = self._stage.GetPrimAtPath(path)
             here = prim and prim.IsActive() and prim.IsDefined() and not prim.IsAbstract()
+            if here and path in moved and path in self._docs and path not in done:
+                done.add(path)
+                parts.prims.append(self._put(prim))
+                continue
             walked = ([*self._walk(prim)] if wanted[path] else [prim]) if here else []
             if wanted[path] or not here:
                 gone = {p for p in self._drawn if p.HasPrefix(path)} - {p.GetPath() for p in walked}
@@ -144,9 +160,27 @@ class SceneExtractor:
                     done.add(part.GetPath())
                     parts.prims.append(self._fresh(part))
         self._drawn |= done
-        if len(self._materials.docs) != known:
-            parts.materials = list(self._materials.docs)
+        if self._materials.news:
+            self._materials.news = False
+            parts.materials = self.materials()
         return parts
+
+    def materials(self) -> list[MaterialDoc]:
+        """The whole list as it stands."""
+        return list(self._materials.docs)
+
+    def _tidy(self) -> None:
+        """Let go of materials and buffers that nothing is drawn with any more: edits of a day must not pile up."""
+        if not (self._materials.crowded or self._assets.crowded) or not self._drawn <= self._docs.keys():
+            return
+        drawings = [doc.geometry for doc in self._docs.values() if doc.geometry is not None]
+        if self._materials.crowded:
+            # what a prototype was ever drawn with stays: patches do not tell of prototypes
+            used = {index for drawing in drawings for index in drawing.materials} | self._of_goods[0]
+            self._materials.tidy(self._drawn, used)
+        if self._assets.crowded:
+            textures = {value for doc in self._materials.docs for value in astuple(doc) if isinstance(value, str)}
+            self._assets.tidy({drawing.mesh for drawing in drawings} | self._of_goods[1] | textures)
 
     def prototypes(self) -> list[PrototypeDoc]:
         """How goods look."""
@@ -178,24 +212,35 @@ class SceneExtractor:
         doc = self._docs[prim.GetPath()] = self._doc(prim)
         return doc
 
+    def _put(self, prim: Usd.Prim) -> PrimDoc:
+        """A prim that only stands elsewhere now."""
+        doc = replace(self._docs[prim.GetPath()], matrix=self._matrix(prim), edited=self._edited(prim))
+        self._docs[prim.GetPath()] = doc
+        return doc
+
+    def _edited(self, prim: Usd.Prim) -> bool:
+        spec = self._edits.GetPrimAtPath(prim.GetPath()) if self._edits else None
+        return spec is not None and bool(spec.properties or set(spec.ListInfoKeys()) - {"specifier"})
+
+    def _matrix(self, prim: Usd.Prim) -> list[float]:
+        matrix = self._local(prim)
+        return [] if np.array_equal(matrix, _IDENTITY) else matrix.ravel().tolist()
+
     def _doc(self, prim: Usd.Prim) -> PrimDoc:
         path = str(prim.GetPath())
-        spec = self._edits.GetPrimAtPath(prim.GetPath()) if self._edits else None
-        edited = spec is not None and bool(spec.properties or set(spec.ListInfoKeys()) - {"specifier"})
-        matrix = self._local(prim)
         return PrimDoc(
             path=path,
             type=str(prim.GetTypeName()),
             schemas=applied_schemas(prim),
             kind=str(Usd.ModelAPI(prim).GetKind()),
-            matrix=[] if np.array_equal(matrix, np.eye(4)) else matrix.ravel().tolist(),
+            matrix=self._matrix(prim),
             visible=self._visible(prim) and prim.GetPath() not in self._goods and not _is_instanced(prim),
             geometry=self._geometry(prim),
             light=_light(prim),
             camera=_camera(prim, self._unit),
             body=self._bodies.get(path, -1),
             node=self._nodes.get(path, -1),
-            edited=edited,
+            edited=self._edited(prim),
         )
 
     def _local(self, prim: Usd.Prim) -> np.ndarray:
@@ -240,6 +285,8 @@ class SceneExtractor:
                 continue
             matrix = array(self._cache.GetLocalToWorldTransform(part)) @ back @ to_metres
             flat = matrix.ravel().tolist()
+            self._of_goods[0].update(geometry.materials)
+            self._of_goods[1].add(geometry.mesh)
             drawn.append(PrimDoc(str(part.GetPath()), str(part.GetTypeName()), matrix=flat, geometry=geometry))
         return PrototypeDoc(str(prim.GetPath()), item_type(prim), drawn)
 

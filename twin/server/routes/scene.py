@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from twin.core.samples import SignalKey, is_bad
@@ -13,6 +14,7 @@ from twin.server.context import Nanoseconds, twin
 
 router = APIRouter()
 MAX_POINTS = 20_000
+Seq = Annotated[int | None, Query(ge=0, le=2**62)]
 _NOT_KEPT = {"Cache-Control": "no-store"}
 _KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}
@@ -20,16 +22,24 @@ _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "imag
 
 
 @router.get("/api/scene")
-async def scene(request: Request) -> Response:
-    """Everything that is drawn (SceneDoc)."""
+async def scene(request: Request, seq: Seq = None) -> Response:
+    """Everything that is drawn (SceneDoc): now, or as it was after the edit ``seq``."""
     context = twin(request)
+    if seq is not None:
+        asked = await context.owner(lambda: context.host.past(seq))
+        doc = await asyncio.to_thread(context.host.past_scenes.doc, *asked)
+        return Response(doc, media_type="application/json", headers=_NOT_KEPT)
     return Response(await context.owner(context.host.scene), media_type="application/json", headers=_NOT_KEPT)
 
 
 @router.get("/api/prim")
-async def prim(request: Request, path: str) -> Response:
-    """All properties of one prim (PrimDetail)."""
+async def prim(request: Request, path: str, seq: Seq = None) -> Response:
+    """All properties of one prim (PrimDetail): now, or as they were after the edit ``seq``."""
     context = twin(request)
+    if seq is not None:
+        asked = await context.owner(lambda: context.host.past(seq))
+        then = await asyncio.to_thread(context.host.past_scenes.prim, path, *asked)
+        return Response(msgspec.json.encode(then), media_type="application/json", headers=_NOT_KEPT)
     detail = await context.owner(lambda: context.host.prim(path))
     return Response(msgspec.json.encode(detail), media_type="application/json", headers=_NOT_KEPT)
 

@@ -97,6 +97,14 @@ async def remove(request: Request, id: int) -> Response:
     return Response(status_code=204)
 
 
+@router.get("/api/edits/at")
+async def edits_at(request: Request, t_ns: Annotated[int, Query(ge=0, le=LONGEST_NS)]) -> JSONResponse:
+    """The last edit at a moment [ns UTC], and from when until when it was the last (``until_ns`` 0: it still is)."""
+    context = twin(request)
+    seq, begin, end = await context.owner(lambda: context.host.edits_at(t_ns))
+    return JSONResponse({"seq": seq, "from_ns": str(begin), "until_ns": str(end)}, headers=_NOT_KEPT)
+
+
 @router.get("/api/history/at")
 async def at(request: Request, t_ns: Annotated[int, Query(ge=0, le=LONGEST_NS)]) -> JSONResponse:
     """The last sample of every signal at a moment."""

@@ -50,7 +50,28 @@ export async function login(token: string): Promise<void> {
 
 export const getScene = () => json<SceneDoc>("/api/scene");
 
-export const getPrim = (path: string) => json<PrimDetail>(`/api/prim?path=${encodeURIComponent(path)}`);
+/** The scene as it was after an edit. */
+export const getPastScene = (seq: number) => json<SceneDoc>(`/api/scene?seq=${seq}`);
+
+/** The last edit at a moment [ms UTC], and from when until when it was the last; "0": it still is. */
+export const getEditsAt = (time: number) => json<{ seq: number; from_ns: string; until_ns: string }>(`/api/edits/at?t_ns=${nsOf(time)}`);
+
+/** The last sample of every signal at a moment [ms UTC]. */
+export const getValuesAt = (time: number) =>
+  json<{ prim: string; name: string; value: number | string | boolean | null; quality: number; time_ns: string; origin: string }[]>(`/api/history/at?t_ns=${nsOf(time)}`);
+
+/** ``seq``: as it was after that edit. */
+export const getPrim = (path: string, seq: number | null = null) => json<PrimDetail>(`/api/prim?path=${encodeURIComponent(path)}${seq === null ? "" : `&seq=${seq}`}`);
+
+/** What the physics did in its last step; rows of numbers one after the other. */
+export interface PhysicsDoc {
+  sim_time: number;
+  contacts: { point: number[]; normal: number[]; impulse: number[] };
+  bodies: { position: number[]; rotation: number[]; half: number[]; island: number[]; asleep: number[] };
+  left_out: number;
+}
+
+export const getPhysics = () => json<PhysicsDoc>("/api/physics");
 
 export const getHealth = async (): Promise<string> => (await json<{ status: string }>("/api/health")).status;
 
@@ -121,7 +142,7 @@ export function getAsset(hash: string): Promise<ArrayBuffer> {
   return coming;
 }
 
-const nsOf = (ms: number): string => String(BigInt(Math.round(ms)) * 1000000n);
+const nsOf = (ms: number): string => String(BigInt(Math.floor(ms * 1000)) * 1000n);
 
 /** Nanoseconds UTC, a decimal string where a number could not hold them, as milliseconds. */
 export const msOfNs = (ns: string | number): number =>

@@ -239,6 +239,7 @@ export interface LineFound {
   sim_time: number;
   items: LineItem[];
   down: Record<string, number>;
+  uptime: Record<string, number>;
 }
 
 export type Kpi = [name: string, value: number | null, unit: string];
@@ -413,7 +414,8 @@ export interface SceneDoc {
 /**
  * What an edit changed in the drawing: prims added or changed (each whole), prims gone (with all below them).
  *
- * ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``.
+ * ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``. Another may follow
+ * with ``nodes``, the whole list, once the simulation runs with what was edited; a changed ``bodies`` table comes then too.
  */
 export interface ScenePatch {
   t: "patch";

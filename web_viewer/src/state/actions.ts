@@ -72,6 +72,7 @@ export function actionsOf(session: Session, commands: Commands): Action[] {
     { group: "View", does: "Go to a bookmark", keys: "Shift 1…9", on: [], run: () => commands.goToBookmark(0) },
     { group: "View", does: "Keep this view as a bookmark", keys: "Shift B", on: ["shift+b"], run: () => commands.bookmark() },
     { group: "View", does: "Labels on or off", keys: "L", on: ["l"], run: () => ui.setLabels(!ui.labels) },
+    { group: "View", does: "Physics on or off: contacts, islands, who sleeps", run: () => (view.physics = !view.physics) },
     { group: "View", does: "Show the selection alone, here only", keys: "I", on: ["i"], run: () => view.isolate(scene.selection) },
     { group: "View", does: "Hide the selection, here only", keys: "Shift H", on: ["shift+h"], run: () => view.hide(scene.selection) },
     { group: "View", does: "Show everything again", keys: "Alt H", on: ["alt+h"], run: () => view.showAll() },

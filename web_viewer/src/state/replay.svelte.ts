@@ -21,7 +21,7 @@ const INDEX_AGE_MS = 20_000;
 /** Without pictures for this long, playing jumps to the next one [ms]. */
 const SKIP_MS = 2000;
 
-export const REPLAY_SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16] as const;
+export const REPLAY_SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 100] as const;
 
 interface Loaded {
   chunk: TrackChunk;
@@ -37,6 +37,10 @@ export interface Stagehand {
   /** Goods of another time are shown from now on. */
   swapped(): void;
   problem(text: string): void;
+  /** The scene as the edits had it. */
+  readonly then: { look(time: number): boolean; leave(): void };
+  /** What the signals said. */
+  readonly valuesThen: { look(time: number): void; leave(): void };
 }
 
 export class Replay {
@@ -113,11 +117,14 @@ export class Replay {
     if (!this.active) return;
     this.active = this.playing = this.loading = false;
     this.shown = null;
+    this.hand.then.leave();
+    this.hand.valuesThen.leave();
     this.hand.swapped();
   }
 
   /** Another table of bodies is drawn now: what was prepared for the old one is done again. */
   tableChanged(): void {
+    this.drawnAt = 0;
     this.shown = null;
     this.fresh = true;
   }
@@ -139,6 +146,8 @@ export class Replay {
   }
 
   private show(): boolean {
+    this.hand.then.look(this.cursor);
+    this.hand.valuesThen.look(this.cursor);
     const chunk = this.chunkAt(this.cursor);
     if (!chunk) {
       void this.lookUp(this.cursor);
@@ -168,6 +177,9 @@ export class Replay {
     // The last one that is known says nothing about what comes long after it.
     return found === this.chunks.at(-1) && time > msOfNs(found.end_ns) && !this.lookedUp(time) ? undefined : found;
   }
+
+  /** Moment whose poses are in the picture [ms UTC]. */
+  drawnAt = 0;
 
   private looked: Span = [0, 0];
   private lookedUp = (time: number): boolean => time >= this.looked[0] && time <= this.looked[1];
@@ -229,6 +241,7 @@ export class Replay {
       else if (moment.message?.t === "clock") this.clock = moment.message;
     }
     this.poses.sample(this.cursor);
+    this.drawnAt = this.cursor;
   }
 
   private bodyMap = new Int32Array(0);

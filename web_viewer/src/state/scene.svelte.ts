@@ -81,6 +81,8 @@ export class SceneStore {
       structure = true;
     }
     if (patch.nodes.length > 0) this.nodes = patch.nodes;
+    const nodes = patch.nodes.length > 0 ? indices(patch.nodes.map((n) => n.path)) : null;
+    if (nodes) for (const prim of this.prims.values()) prim.doc.node = nodes.get(prim.path) ?? -1;
     for (const doc of patch.prims) {
       const known = this.prims.get(doc.path);
       if (!known) {
@@ -93,6 +95,12 @@ export class SceneStore {
     }
     this.seq = Math.max(this.seq, patch.seq);
     this.changed({ kind: "patch", changed: patch.prims.map((p) => p.path), structure });
+  }
+
+  /** Number the rigid bodies as the newest table does: an edit may have put one before others. Whoever draws is told of it elsewhere. */
+  number(bodies: string[]): void {
+    const ids = indices(bodies);
+    for (const prim of this.prims.values()) prim.doc.body = ids.get(prim.path) ?? -1;
   }
 
   /** Content hashes of all meshes that are drawn. */
@@ -178,7 +186,9 @@ export class SceneStore {
   }
 }
 
+const indices = (paths: string[]): Map<string, number> => new Map(paths.map((path, i) => [path, i]));
+
 /** What of a prim decides which drawing it belongs to; everything but its matrix. */
 function shapeOf(doc: PrimDoc): string {
-  return JSON.stringify([doc.geometry, doc.light, doc.body, doc.visible, doc.type]);
+  return JSON.stringify([doc.geometry, doc.light, doc.body ?? -1, doc.visible, doc.type]);
 }

@@ -4,12 +4,14 @@ import { PendingEdits } from "../net/pending";
 import { signIn } from "../net/together";
 import { TwinSocket, type LinkState } from "../net/socket";
 import { decodeFrame, isFrame } from "../protocol/frames";
-import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type ServerMessage, type Welcome } from "../protocol/messages.gen";
+import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type SceneDoc, type ServerMessage, type Welcome } from "../protocol/messages.gen";
 import { decodeMessages, encodeMessage } from "../protocol/wire";
 import { PoseStream } from "../viewer/poses";
 import { Alarms, Marks } from "./alarms.svelte";
 import { LiveStore } from "./live.svelte";
 import { Replay } from "./replay.svelte";
+import { Then } from "./then";
+import { ValuesThen } from "./values.svelte";
 import { SceneStore } from "./scene.svelte";
 import { Together } from "./together.svelte";
 import { Studies } from "./studies.svelte";
@@ -56,6 +58,8 @@ export class Session {
   readonly view = new ViewState(this.scene, this.live);
   readonly livePoses = new PoseStream();
   readonly replay = new Replay(this);
+  readonly then = new Then(this);
+  readonly valuesThen = new ValuesThen((text) => this.problem(text));
   readonly studies = new Studies((text) => this.ui.toast("error", text));
   readonly alarms = new Alarms();
   readonly marks = new Marks(() => this.scene.stage, () => (this.replay.active ? this.replay.cursor : Date.now()));
@@ -76,9 +80,7 @@ export class Session {
   unconfirmed = $state(0);
   /** Edits that were refused: what was typed for them must give way to what holds. */
   refusals = $state(0);
-  /** Prim paths of goods prototypes by index, from the id table. */
-  prototypes: string[] = [];
-  bodies: string[] = [];
+  private table = { bodies: [] as string[], prototypes: [] as string[] };
 
   /** Told of new poses, of a moved preview, of a new id table. */
   onPoses: () => void = () => undefined;
@@ -109,6 +111,15 @@ export class Session {
     return this.mayEdit && !this.replay.active;
   }
 
+  /** Prim paths by index in the frames, of the scene that is shown. */
+  get bodies(): string[] {
+    return (this.then.seq === null ? this.table : this.then).bodies;
+  }
+
+  get prototypes(): string[] {
+    return (this.then.seq === null ? this.table : this.then).prototypes;
+  }
+
   /** Poses that the picture shows: those of now, or of the moment that the time bar stands at. */
   get poses(): PoseStream {
     return this.replay.active ? this.replay.poses : this.livePoses;
@@ -121,6 +132,17 @@ export class Session {
 
   swapped(): void {
     this.onSwap();
+  }
+
+  show(doc: SceneDoc): void {
+    this.scene.load(doc);
+    http.prefetchAssets(this.scene.meshes());
+    this.replay.tableChanged();
+  }
+
+  showNow(): void {
+    void this.refetch();
+    this.replay.tableChanged();
   }
 
   problem(text: string): void {
@@ -253,7 +275,7 @@ export class Session {
       case "edited":
         return this.edited(message);
       case "patch":
-        this.scene.patch(message);
+        if (this.then.seq === null) this.scene.patch(message);
         this.pending.applied(message.seq).forEach((path) => this.onPreview(path, null));
         if (message.seq >= this.awaited) clearTimeout(this.patchTimer);
         return;
@@ -269,8 +291,8 @@ export class Session {
         this.live.clock = message;
         return;
       case "bodies":
-        this.bodies = message.bodies;
-        this.prototypes = message.prototypes;
+        this.table = { bodies: message.bodies, prototypes: message.prototypes };
+        if (this.then.seq === null) this.scene.number(message.bodies);
         this.livePoses.reset(message.version, message.bodies.length, message.slots);
         this.replay.tableChanged();
         return this.onBodies();
@@ -321,6 +343,7 @@ export class Session {
   }
 
   async refetch(): Promise<void> {
+    if (this.then.seq !== null) return; // looking back; the scene of now comes with going live
     try {
       this.scene.load(await http.getScene());
     } catch (error) {
@@ -353,7 +376,8 @@ export class Session {
     if (!mine) this.together.overtaken(message);
     for (const path of this.previewsOf.get(message.session) ?? []) this.onPreview(path, null);
     this.previewsOf.delete(message.session);
-    if (message.seq > this.scene.seq) {
+    this.then.edited(message.time_ns / 1e6);
+    if (message.seq > this.scene.seq && this.then.seq === null) {
       this.awaited = Math.max(this.awaited, message.seq);
       clearTimeout(this.patchTimer);
       this.patchTimer = setTimeout(() => void this.refetch(), PATCH_WAIT_MS);

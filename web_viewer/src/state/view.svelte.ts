@@ -35,6 +35,8 @@ export class ViewState {
   bookmarks = $state.raw<Bookmark[]>([]);
   recording = $state(false);
   measurements = $state(0);
+  /** Contacts, islands and sleepers are drawn over the picture. */
+  physics = $state(false);
   /** What the heat map tells; null: none, or one of a study. */
   heatChoice = $state.raw<HeatChoice | null>(null);
 

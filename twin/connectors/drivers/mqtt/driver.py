@@ -9,7 +9,19 @@ from zoneinfo import ZoneInfo
 
 import aiomqtt
 
-from twin.connectors.base import BAD_DECODING, Fatal, Found, Plan, Probe, Reading, Retryable, Sink, WriteRequest, WriteResult
+from twin.connectors.base import (
+    BAD_DECODING,
+    Fatal,
+    Found,
+    Plan,
+    Probe,
+    Reading,
+    Retryable,
+    Series,
+    Sink,
+    WriteRequest,
+    WriteResult,
+)
 from twin.connectors.drivers.mqtt.config import MqttOptions
 from twin.connectors.drivers.mqtt.session import Receiving, Session, bytes_of, code_of, open_session
 from twin.connectors.drivers.mqtt.topics import match
@@ -131,6 +143,10 @@ class MqttDriver:
         payload = Payload(bytes_of(message.payload))
         readings = []
         for point, captures in routes:
+            series = None if message.retain else payload.series(point.source, self._zone)
+            if series is not None:
+                sink.offer_series(Series(point, *series, received, captures))
+                continue
             for decoded in payload.decode(point.source, self._zone):
                 if isinstance(decoded, PayloadError):
                     sink.reject(f"payload {decoded}", topic)
@@ -140,7 +156,8 @@ class MqttDriver:
                 old = message.retain and decoded.source_time is None
                 quality = UNCERTAIN_LAST_USABLE if old and decoded.quality == GOOD else decoded.quality
                 readings.append(Reading(point, decoded.value, quality, decoded.source_time, None, received, captures))
-        sink.offer(readings)
+        if readings:
+            sink.offer(readings)
 
     def _route(self, topic: str) -> list[tuple[Point, tuple[str, ...]]]:
         found = []

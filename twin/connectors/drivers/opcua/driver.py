@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from asyncua import Client, Node, ua
 from asyncua.common.subscription import DataChangeEvent, OverflowPolicy, StatusChangeEvent, Subscription
+from cryptography import x509
 
 from twin.connectors.base import Fatal, Found, Plan, Probe, Reading, Retryable, Sink, WriteRequest, WriteResult
 from twin.connectors.drivers.opcua.config import BASE_NAMESPACE, OpcuaOptions
@@ -168,6 +169,9 @@ class OpcuaDriver:
         if self._options.security:
             try:
                 await client.set_security_string(self._options.security)
+                client.application_uri = _application_of(client) or client.application_uri
+            except (ConnectionError, TimeoutError) as error:  # the server's certificate is fetched here
+                raise Retryable(f"no connection: {_reason(error)}") from error
             except (ua.UaError, OSError, ValueError) as error:
                 raise Fatal(f"security cannot be set up: {error}", attribute="options.security") from error
         return client
@@ -296,3 +300,17 @@ class _translated:  # noqa: N801  (reads as a statement)
             raise Fatal(f"the server refuses: {_reason(error)}") from error
         if isinstance(error, (ua.UaError, OSError, TimeoutError, asyncio.TimeoutError)):
             raise Retryable(_reason(error)) from error
+
+
+def _application_of(client: Client) -> str | None:
+    """The application's URI as its certificate says; servers refuse one that says another (OPC 10000-4, 6.1.3)."""
+    certificate = client.security_policy.host_certificate
+    if certificate is None:
+        return None
+    found = x509.load_der_x509_certificate(certificate)
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return str(uris[0]) if uris else None

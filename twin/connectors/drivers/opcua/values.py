@@ -39,8 +39,11 @@ def plain(variant: ua.Variant | None) -> Value:
 
 
 def time_ns(moment: datetime | None) -> int | None:
-    """[ns UTC]; the protocol's times are UTC, whether they say so or not. None where there is none."""
-    if moment is None or moment.year < 1970:
+    """[ns UTC]; the protocol's times are UTC, whether they say so or not. None where there is none.
+
+    Servers write the protocol's first (1601) and last (9999) moment where they have no time.
+    """
+    if moment is None or not 1970 <= moment.year < 2200:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     span = aware - _EPOCH

@@ -1,0 +1,237 @@
+"""Compiling beside: a process of its own compiles the edited stage, so that whoever owns the stage does not stand still for it.
+
+The process has the same stage open, is told of every accepted transaction, and compiles when it is asked to. It reads requests
+from its standard input and answers on its standard output, each a length (8 bytes, little endian) and as many bytes: MessagePack
+in, pickle out. It ends when its input does, so it never outlives the server.
+
+``python -m twin.scene.beside STAGE ASSET_ROOT``
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from twin.core import log
+from twin.core.errors import InputError, Rejected, WorkError
+from twin.model.factory import FactoryModel
+from twin.protocol.messages import Op
+
+_LENGTH = struct.Struct("<Q")
+TOLD_AT_ONCE = 500
+"""So many transactions are gathered before the process is told of them, where nothing is to be compiled."""
+STOP_S = 5.0
+
+
+class Request(msgspec.Struct):
+    """``text``: the edits as they are, in place of all that was told before. Then ``txns`` are applied, in order."""
+
+    text: str | None
+    txns: list[list[Op]]
+    compile: bool
+
+
+class CompilerProcess:
+    """The process and what it still has to be told. All methods belong to the thread that owns the stage.
+
+    Args:
+        stage: The stage file. asset_root: Folder that all assets lie in. text: Gives the edits as USDA; asked at the start, and
+            again when the process was lost.
+    """
+
+    def __init__(self, stage: Path, asset_root: Path, text: Callable[[], str]) -> None:
+        self._command = [sys.executable, "-m", "twin.scene.beside", str(stage), str(asset_root)]
+        self._text = text
+        self._untold: list[list[Op]] = []
+        self._talk: _Talk | None = None
+
+    def start(self) -> None:
+        """Have it open the stage, so that it is ready when it is needed."""
+        if self._talk is None or self._talk.lost.is_set():
+            if self._talk is not None:
+                self._talk.close()
+            self._talk = _Talk(self._command)
+            self._untold = []
+            self._talk.ask(Request(self._text(), [], False), None)
+
+    def applied(self, txn: list[Op]) -> None:
+        """A transaction was accepted."""
+        self._untold.append(txn)
+        if len(self._untold) >= TOLD_AT_ONCE:
+            self._tell(None)
+
+    def forget(self) -> None:
+        """What it was told no longer holds: accepted transactions have been taken back."""
+        if self._talk is not None:
+            self._talk.close()
+            self._talk = None
+        self._untold = []
+
+    def compile(self) -> Future[FactoryModel]:
+        """Compile the stage as it stands now.
+
+        The future holds the model; InputError where it cannot be compiled; WorkError where the process was lost, which says
+        nothing about the stage.
+        """
+        future: Future[FactoryModel] = Future()
+        try:
+            self.start()
+        except OSError as error:
+            future.set_exception(WorkError(f"no process to compile in: {error}"))
+        else:
+            self._tell(future)
+        return future
+
+    def _tell(self, future: Future[FactoryModel] | None) -> None:
+        told, self._untold = self._untold, []
+        if self._talk is not None:
+            self._talk.ask(Request(None, told, future is not None), future)
+
+    def close(self) -> None:
+        """End it."""
+        self.forget()
+
+
+class _Talk:
+    """One process and the thread that talks to it: neither a full pipe nor a long compilation holds up the owner."""
+
+    def __init__(self, command: list[str]) -> None:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._requests: queue.Queue[tuple[Request, Future[FactoryModel] | None] | None] = queue.Queue()
+        self.lost = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._main, name="twin-compiler", daemon=True)
+        self._thread.start()
+
+    def ask(self, request: Request, future: Future[FactoryModel] | None) -> None:
+        self._requests.put((request, future))
+
+    def close(self) -> None:
+        """End the process; whoever waits for it is told that it was lost."""
+        self._closing = True
+        self._requests.put(None)
+        self._process.terminate()
+        self._thread.join(STOP_S)
+
+    def _main(self) -> None:
+        into, out = self._process.stdin, self._process.stdout
+        if into is None or out is None:
+            raise RuntimeError("no pipes")
+        waiting: Future[FactoryModel] | None = None
+        try:
+            while (item := self._requests.get()) is not None:
+                request, waiting = item
+                _write(into, msgspec.msgpack.encode(request))
+                if waiting is not None:
+                    answer = _read(out)
+                    if answer is None:
+                        raise EOFError("it ended")
+                    _settle(waiting, answer)
+        except (OSError, EOFError) as error:
+            if not self._closing:
+                log.get("compiler").warning("the compiling process was lost", reason=str(error), code=self._process.poll())
+        finally:
+            self.lost.set()
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(WorkError("the compiling process was lost"))
+            self._refuse_others()
+            for pipe in (into, out):
+                with suppress(OSError):  # what could not be flushed was for a process that is gone
+                    pipe.close()
+            self._process.kill()
+            self._process.wait()
+
+    def _refuse_others(self) -> None:
+        while True:
+            try:
+                item = self._requests.get_nowait()
+            except queue.Empty:
+                return
+            if item is not None and item[1] is not None:
+                item[1].set_exception(WorkError("the compiling process was lost"))
+
+
+def _settle(future: Future[FactoryModel], answer: bytes) -> None:
+    found = pickle.loads(answer)
+    if isinstance(found, FactoryModel):
+        future.set_result(found)
+    else:
+        text, prim, attribute = found
+        future.set_exception(InputError(text, prim=prim, attribute=attribute))
+
+
+def _write(stream: IO[bytes], data: bytes) -> None:
+    stream.write(_LENGTH.pack(len(data)) + data)
+    stream.flush()
+
+
+def _read(stream: IO[bytes]) -> bytes | None:
+    """The next message; None at the end."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    data = stream.read(length := _LENGTH.unpack(head)[0])
+    return data if len(data) == length else None
+
+
+# ---- in the process
+
+
+def serve(stage_path: Path, asset_root: Path, requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer requests until they end.
+
+    Raises:
+        TwinError: The stage cannot be opened, or a transaction that was accepted elsewhere does not apply: both are reasons
+            to be lost, and to begin anew from the text of the edits.
+    """
+    from twin.scene.edits import apply_txn, layer_from_text, make_edit_layer
+    from twin.scene.factory import compile_factory
+    from twin.scene.stage import open_stage
+
+    stage = open_stage(stage_path, asset_root)
+    layer = make_edit_layer(stage)
+    decode = msgspec.msgpack.Decoder(Request).decode
+    while (data := _read(requests)) is not None:
+        request = decode(data)
+        if request.text is not None:
+            layer_from_text(layer, request.text)
+        for txn in request.txns:
+            apply_txn(stage, layer, txn, asset_root=asset_root, internal=True)
+        if request.compile:
+            answer: Any
+            try:
+                answer = compile_factory(stage)
+            except InputError as error:
+                answer = (error.message, error.prim, error.attribute)
+            _write(answers, pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def main(arguments: list[str]) -> int:
+    """``STAGE ASSET_ROOT``"""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not come between the answers
+    try:
+        serve(Path(arguments[0]), Path(arguments[1]), sys.stdin.buffer, answers)
+    except (Rejected, InputError, WorkError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (BrokenPipeError, KeyboardInterrupt):
+        return 0  # the server has gone
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -68,7 +68,10 @@ def _write(stage: Path, project: Path, seed: int) -> Callable[[int], None]:
 
     def work(into: int) -> None:
         draw = random.Random(seed)
-        document_module.CHECKPOINT_EVERY, document_module.CHECKPOINT_PAUSE_S = 40, 0.0  # often, so that the end comes in the middle of one as well
+        document_module.CHECKPOINT_EVERY, document_module.CHECKPOINT_PAUSE_S = (
+            40,
+            0.0,
+        )  # often, so that the end comes in the middle of one as well
         document = Document(stage, project)
         document.checkpoints.begin = lambda: False  # type: ignore[method-assign]
         while True:

@@ -40,8 +40,8 @@ class Load:
     refused: int = 0
     used_s: float = 0.0
     """Processor time of the editors."""
-    acknowledged: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By prim and property: number of the last acknowledged edit and what it wrote."""
+    ended: str = ""
+    """Why it ended before its time."""
     answers: list[tuple[str, int, int]] = field(default_factory=list)
     """Session, number there and number in the journal of each acknowledged edit."""
     epochs: set[str] = field(default_factory=set)
@@ -63,7 +63,7 @@ class Editor:
     def __init__(self, url: str, token: str, name: str, seed: int) -> None:
         address = urlsplit(url)
         self.draw = random.Random(seed)
-        self.begun: dict[int, tuple[float, str, int]] = {}
+        self.begun: dict[int, float] = {}
         self.opid = 0
         self.last_frame = 0.0
         self.session = b""
@@ -118,7 +118,7 @@ class Editor:
             if first & 15 == 9:  # a ping
                 self.socket.sendall(bytes((0x8A, 0x80 | len(data))) + bytes(4) + data)
             elif first & 15 == 8:
-                raise ConnectionError("the server has closed")
+                raise ConnectionError(f"the server has closed: {int.from_bytes(data[:2], 'big')} {data[2:].decode()}")
             elif not first & 128:
                 self._parts += data
             else:
@@ -167,8 +167,8 @@ def crowd(
                 next_due = due[0][0] if due and now < until else now + 0.1
                 for key, _ in selector.select(max(0.0, min(next_due, until + ANSWER_S) - now)):
                     _take(key.data, load)
-        except ConnectionError:
-            pass  # the campaign kills servers
+        except ConnectionError as error:
+            load.ended = str(error)  # the campaign kills servers
         finally:
             for editor in people:
                 editor.socket.close()
@@ -178,9 +178,9 @@ def crowd(
 
 def _edit(editor: Editor, load: Load, make: MakeOp) -> None:
     editor.opid += 1
-    value = load.sent = load.sent + 1
-    op = make(editor.draw, value)
-    editor.begun[editor.opid] = (time.perf_counter(), f"{op.path}.{op.field}", value)
+    load.sent += 1
+    op = make(editor.draw, load.sent)
+    editor.begun[editor.opid] = time.perf_counter()
     editor.send(encode(Edit(editor.opid, 0, [op])))
 
 
@@ -197,7 +197,6 @@ def _take(editor: Editor, load: Load) -> None:
                 load.refused += 1
         for message in messages(data, editor.session) if editor.session in data else ():
             if isinstance(message, Edited) and message.session.encode() == editor.session and message.opid in editor.begun:
-                at, key, value = editor.begun.pop(message.opid)
+                at = editor.begun.pop(message.opid)
                 load.trips.append(now - at)
                 load.answers.append((message.session, message.opid, message.seq))
-                load.acknowledged[key] = max(load.acknowledged.get(key, (0, 0)), (message.seq, value))

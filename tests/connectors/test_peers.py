@@ -12,6 +12,7 @@ from twin.model.factory import Signal
 OVEN = SignalKey("/World/Cell/Oven", "temperature")
 SETPOINT = SignalKey("/World/Cell/Oven", "setpoint")
 T0 = 1_700_000_000 * 10**9
+BAD_SENSOR_FAILURE = 0x808C0000
 
 
 # ---- aedes

@@ -200,3 +200,41 @@ def test_more_goods_than_there_is_room_for_are_counted() -> None:
     assert made.counts().inside == made.capacity
     assert made.appeared == made.capacity
     assert made.appeared + made.corrected + made.refused == 200
+
+
+def palletised(batch: int) -> tuple[ShadowLine, ShadowFeed]:
+    """Belt A ends at a machine that says what it has let go: one by one, or a pallet of ``batch``; belt B is behind it."""
+    model = line()
+    pallet = Prototype("/Pallet", "pallet", Body("/Pallet"), [], np.array([0.6, 0.4, 0.2]), np.zeros(3))
+    model.rigid.prototypes.append(pallet)
+    model.nodes[0].next = [3]
+    model.nodes.append(Node("/Machine", NodeKind.STATION, next=[1], batch_size=batch, output=1 if batch > 1 else -1))
+    model.signals.append(Signal("/Machine", "count", "1", role="count"))
+    feed = ShadowFeed()
+    made = ShadowLine(model, feed, hz=50.0, window_s=0.0, clock=Clock())
+    feed.append([at(0.0, "/Machine", "count", 0)])
+    for start in (1.0, 3.0, 5.0):
+        feed.append([at(start, "/A/Eye1", "seen", True), at(start + 0.8, "/A/Eye1", "seen", False)])
+    return made, feed
+
+
+def test_goods_stand_in_a_row_before_a_machine_and_move_up_when_it_takes_one() -> None:
+    made, feed = palletised(1)
+    made.step(50 * 14)
+    assert positions(made) == pytest.approx([4.0 - 2 * LENGTH, 4.0 - LENGTH, 4.0], abs=1e-6)
+    feed.append([at(14.5, "/Machine", "count", 1)])
+    made.step(50 * 2)
+    assert positions(made) == pytest.approx([4.0 - LENGTH, 4.0, 4.0 + 1.5 * 0.5], abs=1e-6)
+
+
+def test_a_palletiser_takes_goods_in_and_lets_a_pallet_go() -> None:
+    made, feed = palletised(3)
+    made.step(50 * 14)
+    assert positions(made) == []
+    assert made.frame().node_level[3] == 3
+    assert made.counts().inside == 3
+    feed.append([at(14.5, "/Machine", "count", 1)])
+    made.step(50 * 1)
+    frame = made.frame()
+    assert frame.node_level[3] == 0
+    assert frame.item_prototype[frame.item_alive].tolist() == [1]

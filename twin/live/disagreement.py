@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,8 @@ EVERY_NS = 1_000_000_000
 HOLD_S = 10.0
 """How long a residual must be unusual to be an alarm [s]."""
 PAST_ALARMS = 500
+WHOLE_SIGMA = 1.0 / math.sqrt(12.0)
+"""Standard deviation of a rounding error when the step is 1."""
 
 
 @dataclass
@@ -62,6 +65,7 @@ class _Pair:
     unusual_since: int = 0
     alarm_since: int = 0
     worst: float = 0.0
+    whole: bool = True
 
 
 class Residuals:
@@ -72,6 +76,13 @@ class Residuals:
         self._lock = threading.Lock()
         self._pairs: dict[SignalKey, _Pair] = {}
         self._past: deque[PastAlarm] = deque(maxlen=PAST_ALARMS)
+        self.tell: Callable[[PastAlarm], None] = lambda alarm: None
+        """Told of an alarm when it begins and when it has ended."""
+
+    def remember(self, past: list[PastAlarm]) -> None:
+        """Alarms of earlier runs, oldest first."""
+        with self._lock:
+            self._past.extendleft(reversed(past))
 
     def plant(self, sample: Sample) -> None:
         """A value of the plant."""
@@ -93,6 +104,7 @@ class Residuals:
             if pair.plant_bad or math.isnan(pair.plant) or now_ns < pair.next_ns:
                 return
             pair.next_ns = now_ns + EVERY_NS
+            pair.whole = pair.whole and pair.plant.is_integer() and number.is_integer()
             self._judge(key, pair, pair.plant - number, now_ns)
 
     def _judge(self, key: SignalKey, pair: _Pair, residual: float, now_ns: int) -> None:
@@ -101,21 +113,24 @@ class Residuals:
             known = np.array(pair.residuals)
             median = float(np.median(known))
             sigma = MAD_TO_SIGMA * float(np.median(np.abs(known - median)))
-            # where it has hardly ever moved, the resolution of the values is all that can be believed
-            sigma = max(sigma, 1e-6 * max(abs(pair.plant), abs(median), 1e-6))
+            # where it has hardly ever moved, the resolution of the values is all that can be believed: the deviation of what is
+            # rounded to whole numbers (counts, states), a thousandth of anything else
+            sigma = max(sigma, WHOLE_SIGMA if pair.whole else 1e-3 * max(abs(pair.plant), abs(median), 1e-6))
             pair.score = abs(residual - median) / sigma
         unusual = pair.score is not None and pair.score > self._threshold
         if not unusual:
             if pair.alarm_since:
                 self._past.append(PastAlarm(key, pair.alarm_since, now_ns, pair.worst))
+                self.tell(self._past[-1])
             pair.unusual_since = pair.alarm_since = 0
             pair.worst = 0.0
             pair.residuals.append(residual)
             return
         pair.worst = max(pair.worst, pair.score or 0.0)
         pair.unusual_since = pair.unusual_since or now_ns
-        if now_ns - pair.unusual_since >= self._hold_ns:
-            pair.alarm_since = pair.alarm_since or pair.unusual_since
+        if now_ns - pair.unusual_since >= self._hold_ns and not pair.alarm_since:
+            pair.alarm_since = pair.unusual_since
+            self.tell(PastAlarm(key, pair.alarm_since, 0, pair.worst))
         # what is unusual is learned too, or a change of operation would be an alarm for ever
         pair.residuals.append(residual)
 

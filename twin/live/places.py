@@ -51,6 +51,7 @@ def belts_of(model: FactoryModel) -> dict[int, Belt]:
     up = np.zeros(3)
     up[model.rigid.up_axis] = 1.0
     out: dict[int, Belt] = {}
+    tops = _tops(model)
     for i, node in enumerate(model.nodes):
         if node.kind != NodeKind.CONVEYOR or node.zone is None:
             continue
@@ -58,13 +59,26 @@ def belts_of(model: FactoryModel) -> dict[int, Belt]:
         rotation = np.asarray(zone.rotation, float)
         direction = rotate(rotation, np.array([1.0, 0.0, 0.0]))
         length = node.length or 2.0 * float(zone.half_extents[0])
-        top = _top(model, i)
+        top = tops.get(i)
         start = np.asarray(zone.center, float) - direction * length / 2.0
         if top is not None:
             start = start + up * (top - float(start @ up))
         across = 2 if model.rigid.up_axis == 1 else 1
         out[i] = Belt(start, direction, up, rotation, length, float(zone.half_extents[across]))
     return out
+
+
+def _tops(model: FactoryModel) -> dict[int, float]:
+    """Heights of the surfaces [m] by node; a belt without boxes (a curve) is as high as those that it joins."""
+    belts = [i for i, node in enumerate(model.nodes) if node.kind == NodeKind.CONVEYOR]
+    known = {i: top for i in belts if (top := _top(model, i)) is not None}
+    for _ in belts:  # a curve may follow a curve
+        for i in belts:
+            beside = [*model.nodes[i].next, *(k for k in belts if i in model.nodes[k].next)]
+            tops = [known[k] for k in beside if k in known]
+            if i not in known and tops:
+                known[i] = sum(tops) / len(tops)
+    return known
 
 
 def _top(model: FactoryModel, node: int) -> float | None:

@@ -18,7 +18,7 @@ import heapq
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 
@@ -117,6 +117,7 @@ class ShadowLine:
         self._roles = {SignalKey(s.prim, s.name): s for s in model.signals}
         self._speed = {i: node.speed for i, node in enumerate(model.nodes) if node.kind == NodeKind.CONVEYOR}
         self._told_state: dict[int, int] = {}
+        self._taken: dict[int, int] = {}
         self._in = np.zeros(n, np.int64)
         self._out = np.zeros(n, np.int64)
         self._level_us = np.zeros(n, np.int64)
@@ -207,7 +208,8 @@ class ShadowLine:
 
     def counts(self) -> Counts:
         """Pieces since the shadow began; those whose eye did not see them are lost."""
-        return Counts(spawned=self.spawned, inside=len(self._items), sunk=self.sunk, lost=self.vanished)
+        inside = len(self._items) + sum(self._taken.values())
+        return Counts(spawned=self.spawned, inside=inside, sunk=self.sunk, lost=self.vanished)
 
     def statistics(self) -> dict[str, np.ndarray]:
         """Integrals since the shadow began, as the simulation has them."""
@@ -279,6 +281,7 @@ class ShadowLine:
         for item in sorted(self._items, key=lambda i: -i.at):  # the foremost first, so that none overtakes
             if not item.held:
                 self._carry(item, dt)
+        self._queue_up()
 
     def _carry(self, item: _Item, dt: float) -> None:
         """Along its belt, over to the next one; an item that an eye should have seen and did not is gone."""
@@ -295,6 +298,14 @@ class ShadowLine:
             item.at = belt.length
             if self._missed(item) or not self._hand_over(item):
                 return
+
+    def _queue_up(self) -> None:
+        """Behind what is held at the end of a belt the others stand in a row, as far as the belt is long."""
+        for node in {i.node for i in self._items if i.held}:
+            row = sorted((i for i in self._items if i.node == node), key=lambda i: (not i.held, -i.at))
+            for ahead, item in pairwise(row):
+                gap = (self._length[ahead.prototype] + self._length[item.prototype]) / 2.0
+                item.at = min(item.at, max(ahead.at - gap, 0.0))
 
     def _hand_over(self, item: _Item) -> bool:
         """To the next belt, out at a sink, or held by what stands at the end; returns whether it goes on moving."""
@@ -315,19 +326,30 @@ class ShadowLine:
                     self._in[following] += 1
                 return False
             if self._is_told(following):  # it says itself when it lets go
-                item.held = True
+                if self.model.nodes[following].batch_size > 1:  # and takes in what it makes one of
+                    self._count_pass(item.node)
+                    self._remove(item)
+                    self._taken[following] = self._taken.get(following, 0) + 1
+                else:
+                    item.held = True
                 return False
             node, step = following, step + 1
         return False
 
     def _release(self, node: int) -> None:
         """What a node's count says has left it: the foremost item that waits before it goes on behind it."""
+        following = next((k for k in self.model.nodes[node].next if k in self._belts), None)
+        if (size := self.model.nodes[node].batch_size) > 1:
+            self._taken[node] = max(self._taken.get(node, 0) - size, 0)
+            if following is not None:
+                self._appear(following, 0.0, max(self.model.nodes[node].output, 0), set())
+            return
         waiting = [i for i in self._items if i.held and node in self.model.nodes[i.node].next]
         if not waiting:
             return
         item = max(waiting, key=lambda i: i.at)
-        item.held = False
-        following = next((k for k in self.model.nodes[node].next if k in self._belts), None)
+        for one in waiting:  # the others move up
+            one.held = False
         if following is None:
             self._remove(item)
             self.sunk += 1
@@ -355,20 +377,24 @@ class ShadowLine:
                 best.seen.add(eye.number)
                 self.corrected += 1
                 return
+        # eyes behind the place cannot have seen it
+        behind = {e.number for e in self._eyes.values() if e.node == eye.node and e.at <= eye.at}
+        if self._appear(eye.node, max(eye.at - half, 0.0), self._usual, behind):
+            self.appeared += 1
+            self.spawned += 1
+            if not self._is_told(eye.node):
+                self._in[eye.node] += 1
+
+    def _appear(self, node: int, at: float, prototype: int, seen: set[int]) -> bool:
+        """Put goods on a belt; False where there is no room for more."""
         slots = {i.slot for i in self._items}
         slot = next((k for k in range(self.capacity) if k not in slots), None)
         if slot is None:
             self.refused += 1
-            return
+            return False
         born = (self._now_ns - self._begin_ns) / 1e9
-        # eyes behind the place cannot have seen it
-        behind = {e.number for e in self._eyes.values() if e.node == eye.node and e.at <= eye.at}
-        half = self._length[self._usual] / 2.0
-        self._items.append(_Item(slot, next(self._ids), self._usual, eye.node, max(eye.at - half, 0.0), born, behind))
-        self.appeared += 1
-        self.spawned += 1
-        if not self._is_told(eye.node):
-            self._in[eye.node] += 1
+        self._items.append(_Item(slot, next(self._ids), prototype, node, at, born, seen))
+        return True
 
     def _missed(self, item: _Item) -> bool:
         """Whether an eye that lives should have seen the item by now and has not; then it is gone."""
@@ -392,6 +418,8 @@ class ShadowLine:
         levels = np.zeros(len(self.model.nodes), np.int32)
         for item in self._items:
             levels[item.node] += 1
+        for node, pieces in self._taken.items():
+            levels[node] += pieces
         return levels
 
     def _states(self) -> np.ndarray:

@@ -16,18 +16,19 @@ from typing import Any
 
 import msgspec
 
-from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Users
+from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Uploads, Users
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
 from twin.connectors.lint import lint
 from twin.core import log
 from twin.core.clock import now_ns
-from twin.core.errors import MappingError, Rejected
+from twin.core.errors import MappingError, Rejected, WorkError
 from twin.core.findings import Finding, Findings
 from twin.core.samples import Sample, SampleBlock, SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
+from twin.live.disagreement import PAST_ALARMS, PastAlarm
 from twin.live.keyframes import Keyframe, Keyframes, layout_of
 from twin.model.factory import FactoryModel, Signal
 from twin.protocol.messages import (
@@ -45,6 +46,7 @@ from twin.protocol.messages import (
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory, list_signals
 from twin.scene.beside import CompilerProcess
+from twin.scene.clip import clip_of
 from twin.scene.relevance import Relevance
 from twin.scene.render import (
     AssetStore,
@@ -59,8 +61,10 @@ from twin.scene.render import (
 )
 from twin.server.commits import Commits
 from twin.server.past import PastScenes
+from twin.server.quotas import Quota, Quotas
 from twin.sim import Simulation
 
+_ALARM = "prim, name, begin_ns, end_ns, worst"
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
 Told = tuple[Outcome, list[Any]]
@@ -88,6 +92,7 @@ class Settings:
     device: str = "cpu"
     seed: int = 1
     stage_name: str = ""
+    quota: Quota = field(default_factory=Quota)
 
 
 @dataclass
@@ -136,6 +141,8 @@ class Host:
         self.proposals = Proposals(self.document)
         self.comments = Comments(self.document.journal)
         self.rules = Rules(self.document.journal)
+        self.uploads = Uploads(self.document.journal)
+        self.quotas = Quotas(settings.quota)
         self._acting: Identity | None = None
         self._stopped = False
         self.document.guard = self._guard
@@ -170,6 +177,7 @@ class Host:
             shadow=self.shadow,
             progress=progress,
         )
+        self._remember_alarms()
         self.commits = Commits(self.document, self.runtime, self._taken_back)
 
     def _connect(self) -> Plant | None:
@@ -255,6 +263,27 @@ class Host:
         self._compiler.close()
         self._relevance.close()
         self.document.close()
+
+    def _remember_alarms(self) -> None:
+        """Alarms of residuals outlive the process."""
+        journal, residuals = self.document.journal, self.runtime.signals.residuals
+        journal.write(
+            "create table if not exists residual_alarms (prim text not null, name text not null, begin_ns integer not null,"
+            " end_ns integer not null, worst real not null, primary key (prim, name, begin_ns))"
+        )
+        # those that lasted when the process ended, ended then or unseen since
+        journal.write("update residual_alarms set end_ns = ? where end_ns = 0", (now_ns(),))
+        kept = journal.read(f"select {_ALARM} from residual_alarms order by begin_ns desc limit ?", (PAST_ALARMS,))
+        residuals.remember([PastAlarm(SignalKey(prim, name), *rest) for prim, name, *rest in reversed(kept)])
+        residuals.tell = self._keep_alarm
+
+    def _keep_alarm(self, alarm: PastAlarm) -> None:
+        """Owner: an alarm has begun, or has ended."""
+        row = (alarm.key.prim, alarm.key.name, alarm.begin_ns, alarm.end_ns, min(alarm.worst, 1e300))
+        try:
+            self.document.journal.write(f"insert or replace into residual_alarms ({_ALARM}) values (?, ?, ?, ?, ?)", row)
+        except WorkError as error:  # the twin goes on; the alarm is still shown
+            self._log.error("an alarm is not kept", signal=str(alarm.key), reason=str(error))
 
     # ---- owner
 
@@ -357,9 +386,16 @@ class Host:
             prop.driven = self._driven(path, prop.name)
         return detail
 
-    def uploaded(self, user: str, asset: str) -> None:
-        """Owner: the library has a new part."""
+    def clip(self, paths: list[str]) -> bytes:
+        """Owner: prims as what a clipboard holds, JSON."""
+        document = self.document
+        head = {"twin": "clip", "version": 1, "epoch": document.epoch, "stage": self.settings.stage_name or document.path.name}
+        return msgspec.json.encode(head | msgspec.to_builtins(clip_of(document.stage, paths, document.asset_root)))
+
+    def uploaded(self, who: str, user: str, asset: str) -> None:
+        """Owner: the library has a new part; it counts for ``who`` and is told of in the name of ``user``."""
         self._scene = None
+        self.uploads.add(asset, who)
         self.access.audit(user, "upload", asset)
 
     def mesh_frame(self, meters: float, up: str) -> tuple[float, str]:

@@ -30,6 +30,8 @@ export class ViewState {
   isolated = $state.raw<string[] | null>(null);
   section = $state<SectionState | null>(null);
   quality = $state<QualityChoice>((["best", "fast"] as const).find((q) => q === stored("quality")) ?? "auto");
+  /** Without perspective. */
+  flat = $state(stored("flat") === "on");
   bookmarks = $state.raw<Bookmark[]>([]);
   recording = $state(false);
   measurements = $state(0);
@@ -70,6 +72,11 @@ export class ViewState {
   setQuality(choice: QualityChoice): void {
     this.quality = choice;
     store("quality", choice);
+  }
+
+  toggleFlat(): void {
+    this.flat = !this.flat;
+    store("flat", this.flat ? "on" : "off");
   }
 
   toggleSection(): void {

@@ -82,6 +82,13 @@ export class ContactShadow {
     this.plane.material.opacity = value;
   }
 
+  /** Not where a section has taken away what stood there. */
+  cut(plane: THREE.Plane | null): void {
+    const { material } = this.plane;
+    material.clippingPlanes = plane && [plane];
+    material.needsUpdate = true;
+  }
+
   /** Lay it under a box [m, stage axes]. */
   fit(box: THREE.Box3): void {
     const back = this.upright.clone().invert();

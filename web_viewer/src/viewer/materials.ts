@@ -52,6 +52,7 @@ export class MaterialCache {
     material.userData.side ??= material.side;
     material.side = open ? THREE.DoubleSide : (material.userData.side as THREE.Side);
     material.clippingPlanes = open ? this.section : null;
+    material.clipShadows = open;
     material.needsUpdate = true;
   }
 

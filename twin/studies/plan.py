@@ -249,7 +249,7 @@ def _seed(study: Study, scenario: str, parameters: Mapping[str, object]) -> int:
 
 def _require_simulable(study: Study, model: FactoryModel) -> None:
     """A finding that is an error, of the stage's line or in the chosen engine, stops a study while it is planned."""
-    line = {x.path for x in (*model.nodes, *model.crews, *model.shifts)}
+    line = {n.path for n in model.nodes} | {c.path for c in model.crews} | {s.path for s in model.shifts}
     wrong = [f for f in model.findings if f.severity == "error" and f.path.partition(".")[0] in line]
     if wrong:
         more = f" (and {len(wrong) - 1} more: twin check lists them)" if len(wrong) > 1 else ""

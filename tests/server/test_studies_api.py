@@ -155,6 +155,7 @@ def test_a_study_from_now_begins_with_what_stands_on_the_line(client, host):
     assert (document["state"], document["error"]) == ("done", "")
     summary = document["summary"]
     assert summary["start"]["items"] == len(standing.items)
+    assert [entry["start"] for entry in client.get("/api/studies").json()] == ["now"], "the list says where it began"
     assert summary["start"]["source"] == host.settings.project.name
     assert (summary["horizon_s"], summary["warmup_s"]) == (7200.0, 0.0)
     for point in summary["points"]:

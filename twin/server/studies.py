@@ -91,6 +91,8 @@ class Entry:
     points: int = 0
     seq: int = 0
     """Edit that the stage stood at."""
+    start: Literal["empty", "now"] = "empty"
+    """Whether it begins with an empty line, or with the line as it stood when it was asked for."""
 
 
 @dataclass
@@ -182,7 +184,7 @@ class StudyRunner:
         except BaseException:
             shutil.rmtree(folder)
             raise
-        study = Study(Entry(study_id, body.name, time.time_ns(), points=points, seq=seq), folder)
+        study = Study(Entry(study_id, body.name, time.time_ns(), points=points, seq=seq, start=body.start), folder)
         self._studies[study_id] = study
         self.start(study)
         return study

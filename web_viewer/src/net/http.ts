@@ -200,6 +200,8 @@ export interface StudyEntry {
   done: number;
   label: string;
   points: number;
+  /** It begins with an empty line, or with the line as it stood then. */
+  start: "empty" | "now";
 }
 
 export interface StudyFigure {

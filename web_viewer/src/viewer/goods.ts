@@ -114,6 +114,12 @@ export class Goods {
     });
   }
 
+  /** Spots go with the goods that a section takes away. */
+  cut(plane: THREE.Plane | null): void {
+    this.spotMaterial.clippingPlanes = plane && [plane];
+    this.spotMaterial.needsUpdate = true;
+  }
+
   /** Real shadows, or spots. */
   setCast(cast: boolean): void {
     this.cast = cast;

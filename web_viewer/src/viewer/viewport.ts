@@ -207,6 +207,7 @@ export class Viewport {
     this.sectionCut = state && !box.isEmpty() ? sectionPlane(state, box).plane : null;
     this.materials.setSection(this.sectionCut);
     this.environment.contact.cut(this.sectionCut);
+    this.goods.cut(this.sectionCut);
     this.sectionFrame.set(state, box);
     this.caps.set(this.sectionCut, box, [...this.world.meshes, ...this.goods.meshes]);
     this.renderer.shadowMap.needsUpdate = true;

@@ -21,7 +21,7 @@ from twin.scene.edits import layer_to_text
 KILLS = 200
 """By default; the environment variable TWIN_BENCH_KILLS says otherwise."""
 OPS = 100_000
-REPLAYED = 2000
+REPLAYED = 10_000
 """What is left to replay after the last checkpoint, at worst."""
 SMALL = """#usda 1.0
 (
@@ -68,7 +68,10 @@ def _write(stage: Path, project: Path, seed: int) -> Callable[[int], None]:
 
     def work(into: int) -> None:
         draw = random.Random(seed)
-        document_module.CHECKPOINT_EVERY = 40  # often, so that the end comes in the middle of one as well
+        document_module.CHECKPOINT_EVERY, document_module.CHECKPOINT_PAUSE_S = (
+            40,
+            0.0,
+        )  # often, so that the end comes in the middle of one as well
         document = Document(stage, project)
         document.checkpoints.begin = lambda: False  # type: ignore[method-assign]
         while True:

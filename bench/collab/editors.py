@@ -42,6 +42,10 @@ class Load:
     """Processor time of the editors."""
     acknowledged: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By prim and property: number of the last acknowledged edit and what it wrote."""
+    ended: str = ""
+    """Why it ended before its time."""
+    answers: list[tuple[str, int, int]] = field(default_factory=list)
+    """Session, number there and number in the journal of each acknowledged edit."""
     epochs: set[str] = field(default_factory=set)
 
 
@@ -116,7 +120,7 @@ class Editor:
             if first & 15 == 9:  # a ping
                 self.socket.sendall(bytes((0x8A, 0x80 | len(data))) + bytes(4) + data)
             elif first & 15 == 8:
-                raise ConnectionError("the server has closed")
+                raise ConnectionError(f"the server has closed: {int.from_bytes(data[:2], 'big')} {data[2:].decode()}")
             elif not first & 128:
                 self._parts += data
             else:
@@ -135,11 +139,17 @@ def crowd(
     ops_per_s: float = 5.0,
     load: Load | None = None,
     seed: int = 0,
+    begun: Callable[[], None] = lambda: None,
 ) -> Load:
-    """``editors`` at once, each making about ``ops_per_s`` edits a second; ends early where the server does."""
+    """``editors`` at once, each making about ``ops_per_s`` edits a second; ends early where the server does.
+
+    Args:
+        load: What is counted on. begun: Called when all have joined.
+    """
     load = Load() if load is None else load
     used = time.process_time()
     people = [Editor(url, token, f"Editor {i}", 1000 * seed + i) for i in range(editors)]
+    begun()
     load.epochs |= {editor.epoch for editor in people}
     with selectors.DefaultSelector() as selector:
         for editor in people:
@@ -159,8 +169,8 @@ def crowd(
                 next_due = due[0][0] if due and now < until else now + 0.1
                 for key, _ in selector.select(max(0.0, min(next_due, until + ANSWER_S) - now)):
                     _take(key.data, load)
-        except ConnectionError:
-            pass  # the campaign kills servers
+        except ConnectionError as error:
+            load.ended = str(error)  # the campaign kills servers
         finally:
             for editor in people:
                 editor.socket.close()
@@ -191,4 +201,5 @@ def _take(editor: Editor, load: Load) -> None:
             if isinstance(message, Edited) and message.session.encode() == editor.session and message.opid in editor.begun:
                 at, key, value = editor.begun.pop(message.opid)
                 load.trips.append(now - at)
+                load.answers.append((message.session, message.opid, message.seq))
                 load.acknowledged[key] = max(load.acknowledged.get(key, (0, 0)), (message.seq, value))

@@ -1,4 +1,4 @@
-"""The line engine against SimPy on one line, and how long a study of the sample factory takes."""
+"""The line engine against SimPy and salabim on one line and one cell, and how long a study of the sample factory takes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,18 @@ def run() -> list[dict[str, Any]]:
     bare = simpy_rate(horizon_s=3600.0, replications=4)
     watched = simpy_rate(horizon_s=3600.0, replications=4, watched=True)
     rate = "cycles per core-second"
+    salabim, silent = salabim_rate(horizon_s=1200.0, watched=True), salabim_rate(horizon_s=1200.0, watched=False)
     mine, peer = cell_rate(horizon_s=8 * 3600.0, replications=256), simpy_cell_rate(horizon_s=8 * 3600.0, replications=2)
-    done = "parts per core-second"
+    third, done = salabim_cell_rate(horizon_s=8 * 3600.0, replications=1), "parts per core-second"
     return [
         {"case": "8 stations that fail, twin", **ours},
         {"case": "8 stations that fail, SimPy without statistics", **bare, "twin is times as fast": ours[rate] / bare[rate]},
         {"case": "8 stations that fail, SimPy with them", **watched, "twin is times as fast": ours[rate] / watched[rate]},
+        {"case": "8 stations that fail, salabim, stores unwatched", **silent, "twin is times as fast": ours[rate] / silent[rate]},
+        {"case": "8 stations that fail, salabim", **salabim, "twin is times as fast": ours[rate] / salabim[rate]},
         {"case": "machining cell, twin", **mine},
         {"case": "machining cell, SimPy", **peer, "twin is times as fast": mine[done] / peer[done]},
+        {"case": "machining cell, salabim", **third, "twin is times as fast": mine[done] / third[done]},
         *linear(),
         {"case": f"packaging line, {HERO_REPLICATIONS:,} shifts of 8 h", **hero(HERO_REPLICATIONS)},
     ]
@@ -72,6 +76,30 @@ def simpy_cell_rate(*, horizon_s: float, replications: int) -> dict[str, float]:
     """The same of SimPy."""
     begin = time.process_time()
     parts = sum(in_simpy(seed, horizon_s=horizon_s, warmup_s=0.0)[0] for seed in range(replications))
+    seconds = time.process_time() - begin
+    return {"parts per core-second": parts / seconds, "core-seconds": seconds}
+
+
+def salabim_rate(*, horizon_s: float, watched: bool) -> dict[str, float]:
+    """Cycles of the line in salabim, with and without the monitors of its stores."""
+    from bench.flow.salabim_peer import line_in_salabim
+
+    begin = time.process_time()
+    cycles, sunk = line_in_salabim(1, horizon_s=horizon_s, watched=watched)
+    seconds = time.process_time() - begin
+    return {
+        "cycles per core-second": cycles / seconds,
+        "pieces per hour": sunk / horizon_s * 3600.0,
+        "core-seconds": seconds,
+    }
+
+
+def salabim_cell_rate(*, horizon_s: float, replications: int) -> dict[str, float]:
+    """Parts of the machining cell in salabim."""
+    from bench.flow.salabim_peer import cell_in_salabim
+
+    begin = time.process_time()
+    parts = sum(cell_in_salabim(seed, horizon_s=horizon_s) for seed in range(replications))
     seconds = time.process_time() - begin
     return {"parts per core-second": parts / seconds, "core-seconds": seconds}
 

@@ -141,9 +141,54 @@ def pybullet(scene: Scene) -> Running:
     return Running(step, position_now)
 
 
+def newton(scene: Scene) -> Running:
+    """Newton with XPBD on the CPU, contacts once a frame and four substeps; belts are kinematic slabs whose place and speed are
+    set, since XPBD has no surface velocity for boxes."""
+    import newton as nt
+    import warp as wp
+
+    builder = nt.ModelBuilder()
+    slab = nt.ModelBuilder.ShapeConfig(density=1000.0, mu=FRICTION)
+    carton = nt.ModelBuilder.ShapeConfig(density=MASS / float(8.0 * np.prod(HALF)), mu=FRICTION)
+
+    def pose(position: np.ndarray) -> wp.transform:
+        return wp.transform(wp.vec3(*position), wp.quat_identity())
+
+    for position in scene.belts:
+        body = builder.add_body(xform=pose(position), is_kinematic=True)
+        builder.add_shape_box(body, hx=BELT_HALF[0], hy=BELT_HALF[1], hz=BELT_HALF[2], cfg=slab)
+    for position, half in scene.walls:
+        builder.add_shape_box(-1, xform=pose(position), hx=half[0], hy=half[1], hz=half[2], cfg=slab)
+    for position in scene.cartons:
+        body = builder.add_body(xform=pose(position))
+        builder.add_shape_box(body, hx=HALF[0], hy=HALF[1], hz=HALF[2], cfg=carton)
+    model = builder.finalize(device="cpu")
+    solver = nt.solvers.SolverXPBD(model)
+    states = [model.state(), model.state()]
+    contacts = model.contacts()
+    slabs = len(scene.belts)
+    frames = 0
+
+    def step() -> None:
+        nonlocal frames
+        for k in range(4):
+            for state in states:
+                state.body_q.numpy()[:slabs, 0] = scene.belts[:, 0] + SPEED * (frames / 60.0 + k / 240.0)
+                state.body_qd.numpy()[:slabs, 0] = SPEED
+            if k == 0:
+                model.collide(states[0], contacts)
+            states[0].clear_forces()
+            solver.step(states[0], states[1], None, contacts, 1.0 / 240.0)
+            states.reverse()
+        frames += 1
+
+    return Running(step, lambda: states[0].body_q.numpy()[slabs:, :3])
+
+
 ENGINES: dict[str, tuple[str, Callable[[Scene], Running]]] = {
     "twin": ("twin", twin),
     "rapier": ("rapier3d", rapier),
     "mujoco": ("mujoco", mujoco),
     "pybullet": ("pybullet", pybullet),
+    "newton": ("newton", newton),
 }

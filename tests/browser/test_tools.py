@@ -297,3 +297,25 @@ def test_assistive_technology_finds_nothing_to_complain_about(page):
     page.get_by_test_id("tab-stage").click()
     page.get_by_test_id("tab-figures").click()
     assert found == {}, json.dumps(found, indent=1)
+
+
+def test_the_physics_is_drawn_while_it_is_wanted(hall, page):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/api/physics") else None)
+    settle(page)
+    assert asked == [], "nothing is asked for while it is off"
+    page.get_by_test_id("heat-menu").click()
+    page.get_by_test_id("physics-overlay").click()
+    legend = page.get_by_test_id("physics-legend")
+    legend.wait_for(timeout=30_000)
+    until(lambda: int(re.match(r"(\d+) contacts, (\d+) bodies", legend.inner_text()).group(2)) > 0)
+    for _ in range(2):
+        page.wait_for_event("response", lambda response: response.url.endswith("/api/physics"), timeout=30_000)
+    page.get_by_test_id("heat-menu").click()
+    page.get_by_test_id("physics-overlay").click()
+    legend.wait_for(state="detached", timeout=30_000)
+    settle(page)
+    count = len(asked)
+    settle(page)
+    page.wait_for_timeout(500)
+    assert len(asked) == count > 2

@@ -7,6 +7,7 @@ from twin.flow import simulate
 from twin.model.build import LineBuilder
 from twin.model.distributions import Distribution
 from twin.model.factory import NodeState, RouterRule
+from twin.process.draws import ROUTE, uniforms
 
 EXACT = pytest.approx
 
@@ -258,6 +259,26 @@ def test_choices_by_type_are_kept_while_waiting():
     result = run(line, 30)
     assert sunk_at(result) == [10, 20]  # B stays empty
     assert result.node_in[0, line.index("B")] == 0
+
+
+def test_choices_by_probability_are_kept_behind_a_choice_by_room():
+    """Z takes what finds P full; whenever it is free, all is looked at anew, but what P chose for the one that waits stands: the
+    n-th piece that goes by P takes its n-th draw."""
+    line = LineBuilder()
+    line.source("S", saturated=True)
+    line.router("R", rule=RouterRule.FIRST)
+    line.router("P", rule=RouterRule.PROBABILITY, router_weights=[0.5, 0.5])
+    line.station("A", cycle=line.constant(10.0))
+    line.station("B", cycle=line.constant(0.7))
+    line.station("Z", cycle=line.constant(3.1))
+    line.sink("K")
+    line.chain("S", "R", "P", "A", "K")
+    line.chain("P", "B", "K")
+    line.chain("R", "Z", "K")
+    result = run(line, 1000)
+    by_a, by_b = (int(result.node_in[0, line.index(name)]) for name in "AB")
+    drawn = uniforms(count=by_a + by_b, seed=1, stream=line.model.nodes[line.index("P")].stream, purpose=ROUTE)
+    assert by_a == (drawn < 0.5).sum() > 50
 
 
 def test_round_robin_skips_what_is_full():

@@ -1,5 +1,7 @@
 """Runs that are kept, continued, and forked into futures of their own."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,6 +12,7 @@ from twin.flow import LineRun, LineState, Plan, Snapshot, Standing, simulate
 from twin.model.build import LineBuilder
 from twin.model.distributions import Distribution
 from twin.model.factory import NodeState
+from twin.process.draws import CYCLE, draw
 
 PLAN = Plan(seed=3, begin_us=0, total_us=900_000_000, intervals=9)
 
@@ -86,6 +89,29 @@ def test_futures_of_a_cycle_under_way():
     assert result.warmup_s == 9.0
 
 
+def test_every_future_draws_its_later_cycles_with_its_own_number():
+    """Uniforms are drawn eight ahead: those that the snapshot brings along are of another replication."""
+    line = LineBuilder()
+    line.source("S", saturated=True)
+    row = line.distribution(Distribution.UNIFORM, low=10.0, high=30.0)
+    line.station("M", cycle=row)
+    line.sink("K")
+    line.chain("S", "M", "K")
+    model = line.model
+    run = LineRun(model, PLAN, count=1)
+    run.advance(45_000_000)
+    drawn = int(run.state.ordinal.numpy()[0, 1, CYCLE])
+    assert 2 <= drawn <= 4
+    for number in (0, 5, 6):
+        future = LineRun(model, PLAN, count=1, first=number, start=run.snapshot())
+        ends = []
+        for _ in range(7):
+            ends.append(future.next_us())
+            future.advance(ends[-1])
+        expected = draw(model.distributions, row, count=drawn + 6, seed=3, replication=number, stream=model.nodes[1].stream)
+        assert np.diff(ends).tolist() == np.round(expected[drawn:] * 1e6).tolist()
+
+
 def test_futures_of_a_line_with_more_room():
     line = LineBuilder()
     line.source("S", saturated=True)
@@ -130,6 +156,31 @@ def test_a_line_as_it_was_found():
     result = simulate(line.model, horizon_s=40.0, intervals=40, replications=1, start=found)
     assert result.sunk_per_interval[0].nonzero()[0].tolist() == [10, 18, 26, 34]
     assert LineState.of_levels(line.model, [0, 2, 1, 1, 0]).items[0].along == 0.75
+
+
+def test_a_failure_clock_goes_on_from_where_it_was_found():
+    line = LineBuilder()
+    line.source("S", saturated=True)
+    repair = {"time_to_repair": line.constant(2.0), "failure_while_working": False}
+    line.station("M", cycle=line.constant(1.0), time_to_failure=line.constant(20.0), **repair)
+    weibull = line.distribution(Distribution.WEIBULL, mean=20.0, shape=8.0)
+    line.station("W", cycle=line.constant(1.0), time_to_failure=weibull, **repair)
+    line.sink("K")
+    line.chain("S", "M", "W", "K")
+    down = NodeState.DOWN
+    m, w = line.index("M"), line.index("W")
+    found = LineState(uptime={"/M": 15.0, "/W": 15.0})
+    soon = simulate(line.model, horizon_s=4.9, replications=200, start=found)
+    assert soon.state_time_s[:, m, down].max() == 0.0
+    result = simulate(line.model, horizon_s=6.0, replications=200, start=found)
+    assert result.state_time_s[:, m, down] == pytest.approx(1.0)
+    # P(X <= 20 | X > 15) of a Weibull distribution: 1 - exp(-(20/c)^8 + (15/c)^8), c = 20 / gamma(1 + 1/8)
+    scale = 20.0 / math.gamma(1.0 + 1.0 / 8.0)
+    share = 1.0 - math.exp((15.0 / scale) ** 8 - (20.0 / scale) ** 8)
+    failed = (simulate(line.model, horizon_s=5.0, replications=4000, start=found).state_time_s[:, w, down] > 0.0).mean()
+    assert failed == pytest.approx(share, abs=4.0 * math.sqrt(share * (1.0 - share) / 4000))
+    with pytest.raises(InputError, match="/S: the start says how long it has worked"):
+        simulate(line.model, horizon_s=1.0, replications=1, start=LineState(uptime={"/S": 1.0}))
 
 
 @pytest.mark.parametrize(

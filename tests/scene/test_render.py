@@ -1,11 +1,13 @@
 """What the browser gets to draw, and what a patch says after an edit."""
 
 import json
+import random
 import struct
 
 import msgspec
 import numpy as np
 import pytest
+from pxr import Gf, Usd, UsdGeom
 
 from twin.core.errors import SceneError
 from twin.core.findings import Findings
@@ -23,6 +25,7 @@ from twin.scene.render import (
     stage_layers,
     stage_variants,
 )
+from twin.scene.render import assets as assets_module
 
 
 def read_buffer(data):
@@ -319,3 +322,33 @@ def test_the_library_lists_parts_and_names_broken_ones(tmp_path):
     assert (part.asset, part.name, part.doc) == ("_assets/robot.usda", "Robot arm", "Six axes.")
     assert (part.node, belt.node) == ("", "conveyor"), "what joins a line says so"
     assert [f.path for f in findings] == ["bad.usda"]
+
+
+def test_a_day_of_colours_and_meshes_does_not_pile_up(monkeypatch) -> None:
+    monkeypatch.setattr(assets_module, "ROOM", 20_000)
+    prims = "".join(f'def Cube "C{i}"\n{{\n}}\n' for i in range(20))
+    stage = Usd.Stage.CreateInMemory()
+    stage.GetRootLayer().ImportFromString(f'#usda 1.0\n{prims}def Mesh "M"\n{{\n}}\n')
+    store = AssetStore()
+    view = SceneExtractor(stage, assets=store)
+    first = view.scene()
+    shown, materials = {p.path: p for p in first.prims}, first.materials
+    draw = random.Random(4)
+    colours = {}
+    for step in range(400):
+        path = f"/C{draw.randrange(20)}"
+        colours[path] = [round(draw.random(), 3) for _ in range(3)]
+        color = UsdGeom.Gprim(stage.GetPrimAtPath(path)).CreateDisplayColorAttr()
+        color.Set([Gf.Vec3f(*colours[path])])
+        mesh = UsdGeom.Mesh(stage.GetPrimAtPath("/M"))
+        mesh.CreatePointsAttr([(0, 0, 0), (1, 0, 0), (0, 1, step)])
+        mesh.CreateFaceVertexCountsAttr([3])
+        mesh.CreateFaceVertexIndicesAttr([0, 1, 2])
+        patch = view.patch([f"{path}.primvars:displayColor", "/M.points"], [])
+        shown |= {p.path: p for p in patch.prims}
+        materials = patch.materials or materials
+        for each, colour in colours.items():
+            assert materials[shown[each].geometry.materials[0]].color == pytest.approx(colour), (step, each)
+        assert store.get(shown["/M"].geometry.mesh)
+    assert len(materials) < 150
+    assert len(store) < 350

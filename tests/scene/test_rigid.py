@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from twin.core.findings import Findings
-from twin.model.rigid import BodyKind, Combine, ShapeKind
+from twin.model.rigid import BodyKind, Combine, Shape, ShapeKind
 from twin.scene import load_rigid, open_stage
 from twin.scene.frames import rotation_of
 
@@ -147,6 +147,95 @@ def test_mass_precedence(stage_of):
     assert mass(bind + "    float physics:density = 200\n    float physics:mass = 7") == pytest.approx(7)
     assert mass("    float physics:density = 0.002\n", mpu=0.01) == pytest.approx(0.002)
     assert mass("    float physics:mass = 7\n", extra="    kilogramsPerUnit = 0.001") == pytest.approx(0.007)
+
+
+TWO_PARTS = """def Material "M" (apiSchemas = ["PhysicsMaterialAPI"]) {{
+    float physics:density = 500
+}}
+def Xform "B" (apiSchemas = ["PhysicsRigidBodyAPI", "PhysicsMassAPI"]) {{
+{body}
+    def Cube "One" (apiSchemas = ["PhysicsCollisionAPI", "PhysicsMassAPI", "MaterialBindingAPI"]) {{
+        double size = 1
+{one}
+    }}
+    def Cube "Two" (apiSchemas = ["PhysicsCollisionAPI"]) {{
+        double size = 1
+        double3 xformOp:translate = (2, 0, 0)
+        uniform token[] xformOpOrder = ["xformOp:translate"]
+    }}
+}}"""
+BIND = "rel material:binding:physics = </M>"
+
+
+@pytest.mark.parametrize(
+    ("body", "one", "mass", "com"),
+    [
+        # each rung wins over all below it; the other cube shows what it leaves alone
+        ("", "", 2000, 1.0),
+        ("", BIND, 1500, 2 * 1000 / 1500),
+        ("float physics:density = 200", BIND, 400, 1.0),
+        ("float physics:density = 200", f"{BIND}\nfloat physics:density = 300", 500, 2 * 200 / 500),
+        ("float physics:density = 200", f"{BIND}\nfloat physics:density = 300\nfloat physics:mass = 7", 207, 2 * 200 / 207),
+        ("float physics:mass = 10\nfloat physics:density = 200", f"{BIND}\nfloat physics:mass = 7", 10, 2 * 200 / 207),
+        # zero is as if nothing were authored
+        ("float physics:mass = 0\nfloat physics:density = 0", "float physics:mass = 0\nfloat physics:density = 0", 2000, 1.0),
+        # a body's centre wins over what its shapes say, a shape's over its geometry
+        ("point3f physics:centerOfMass = (0.3, 0, 0)", "point3f physics:centerOfMass = (0.4, 0, 0)", 2000, 0.3),
+        ("", "point3f physics:centerOfMass = (0.4, 0, 0)", 2000, 1.2),
+    ],
+)
+def test_each_rung_of_the_mass_precedence(stage_of, body, one, mass, com):
+    found = load(stage_of(TWO_PARTS.format(body=body, one=one)))[0].bodies[0]
+    assert found.mass == pytest.approx(mass)
+    assert found.com[0] == pytest.approx(com)
+
+
+def test_moments_of_a_shape_and_of_its_body(stage_of):
+    """A shape's moments about its own axes go into the body's by Steiner; the body's own replace them all."""
+    one = "float physics:mass = 3\nfloat3 physics:diagonalInertia = (1, 2, 4)\n"
+    one += "quatf physics:principalAxes = (0.70710677, 0, 0, 0.70710677)"
+    found = load(stage_of(TWO_PARTS.format(body="float physics:density = 6", one=one)))[0].bodies[0]
+    # turned by 90 degrees about Z: (2, 1, 4); the other cube has 6 kg, moments of 1, and is 2 m away
+    apart = 3.0 * 6.0 / 9.0 * 4.0
+    np.testing.assert_allclose(found.inertia, [2 + 1, 1 + 1 + apart, 4 + 1 + apart], rtol=1e-5)
+    own = load(stage_of(TWO_PARTS.format(body="float3 physics:diagonalInertia = (5, 6, 7)", one=one)))[0].bodies[0]
+    np.testing.assert_allclose(own.inertia, [5, 6, 7])
+
+
+BRACKET = """def Mesh "Bracket" (apiSchemas = [{apis}]) {{
+    uniform token physics:approximation = "convexDecomposition"
+    int[] faceVertexCounts = [6, 6, 4, 4, 4, 4, 4, 4]
+    int[] faceVertexIndices = [3,2,1,0,5,4, 9,10,11,6,7,8, 0,1,7,6, 1,2,8,7, 2,3,9,8, 3,4,10,9, 4,5,11,10, 5,0,6,11]
+    point3f[] points = [(0,0,0), (1,0,0), (1,0.2,0), (0.2,0.2,0), (0.2,1,0), (0,1,0),
+                        (0,0,0.3), (1,0,0.3), (1,0.2,0.3), (0.2,0.2,0.3), (0.2,1,0.3), (0,1,0.3)]
+}}"""
+
+
+def test_a_bracket_is_taken_apart_into_convex_pieces(stage_of):
+    pytest.importorskip("coacd", reason="CoACD is not installed (the decompose extra)")
+    from twin.physics import World, overlaps
+
+    stage = stage_of(BRACKET.format(apis=f'{BODY}, "PhysicsMeshCollisionAPI"'))
+    model, findings = load(stage)
+    again, _ = load(stage)
+    shape = model.shapes[0]
+    assert len(shape.pieces) == 2
+    assert findings == set()
+    assert model.bodies[0].mass == pytest.approx(1000 * 0.3 * (0.2 + 0.16)), "of the mesh itself, not of its pieces"
+    for a, b in zip(shape.pieces, again.shapes[0].pieces, strict=True):
+        np.testing.assert_array_equal(model.meshes[a].vertices, again.meshes[b].vertices)
+    world = World(model)
+    ball = Shape("/ball", ShapeKind.SPHERE, position=np.array([0.6, 0.6, 0.15]), size=np.array([0.1, 0, 0]))
+    assert overlaps(world, ball) == [], "the notch is open"
+    ball.position = np.array([0.1, 0.9, 0.15])
+    assert overlaps(world, ball) == [(0, 0)]
+
+
+def test_without_the_library_a_decomposition_is_one_hull_and_a_finding(stage_of, monkeypatch):
+    monkeypatch.setattr("twin.scene.colliders.available", lambda: False)
+    model, findings = load(stage_of(BRACKET.format(apis=f'{BODY}, "PhysicsMeshCollisionAPI"')))
+    assert model.shapes[0].pieces == ()
+    assert findings == {"hull-instead"}
 
 
 def test_capsule_and_hull_masses(stage_of):

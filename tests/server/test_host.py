@@ -1,5 +1,6 @@
 """The running twin behind the server, in this process."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from twin.collab import Identity
+from twin.core.errors import Rejected
 from twin.protocol.messages import BodyTable, Op, ScenePatch
+from twin.server import commits as commits_module
 from twin.server import host as host_module
 from twin.server.host import Host, Settings
 
@@ -106,3 +109,18 @@ def test_a_line_is_told_anew_once_it_runs(host: Host) -> None:
     [patch] = [e for e in events if isinstance(e, ScenePatch)]
     assert [(n.path, n.kind) for n in patch.nodes] == [("/World/Out", "sink")]
     assert patch.seq == 1
+
+
+def test_edits_that_wait_are_bounded(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits_module, "MAX_WAITING", 3)
+    held = threading.Event()
+    host.on_owner(lambda: held.wait(30))
+    cube = [Op("set_field", "/World/A", "size", ["double", float(i)]) for i in range(4)]
+    waiting = [
+        host.commits.commit(lambda i=i: host.edit(ADMIN, "s", i, "Ann", [cube[i]], ""), lambda *told: None) for i in range(3)
+    ]
+    with pytest.raises(Rejected) as refused:
+        host.commits.commit(lambda: host.edit(ADMIN, "s", 3, "Ann", [cube[3]], ""), lambda *told: None)
+    assert refused.value.code == "busy"
+    held.set()
+    assert [future.result(30).entry.seq for future in waiting] == [1, 2, 3]

@@ -79,6 +79,7 @@ GUARDED = {
     ("GET", "/api/track"): Row(401, 200, 200, 200, 200),
     ("GET", "/api/track/{chunk}"): Row(401, 404, 404, 404, 404, url="/api/track/none"),
     ("GET", "/api/plant"): Row(401, 200, 200, 200, 200),
+    ("GET", "/api/physics"): Row(401, 200, 200, 200, 200),
     ("GET", "/api/timeline"): Row(401, 200, 200, 200, 200),
     ("POST", "/api/bookmarks"): Row(401, 403, 201, 201, 201, json={"time_ns": 1, "text": "here"}),
     ("DELETE", "/api/bookmarks/{id}"): Row(401, 403, 404, 404, 404, url="/api/bookmarks/999"),

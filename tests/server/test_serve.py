@@ -96,6 +96,25 @@ def test_a_port_in_use_is_one_clear_line(make_server) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("host", ["192.0.2.7", "nowhere.invalid"])
+def test_a_host_that_is_not_this_machine_is_named_as_such(make_server, host: str) -> None:
+    server = make_server()
+    command = [
+        sys.executable,
+        "-m",
+        "twin.cli.main",
+        "serve",
+        str(server.stage),
+        "--project",
+        str(server.project),
+        "--host",
+        host,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"TWIN_TOKEN": "t"}, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --host: cannot listen on")
+
+
 def test_an_address_that_others_reach_needs_a_token_of_ones_own(make_server) -> None:
     done = run(make_server(), "--host", "0.0.0.0", "--port", "0")
     assert done.returncode == 2

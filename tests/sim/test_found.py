@@ -79,3 +79,20 @@ def test_futures_share_the_moment_but_not_the_next_failure(plant) -> None:
     down = result.state_time_s[:, plant.index("M"), 5]
     assert len(np.unique(down)) > 8, "each future has a repair of its own"
     assert down.min() >= 15.0 - 0.2, "that has lasted five seconds already"
+
+
+def test_the_age_of_a_failure_clock_is_found(plant):
+    packing(plant, time_to_failure=plant.constant(30.0), time_to_repair=plant.constant(5.0))
+    simulation = Simulation(plant.model)
+    simulation.step(round(60 * simulation.hz))
+    while found_line(simulation).down:
+        simulation.step(10)
+    worked = simulation.statistics()["state_us"][plant.index("M")][0] * 1e-6
+    found = LineState.from_dict(found_line(simulation).as_dict())
+    assert list(found.uptime) == ["/M"]
+    assert found.uptime["/M"] == pytest.approx(worked % 30.0, abs=1e-3)
+    # it works for what is left of the 30 s, and fails: the same in the line engine
+    result = simulate(plant.model, horizon_s=200.0, replications=1, start=found)
+    busy, down = result.state_time_s[0, plant.index("M"), [0, 5]]
+    assert down >= 5.0 * ((found.uptime["/M"] + busy) // 30.0) - 5.0
+    assert (found.uptime["/M"] + busy) // 30.0 == pytest.approx(np.ceil(down / 5.0))

@@ -248,3 +248,16 @@ def _copy(model):
     import copy
 
     return copy.deepcopy(model)
+
+
+def test_a_belt_that_ends_in_the_open_gives_its_goods_to_a_machine_beyond(plant):
+    plant.source("S", plant.constant(4.0))
+    plant.conveyor("A", 3.0)
+    plant.add("M", NodeKind.STATION, cycle=[plant.constant(1.0)], zone=plant.zone(3.6, 0.2))
+    plant.add("K", NodeKind.SINK, zone=plant.zone(5.0, 0.2))
+    plant.chain("S", "A", "M", "K")
+    simulation = Simulation(plant.model)
+    simulation.step(round(60 * simulation.hz))
+    counts = simulation.counts()
+    assert counts.lost == 0
+    assert counts.sunk >= 10

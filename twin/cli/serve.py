@@ -54,6 +54,9 @@ def serve(
         typer.Option(min=0, max=64, help="Processes beside the server that hold viewers' connections, on cores of their own."),
     ] = 0,
     oidc: Annotated[Path | None, typer.Option(help="OpenID Connect provider to sign in with (a TOML file).")] = None,
+    quota_connections: Annotated[int, typer.Option(min=1, help="Connections that one person may have open.")] = 40,
+    quota_edits: Annotated[float, typer.Option(min=1, help="Changes a second that one person may make.")] = 150.0,
+    quota_uploads: Annotated[int, typer.Option(min=0, help="What the uploads of one person may take together [MiB].")] = 2048,
 ) -> None:
     """Run STAGE in real time and share it. The one line on stdout says where; the rest goes to stderr."""
     from twin.collab.users import has_users
@@ -61,6 +64,7 @@ def serve(
     from twin.scene import find_asset_root, project_folder
     from twin.server.host import Settings
     from twin.server.oidc import load_provider
+    from twin.server.quotas import Quota
     from twin.server.serve import Front, check_tls
     from twin.server.serve import serve as run
 
@@ -102,6 +106,7 @@ def serve(
     root = (asset_root or find_asset_root(stage)).resolve()
     inside = stage.resolve().relative_to(root)
     settings = Settings(
+        quota=Quota(quota_connections, quota_edits, quota_uploads << 20),
         stage=stage,
         project=project,
         asset_root=root,

@@ -24,11 +24,17 @@ SUFFIXES = (".npz", ".usdc", ".usda", ".usd")
 def simulate(
     stage: Annotated[Path, typer.Argument(help="Any UsdPhysics stage.")],
     seconds: Annotated[float, typer.Option(help="Simulated time [s].")],
-    out: Annotated[Path | None, typer.Option(help="x.npz for arrays, x.usdc for the stage with time samples.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="x.npz for arrays, x.usdc for the stage with time samples."),
+    ] = None,
     hz: Annotated[float | None, typer.Option(help="Steps per second; default the stage's own, else 60.")] = None,
     substeps: Annotated[int, typer.Option(min=1, help="Solver substeps of a step.")] = 4,
     device: Annotated[str, typer.Option(help="cpu or cuda:0.")] = "cpu",
-    sample_hz: Annotated[float | None, typer.Option(help="Samples per second in OUT; default every step.")] = None,
+    sample_hz: Annotated[
+        float | None,
+        typer.Option(help="Samples per second in OUT, a whole part of --hz; default every step."),
+    ] = None,
     worlds: Annotated[int, typer.Option(min=1, help="Independent worlds, replications of the line.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the line's random draws.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -61,6 +67,12 @@ def simulate(
 
     steps = max(round(seconds * rate), 1)
     every = 1 if sample_hz is None else max(round(rate / sample_hz), 1)
+    sampled = rate / every
+    if out is not None and sample_hz is not None and abs(sampled - sample_hz) > 1e-6 * sample_hz:
+        print(
+            f"warning: --sample-hz {sample_hz:g} is no whole part of {rate:g} steps per second: {sampled:g} samples per second",
+            file=sys.stderr,
+        )
     recorder = _Recorder(simulation) if out is not None else None
     deepest = 0.0
     tenth = max(round(rate / 10.0), 1)
@@ -81,7 +93,7 @@ def simulate(
     wall = time.perf_counter() - begin
     if recorder is not None and out is not None:
         recorder.write(out, stage)
-    _report(simulation, wall, compiled, steps, deepest, energies, out, json)
+    _report(simulation, wall, compiled, steps, deepest, energies, out, json, sampled)
 
 
 def _report(
@@ -93,6 +105,7 @@ def _report(
     energies: list[float],
     out: Path | None,
     json: bool,
+    sampled: float,
 ) -> None:
     stats = [sim.world.stats(w) for w in range(sim.worlds)]
     counts = [sim.counts(w) for w in range(sim.worlds)]
@@ -117,6 +130,7 @@ def _report(
         "invalid": sum(s.invalid for s in stats),
         "findings": [f.as_dict() for f in sim.findings],
         "out": None if out is None else str(out),
+        "sample_hz": None if out is None else sampled,
     }
     if json:
         print(json_module.dumps(document, indent=2))
@@ -179,9 +193,17 @@ class _Recorder:
 
         paths = [b.path for b in self._sim.model.rigid.bodies]
         if out.suffix != ".npz":
-            from twin.scene.samples import write_samples
+            from twin.scene.samples import GoodsSamples, write_samples
 
-            write_samples(stage, out, times, paths, column("position", False)[0], column("rotation", False)[0])
+            alive = np.stack([s["alive"][0] for s in self._samples])
+            goods = GoodsSamples(
+                prototypes=[p.path for p in self._sim.model.rigid.prototypes],
+                item=np.where(alive, np.stack([s["id"][0] for s in self._samples]), -1),
+                prototype=np.stack([s["type"][0] for s in self._samples]),
+                position=column("position", True)[0],
+                rotation=column("rotation", True)[0],
+            )
+            write_samples(stage, out, times, paths, column("position", False)[0], column("rotation", False)[0], goods)
             return
         alive = np.stack([s["alive"] for s in self._samples], axis=1)
         arrays: dict[str, Any] = {}

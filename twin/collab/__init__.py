@@ -7,6 +7,7 @@ from twin.collab.journal import Journal
 from twin.collab.proposals import Proposals
 from twin.collab.roles import ROLES, may
 from twin.collab.rules import Rules
+from twin.collab.uploads import Uploads
 from twin.collab.users import Users
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Outcome",
     "Proposals",
     "Rules",
+    "Uploads",
     "Users",
     "may",
 ]

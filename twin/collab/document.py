@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +27,9 @@ from twin.scene import find_asset_root, open_stage
 from twin.scene.edits import UNLIMITED, Applied, apply_txn, difference, layer_from_text, layer_to_text, make_edit_layer
 
 CHECKPOINT_EVERY = 2000
-"""So often a checkpoint is begun; recovery replays what came after the last one that was finished."""
+"""So often a checkpoint is begun [edits]; recovery replays what came after the last one that was finished."""
+CHECKPOINT_PAUSE_S, CHECKPOINT_LATEST = 30.0, 5
+"""Where edits come so fast that one would follow the other, they are this far apart, or this many times as many edits."""
 MAX_OPS = 5000
 """Operations in one transaction."""
 MAX_LABEL = 200
@@ -82,6 +86,7 @@ class Document:
         self._recent: deque[tuple[int, list[str], list[str]]] = deque(maxlen=RESUME_WINDOW)
         self._stacks = UndoStacks()
         self._group: list[list[Op]] = []
+        self._checkpointed = (0, -math.inf)
         self.guard: Callable[[Op], None] = lambda op: None
         self.room: Callable[[], int] = lambda: UNLIMITED
         self.read_only = ""
@@ -277,11 +282,19 @@ class Document:
         self._seq = entry.seq
         self._recent.append((entry.seq, done.changed, done.resync))
         self._stacks.note(entry)
-        if self._seq % CHECKPOINT_EVERY == 0:
+        if self._seq % CHECKPOINT_EVERY == 0 and self._checkpoint_due():
             self._written(self.journal.forget_refusals)
             if not self.checkpoints.begin():
                 self._written(lambda: self.journal.checkpoint(self._seq, layer_to_text(self.layer)))
         return Outcome(entry, None, done.changed, done.resync)
+
+    def _checkpoint_due(self) -> bool:
+        now = time.monotonic()
+        seq, begun = self._checkpointed
+        if self._seq - seq < CHECKPOINT_LATEST * CHECKPOINT_EVERY and now - begun < CHECKPOINT_PAUSE_S:
+            return False
+        self._checkpointed = self._seq, now
+        return True
 
     @contextmanager
     def group(self) -> Iterator[None]:

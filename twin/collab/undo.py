@@ -10,6 +10,7 @@ from twin.protocol.messages import Op
 
 WINDOW = 5000
 """Undo reaches back this many transactions, of all people together."""
+TRIM_EVERY = 100
 
 Key = tuple[str, str]
 """What an operation writes: prim path, and property (``@name`` for metadata); an empty name is the prim with all below it."""
@@ -58,15 +59,22 @@ class UndoStacks:
         elif new:
             undo += new
             redo.clear()
-        for stack in (undo, redo):
-            while stack and stack[0].seq <= entry.seq - WINDOW:
-                del stack[0]
+        if entry.seq % TRIM_EVERY == 0:
+            self._trim(entry.seq - WINDOW)
         # the inverse names what was written beside what was asked for: xformOpOrder, say
         for op in (*entry.txn, *entry.inverse):
             for key in keys(op):
                 self._writers[key] = (entry.seq, entry.session)
         if len(self._writers) > 8 * WINDOW:
             self._writers = {k: w for k, w in self._writers.items() if w[0] > entry.seq - WINDOW}
+
+    def _trim(self, before: int) -> None:
+        """Let go of what lies too far back, also of those who have long gone."""
+        for stacks in (self._undo, self._redo):
+            for session, stack in list(stacks.items()):
+                stack[:] = [entry for entry in stack if entry.seq > before]
+                if not stack:
+                    del stacks[session]
 
     def labels(self, session: str) -> tuple[str, str]:
         """What the session would undo and redo next; empty for nothing."""

@@ -21,6 +21,7 @@ from twin.core.samples import Sample, SignalKey
 from twin.protocol.messages import ConnectorStatus
 
 MAX_ARMED_S = 3600.0
+START_S = 60.0
 
 
 class Plant:
@@ -67,9 +68,14 @@ class Plant:
     # ---- any thread
 
     def start(self) -> None:
-        """Begin connecting; returns at once."""
+        """Begin connecting; returns at once.
+
+        Raises:
+            WorkError: The thread that connects does not come up.
+        """
         self._thread.start()
-        self._ready.wait()
+        if not self._ready.wait(START_S):
+            raise WorkError(f"the thread of the connections did not start within {START_S:g} s")
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Disconnect and end the thread. A second call does nothing.

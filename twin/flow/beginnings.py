@@ -20,20 +20,24 @@ def begin_from(
     t: FlowTables,
     r: Random,
     given: Given,
-    down: wp.array(dtype=wp.int32),
-    down_us: wp.array(dtype=wp.int64),
+    station: wp.array(dtype=wp.int32),
+    station_us: wp.array(dtype=wp.int64),
     down_count: int,
+    up_count: int,
     # state in/out
     state: FlowState,
 ):
-    """Time 0 of a line on which something stands already; ``down``: stations that are being repaired, and for how long."""
+    """Time 0 of a line on which something stands already; ``station``: first those that are being repaired, and for how long,
+    then those whose time to failure has run for some time."""
     s = replica_of(state, wp.tid(), r.first_replication)
     begin(t, s, r)
     staff_and_time(t, s, r)
     for i in range(down_count):
-        fail_or_repair(t, s, down[i])
+        fail_or_repair(t, s, station[i])
         staff_and_time(t, s, r)
-        redraw_node(t, s, r, down[i], down_us[i])
+        redraw_node(t, s, r, station[i], station_us[i])
+    for i in range(down_count, down_count + up_count):
+        redraw_node(t, s, r, station[i], station_us[i])
     for i in range(given.count):
         k = place(t, s, r, given, i)
         staff_and_time(t, s, r)

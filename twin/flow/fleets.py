@@ -1,9 +1,4 @@
-"""Vehicles: the oldest request gets the nearest idle vehicle by path; it fetches, loads, carries, unloads (docs/semantics.md).
-
-What waits to go by vehicle asks for one from the moment on at which it could leave. A vehicle takes the item as it begins to
-load, and is free again when the item has left it. Vehicles stay where they unloaded; once in use for ``batteryTime`` they
-charge for ``chargeTime`` after the job that they are on.
-"""
+"""Vehicles of the line engine: they fetch, load, carry and unload (``twin.process.fleets`` says which goes where)."""
 
 # ruff: noqa: SIM102  (Warp has no short-circuit evaluation: nested ifs keep array reads in range)
 
@@ -16,10 +11,10 @@ from twin.flow.routes import goal_of, look_at, vehicle_at
 from twin.flow.state import Replica
 from twin.flow.stations import set_due
 from twin.flow.tables import FlowTables
+from twin.process.fleets import drive_us, is_flat, make_nearest_idle, make_oldest_request, stop_at
 from twin.process.nodes import (
     ARRIVED,
     BATTERY,
-    BUFFER,
     CARRYING,
     CHARGE,
     CHARGING,
@@ -31,7 +26,6 @@ from twin.process.nodes import (
     LOADING,
     NEVER_US,
     ROUTER,
-    STATION,
     UNLOAD,
     UNLOADING,
     ZERO,
@@ -42,18 +36,6 @@ from twin.process.nodes import (
 def vehicle_in(t: FlowTables, f: int, k: int) -> int:
     """Number of the vehicle in slot ``k`` of fleet ``f``."""
     return t.node[f].vehicle_begin + k - t.node[f].slot_begin
-
-
-@wp.func
-def stop_at(t: FlowTables, f: int, n: int) -> int:
-    """Where fleet ``f`` stops for node ``n``."""
-    return t.stop_of[t.node[f].stop_begin + n]
-
-
-@wp.func
-def drive_us(t: FlowTables, f: int, origin: int, goal: int) -> wp.int64:
-    """Driving time from one stop to another."""
-    return t.travel_us[t.node[f].travel_begin + origin * t.node[f].stops + goal]
 
 
 @wp.func
@@ -86,24 +68,45 @@ def asks(t: FlowTables, s: Replica, f: int, k: int) -> bool:
 
 
 @wp.func
-def unclaimed_since(t: FlowTables, s: Replica, f: int, k: int) -> wp.int64:
-    """Since when slot ``k`` has asked for a vehicle that nobody sent yet; never when it does not."""
-    if not asks(t, s, f, k):
-        return NEVER_US
-    n = t.slot_node[k]
-    sent = s.claims[k]
-    if sent == 0:
-        return s.slot[k].ready
-    if sent >= s.slot[k].count or t.node[n].first != f:
-        return NEVER_US
-    if t.node[n].kind == STATION:
-        return s.slot[k].ready
-    if t.node[n].kind != BUFFER:
-        return NEVER_US
+def _asks(t: FlowTables, s: Replica, r: Random, f: int, k: int) -> bool:
+    return asks(t, s, f, k)
+
+
+@wp.func
+def _sent_to(s: Replica, r: Random, k: int) -> int:
+    return s.claims[k]
+
+
+@wp.func
+def _since(t: FlowTables, s: Replica, r: Random, k: int) -> wp.int64:
+    return s.slot[k].ready
+
+
+@wp.func
+def _items_in(t: FlowTables, s: Replica, r: Random, k: int) -> int:
+    return s.slot[k].count
+
+
+@wp.func
+def _since_of(t: FlowTables, s: Replica, r: Random, k: int, rank: int) -> wp.int64:
     item = s.slot[k].head
-    for _ in range(sent):
+    for _ in range(rank):
         item = s.item[item].next
     return s.item[item].at
+
+
+@wp.func
+def _server_state(s: Replica, r: Random, k: int) -> int:
+    return s.slot[k].state
+
+
+@wp.func
+def _vehicle_stop(t: FlowTables, s: Replica, r: Random, f: int, k: int) -> int:
+    return s.vehicle[vehicle_in(t, f, k)].stop
+
+
+oldest_request = make_oldest_request(asks=_asks, sent_to=_sent_to, since=_since, items_in=_items_in, since_of=_since_of)
+nearest_idle = make_nearest_idle(server_state=_server_state, vehicle_stop=_vehicle_stop)
 
 
 @wp.func
@@ -132,7 +135,7 @@ def release_idle(t: FlowTables, s: Replica, f: int):
 
 
 @wp.func
-def dispatch(t: FlowTables, s: Replica):
+def dispatch(t: FlowTables, s: Replica, r: Random):
     """Send idle vehicles to who has waited longest, of several the nearest, then the first."""
     for i in range(t.fleets):
         f = t.fleet_node[i]
@@ -140,35 +143,21 @@ def dispatch(t: FlowTables, s: Replica):
         again = (s.node[f].halts & HALT_OFF) == 0
         while again:
             again = bool(False)
-            oldest = NEVER_US
-            asking = int(-1)
-            u = t.node[f].up_begin
-            while u < t.node[f].up_end:
-                since = unclaimed_since(t, s, f, t.up[u])
-                if since < oldest:
-                    oldest = since
-                    asking = t.up[u]
-                u += 1
+            asking = oldest_request(t, s, r, f)
             if asking >= 0:
                 n = t.slot_node[asking]
-                nearest = NEVER_US
-                sent = int(-1)
-                for k in range(t.node[f].slot_begin, t.node[f].slot_end):
-                    if s.slot[k].state == IDLE:
-                        way = drive_us(t, f, s.vehicle[vehicle_in(t, f, k)].stop, stop_at(t, f, n))
-                        if way < nearest:
-                            nearest = way
-                            sent = k
+                sent = nearest_idle(t, s, r, f, n)
                 if sent >= 0:
                     again = bool(True)
                     v = vehicle_in(t, f, sent)
+                    way = drive_us(t, f, s.vehicle[v].stop, stop_at(t, f, n))
                     s.vehicle[v].job = s.rep[0].now
                     s.vehicle[v].origin = n
                     s.vehicle[v].claim = asking
                     s.vehicle[v].stop = stop_at(t, f, n)
                     s.claims[asking] = s.claims[asking] + 1
                     s.slot[sent].state = FETCHING
-                    set_due(t, s, sent, f, nearest)
+                    set_due(t, s, sent, f, way)
                     book_server(s, f, sent)
 
 
@@ -242,8 +231,7 @@ def trip_done(t: FlowTables, s: Replica, k: int, f: int):
     s.slot[k].state = IDLE
     used = s.vehicle[v].used + s.rep[0].now - s.vehicle[v].job
     s.vehicle[v].used = used
-    battery = s.vehicle[v].battery
-    if battery >= ZERO and used >= battery:
+    if is_flat(s.vehicle[v].battery, used):
         s.slot[k].state = CHARGING
         want(s, k, CHARGE)
     book_server(s, f, k)

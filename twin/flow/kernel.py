@@ -21,7 +21,7 @@ from twin.flow.routes import look_at, offer_room
 from twin.flow.staff import next_switch, on_shift, serve_all, switch_all
 from twin.flow.state import FlowState, Replica, replica_of
 from twin.flow.stations import draw_wanted, fail_or_repair, finish, work
-from twin.flow.tables import FlowTables
+from twin.flow.tables import FlowTables, dense_tables
 from twin.process.nodes import (
     FAILURE,
     FLEET,
@@ -45,7 +45,7 @@ def staff_and_time(t: FlowTables, s: Replica, r: Random):
     while again:
         draw_wanted(t, s, r)
         if t.fleets > 0:
-            dispatch(t, s)
+            dispatch(t, s, r)
         if t.crews > 0:
             serve_all(t, s)
         again = s.rep[0].wanted > 0
@@ -182,7 +182,7 @@ def next_clock(t: FlowTables, s: Replica) -> int:
 @wp.kernel
 def advance(
     # model
-    t: FlowTables,
+    tables: FlowTables,
     r: Random,
     until_us: wp.int64,
     begins: int,
@@ -190,6 +190,7 @@ def advance(
     state: FlowState,
 ):
     """All events up to and including ``until_us``; ``begins`` != 0: from the empty line at time 0 on."""
+    t = dense_tables(tables)
     s = replica_of(state, wp.tid(), r.first_replication)
     at_once = int(0)
     events = ZERO

@@ -27,7 +27,7 @@ from twin.flow.places import (
     set_clock,
     want,
 )
-from twin.flow.routes import goal_of, look_at, offer_room, server_for, turn_round_robin
+from twin.flow.routes import goal_now, look_at, offer_room, server_for, turn_round_robin
 from twin.flow.state import Replica
 from twin.flow.stations import begin_service
 from twin.flow.tables import FlowTables
@@ -192,6 +192,7 @@ def put_in(t: FlowTables, s: Replica, r: Random, c: int, item: int, origin: int)
         if t.node[c].lifo != 0:
             push_front(s, k, item)
             s.slot[k].goal = -1
+            s.slot[k].choices = ZERO
             look_at(s, k)
         else:
             push_back(s, k, item)
@@ -227,7 +228,7 @@ def settle(t: FlowTables, s: Replica, r: Random) -> int:
         s.slot[k].listed = 0
         if since >= ZERO:
             n = t.slot_node[k]
-            goal = goal_of(t, s, r, k, n)
+            goal = goal_now(t, s, r, k, n)
             if goal >= 0:
                 if t.node[n].kind == STATION and s.slot[k].state == READY:
                     begin_service(t, s, k, n)

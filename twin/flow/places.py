@@ -13,8 +13,22 @@ from twin.flow import state, tables
 from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S, Replica
 from twin.flow.tables import FlowTables
 from twin.process.belts import entry_clear_us, head_arrival_us, least_gap_us
-from twin.process.draws import sample_us, uniform
-from twin.process.nodes import HALT_BLOCKED, HALT_OFF, NEVER_US, ONE, S_BLOCKED, S_OFF, S_STARVED, SOURCE, ZERO
+from twin.process.draws import duration_us, needs_uniform, uniform
+from twin.process.nodes import (
+    ARRIVAL,
+    CYCLE,
+    HALT_BLOCKED,
+    HALT_OFF,
+    LOAD,
+    NEVER_US,
+    ONE,
+    ROUTE,
+    S_BLOCKED,
+    S_OFF,
+    S_STARVED,
+    SOURCE,
+    ZERO,
+)
 from twin.process.states import share_of_place, share_of_server, share_of_source
 from twin.process.tables import DistributionArrays
 
@@ -23,6 +37,9 @@ OVERFLOW = wp.constant(wp.int64(4))
 """Flags of a replication."""
 
 PURPOSES = wp.constant(state.PURPOSES)
+AHEAD = wp.constant(state.AHEAD)
+AHEAD_BITS = wp.constant(wp.int64(state.AHEAD.bit_length() - 1))
+AHEAD_LAST = wp.constant(wp.int64(state.AHEAD - 1))
 CLOCK_GROUP = wp.constant(tables.CLOCK_GROUP)
 
 _LOG_MIN = wp.constant(wp.float64(math.log(LEAD_MIN_S * 1e6)))
@@ -56,13 +73,37 @@ def want(s: Replica, index: int, purpose: int):
 
 
 @wp.func
+def uniform_of(t: FlowTables, s: Replica, r: Random, n: int, ordinal: wp.int64, purpose: int) -> wp.float64:
+    """Uniform number ``ordinal`` of a purpose of node ``n``. What a node draws again and again it draws ``AHEAD`` at a time,
+    which the compiler turns into vector instructions: an eighth of the cost. Each of these purposes is of one kind of node."""
+    if purpose == CYCLE or purpose == ARRIVAL or purpose == ROUTE or purpose == LOAD:
+        block = ordinal >> AHEAD_BITS
+        if s.node[n].drawn != block + ONE:
+            s.node[n].drawn = block + ONE
+            first = block << AHEAD_BITS
+            stream = t.node[n].stream
+            seed = r.seed
+            replication = s.replication
+            j = int(0)
+            while j < AHEAD:
+                s.uniforms[n, j] = uniform(seed, replication, stream, first + wp.int64(j), purpose)
+                j += 1
+        return s.uniforms[n, int(ordinal & AHEAD_LAST)]
+    return uniform(r.seed, s.replication, t.node[n].stream, ordinal, purpose)
+
+
+@wp.func
 def draw_us(t: FlowTables, s: Replica, r: Random, n: int, row: int, purpose: int) -> wp.int64:
-    return sample_us(r.table, row, r.seed, s.replication, t.node[n].stream, next_ordinal(s, n, purpose), purpose)
+    ordinal = next_ordinal(s, n, purpose)
+    u = wp.float64(0.5)
+    if needs_uniform(r.table, row):
+        u = uniform_of(t, s, r, n, ordinal, purpose)
+    return duration_us(r.table, row, u)
 
 
 @wp.func
 def draw_uniform(t: FlowTables, s: Replica, r: Random, n: int, purpose: int) -> wp.float64:
-    return uniform(r.seed, s.replication, t.node[n].stream, next_ordinal(s, n, purpose), purpose)
+    return uniform_of(t, s, r, n, next_ordinal(s, n, purpose), purpose)
 
 
 @wp.func
@@ -213,6 +254,7 @@ def pop(s: Replica, k: int) -> int:
     s.slot[k].head = s.item[item].next
     s.slot[k].count = s.slot[k].count - 1
     s.slot[k].goal = -1
+    s.slot[k].choices = ZERO
     return item
 
 

@@ -109,6 +109,16 @@ def _keep_goal(s: Replica, r: Random, k: int, c: int):
 
 
 @wp.func
+def _choices(s: Replica, r: Random, k: int) -> wp.int64:
+    return s.slot[k].choices
+
+
+@wp.func
+def _keep_choices(s: Replica, r: Random, k: int, choices: wp.int64):
+    s.slot[k].choices = choices
+
+
+@wp.func
 def _item_type(t: FlowTables, s: Replica, r: Random, k: int) -> int:
     return t.prototype_type[s.item[s.slot[k].head].prototype]
 
@@ -147,6 +157,8 @@ goal_of = make_goal_of(
     stands_off=_stands_off,
     kept_goal=_kept_goal,
     keep_goal=_keep_goal,
+    choices=_choices,
+    keep_choices=_keep_choices,
     item_type=_item_type,
     is_defective=_is_defective,
     route_uniform=_route_uniform,
@@ -155,3 +167,14 @@ goal_of = make_goal_of(
     round_robin=_round_robin,
 )
 turn_round_robin = make_turn_round_robin(_set_round_robin)
+
+
+@wp.func
+def goal_now(t: FlowTables, s: Replica, r: Random, k: int, n: int) -> int:
+    """``goal_of`` for what waits in slot ``k`` of node ``n``, by a shorter way where there is nothing to choose."""
+    c = t.plain[k]
+    if c < 0:
+        return goal_of(t, s, r, k, n)
+    if room_in(t, s, r, c, s.slot[k].head, n):
+        return c
+    return -1

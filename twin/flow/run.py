@@ -164,6 +164,9 @@ class LineRun:
                 kept = _with_room(kept, len(now), snapshot.arrays["rep"][0])
             elif name in _SERIES:
                 kept = np.zeros_like(now)
+            elif name == "node":
+                kept = kept.copy()
+                kept["drawn"] = 0  # the uniforms drawn ahead are those of another replication
             setattr(self.state, name, wp.array(np.repeat(kept[None], self.count, axis=0), dtype=dtype, device=self.device))
         self.time_us, self._begun = snapshot.time_us, True
         self._restart_series()

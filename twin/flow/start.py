@@ -46,10 +46,13 @@ class LineState:
     Attributes:
         items: In buffers the one to leave first comes first, on conveyors the one nearest to the end.
         down: Stations under repair: prim path to how long they have been down [s].
+        uptime: Stations that fail: prim path to how long the clock of the failure to come has run [s]; those that are not named
+            begin a new one.
     """
 
     items: list[Standing] = field(default_factory=list)
     down: dict[str, float] = field(default_factory=dict)
+    uptime: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of_levels(cls, model: FactoryModel, levels: Iterable[int], *, down: Iterable[str] = ()) -> LineState:
@@ -63,19 +66,23 @@ class LineState:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, for a file or the network."""
-        return {"items": [asdict(item) for item in self.items], "down": dict(self.down)}
+        return {"items": [asdict(item) for item in self.items], "down": dict(self.down), "uptime": dict(self.uptime)}
 
     @classmethod
     def from_dict(cls, data: Any) -> LineState:
         """What ``as_dict`` gave. Raises InputError."""
         try:
             items = [Standing(**item) for item in data["items"]]
-            return cls(items, {str(path): float(seconds) for path, seconds in data["down"].items()})
+            down, uptime = (
+                {str(path): float(seconds) for path, seconds in ages.items()} for ages in (data["down"], data.get("uptime", {}))
+            )
+            return cls(items, down, uptime)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise InputError(f"it does not describe what stands on a line: {error}") from error
 
-    def arrays(self, model: FactoryModel, device: wp.Device) -> tuple[Any, Any, Any, int]:
-        """``Given``, the stations that are down, for how long [us], and their number.
+    def arrays(self, model: FactoryModel, device: wp.Device) -> tuple[Any, Any, Any, int, int]:
+        """``Given``; the stations that are down, then those whose time to failure has run, for how long each [us], and how many
+        of both there are.
 
         Raises:
             InputError: It names what the model does not have, or more than there is room for.
@@ -120,13 +127,18 @@ class LineState:
             at = model.nodes[index[path]] if path in index else None
             if at is None or at.kind != NodeKind.STATION or at.time_to_failure < 0:
                 raise InputError("the start says that it is down, but it is no station that fails", prim=path)
-        nodes = np.array([index[path] for path in self.down] or [0], np.int32)
-        since = np.array([s * 1e6 for s in self.down.values()] or [0], np.int64)
+        for path in self.uptime:
+            at = model.nodes[index[path]] if path in index else None
+            if at is None or at.time_to_failure < 0 or path in self.down:
+                raise InputError("the start says how long it has worked, but it is no station that fails, or is down", prim=path)
+        nodes = np.array([index[path] for path in (*self.down, *self.uptime)] or [0], np.int32)
+        since = np.array([s * 1e6 for s in (*self.down.values(), *self.uptime.values())] or [0], np.int64)
         return (
             given,
             wp.array(nodes, dtype=wp.int32, device=device),
             wp.array(since, dtype=wp.int64, device=device),
             len(self.down),
+            len(self.uptime),
         )
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import warp as wp
 
+from twin.flow.dense import make_dense
 from twin.process.line import struct
 
 NODE_STATES = 7
 PURPOSES = 12
+AHEAD = 8
 LEAD_BINS = 512
 LEAD_MIN_S = 0.01
 LEAD_MAX_S = 1.0e7
@@ -50,28 +52,29 @@ NodeState = struct(
     "NodeState",
     {
         **dict.fromkeys(("time_left", "duration", "made", "entered", "left", "level_us", "defective", "asked", "stopped",
-                         "halted_at", "front", "coordinate", "gap", "waits"), _I64),
+                         "halted_at", "front", "coordinate", "gap", "waits", "drawn"), _I64),
         **dict.fromkeys(("halts", "level", "last_type", "round_robin", "working", "repair"), _I32),
     },
     __name__,
 )  # fmt: skip
 """``time_left``: of the time to failure or the repair while its clock stands; ``duration``: all of it.
-``waits``: how often a slot of it was blocked or starved for some time. ``level_us``: as ``pieces_us``, for items here.
+``drawn``: block of ``uniforms`` that is there, counted from 1. ``waits``: how often a slot of it was
+blocked or starved for some time. ``level_us``: as ``pieces_us``, for items here.
 Conveyors: ``stopped`` is how long the belt has stood, ``halted_at`` the belt's time while it stands, ``front`` and
 ``coordinate`` see ``places.py``, ``gap`` the least distance between the last item and the one that is about to enter."""
 
 SlotState = struct(
     "SlotState",
     {
-        **dict.fromkeys(("ready", "time_left", "duration", "since", "asked", "joined"), _I64),
+        **dict.fromkeys(("ready", "time_left", "duration", "since", "asked", "joined", "choices"), _I64),
         **dict.fromkeys(("state", "booked", "head", "tail", "count", "goal", "listed", "waited"), _I32),
     },
     __name__,
 )
 """``ready``: since when its first item waits to leave, -1 it does not. ``since``: when the state being ``booked`` began.
 ``duration``: of what its clock runs for, as drawn. ``joined``: bit per upstream node whose item an assembly has.
-``goal``: a kept choice. ``listed``: is in the todo list. ``waited``: the wait (blocked or starved for some
-time) that it is in has been counted."""
+``goal``: a kept choice, ``choices``: those at routers by probability behind a choice by room.
+``listed``: is in the todo list. ``waited``: the wait (blocked or starved for some time) that it is in has been counted."""
 
 ItemState = struct(
     "ItemState",
@@ -104,6 +107,7 @@ STATE_ARRAYS: dict[str, tuple[str, Any]] = {
     "wanted": ("RW", _I32),
     "state_us": ("RNS", _I64),
     "ordinal": ("RNP", _I64),
+    "uniforms": ("RNU", wp.float64),
     "crew_free": ("RG", _I32),
     "shift_at": ("RF", _I32),
     "lead_hist": ("RL", _I32),
@@ -132,30 +136,43 @@ FlowState = struct(
 )
 
 
+dense_replications = make_dense(Replication)
+dense_nodes = make_dense(NodeState)
+dense_slots = make_dense(SlotState)
+dense_items = make_dense(ItemState)
+dense_vehicles = make_dense(VehicleState)
+dense_i32 = make_dense(wp.int32)
+dense_i64 = make_dense(wp.int64)
+dense_shares = make_dense(wp.int64, NODE_STATES)
+dense_uniforms = make_dense(wp.float64, AHEAD)
+dense_purposes = make_dense(wp.int64, PURPOSES)
+
+
 @wp.func
 def replica_of(state: FlowState, w: int, first: wp.uint32):
     """Row ``w`` of the arrays, the number of whose first row is ``first``."""
     s = Replica()
-    s.rep = state.rep[w]
-    s.node = state.node[w]
-    s.slot = state.slot[w]
-    s.item = state.item[w]
-    s.vehicle = state.vehicle[w]
-    s.claims = state.claims[w]
-    s.stuck = state.stuck[w]
-    s.due = state.due[w]
-    s.group_due = state.group_due[w]
-    s.todo = state.todo[w]
-    s.wanted = state.wanted[w]
-    s.state_us = state.state_us[w]
-    s.ordinal = state.ordinal[w]
-    s.crew_free = state.crew_free[w]
-    s.shift_at = state.shift_at[w]
-    s.lead_hist = state.lead_hist[w]
-    s.sunk_interval = state.sunk_interval[w]
-    s.net_interval = state.net_interval[w]
-    s.pieces_interval = state.pieces_interval[w]
-    s.moved = state.moved[w]
+    s.rep = dense_replications(state.rep[w])
+    s.node = dense_nodes(state.node[w])
+    s.slot = dense_slots(state.slot[w])
+    s.item = dense_items(state.item[w])
+    s.vehicle = dense_vehicles(state.vehicle[w])
+    s.claims = dense_i32(state.claims[w])
+    s.stuck = dense_i32(state.stuck[w])
+    s.due = dense_i64(state.due[w])
+    s.group_due = dense_i64(state.group_due[w])
+    s.todo = dense_i32(state.todo[w])
+    s.wanted = dense_i32(state.wanted[w])
+    s.state_us = dense_shares(state.state_us[w])
+    s.ordinal = dense_purposes(state.ordinal[w])
+    s.uniforms = dense_uniforms(state.uniforms[w])
+    s.crew_free = dense_i32(state.crew_free[w])
+    s.shift_at = dense_i32(state.shift_at[w])
+    s.lead_hist = dense_i32(state.lead_hist[w])
+    s.sunk_interval = dense_i32(state.sunk_interval[w])
+    s.net_interval = dense_i64(state.net_interval[w])
+    s.pieces_interval = dense_i64(state.pieces_interval[w])
+    s.moved = dense_i64(state.moved[w])
     s.replication = first + wp.uint32(w)
     return s
 
@@ -167,6 +184,7 @@ def _sizes(tables: Any, replications: int) -> dict[str, int]:
         **{
             "S": NODE_STATES,
             "P": PURPOSES,
+            "U": AHEAD,
             "G": tables.crews,
             "F": tables.shifts,
             "V": tables.vehicles,

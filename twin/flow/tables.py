@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
+from twin.flow.dense import make_dense
 from twin.model.factory import FactoryModel, Node, NodeKind, RouterRule
 from twin.model.shifts import switch_times
 from twin.process.line import (
@@ -22,7 +23,7 @@ from twin.process.line import (
     upload_line,
 )
 
-ENGINE_VERSION = 4
+ENGINE_VERSION = 5
 """Raised whenever the same tables and seed would give other numbers; part of every result's identity."""
 
 UNLIMITED_ITEMS = 256
@@ -35,6 +36,7 @@ FlowTables = struct(
     {
         "node": wp.array(dtype=NodeRow),
         **{name: wp.array(dtype=dtype) for name, dtype in COLUMNS.items()},
+        "plain": wp.array(dtype=wp.int32),
         **dict.fromkeys(
             (
                 "nodes",
@@ -58,6 +60,63 @@ FlowTables = struct(
     },
     __name__,
 )
+
+
+dense_rows = make_dense(NodeRow)
+dense_i32 = make_dense(wp.int32)
+dense_i64 = make_dense(wp.int64)
+dense_f64 = make_dense(wp.float64)
+
+
+@wp.func
+def dense_tables(tables: FlowTables):
+    """The same tables as ``advance`` reads them."""
+    t = FlowTables()
+    t.node = dense_rows(tables.node)
+    t.next = dense_i32(tables.next)
+    t.route_type = dense_i32(tables.route_type)
+    t.route_weight = dense_f64(tables.route_weight)
+    t.up = dense_i32(tables.up)
+    t.path_goal = dense_i32(tables.path_goal)
+    t.join = dense_i32(tables.join)
+    t.item_prototype = dense_i32(tables.item_prototype)
+    t.item_cumulative = dense_f64(tables.item_cumulative)
+    t.cycle = dense_i32(tables.cycle)
+    t.plain = dense_i32(tables.plain)
+    t.slot_node = dense_i32(tables.slot_node)
+    t.slot_clock = dense_i32(tables.slot_clock)
+    t.clock_slot = dense_i32(tables.clock_slot)
+    t.clock_node = dense_i32(tables.clock_node)
+    t.clock_shift = dense_i32(tables.clock_shift)
+    t.prototype_type = dense_i32(tables.prototype_type)
+    t.prototype_length = dense_f64(tables.prototype_length)
+    t.crew_people = dense_i32(tables.crew_people)
+    t.crew_shift = dense_i32(tables.crew_shift)
+    t.crew_begin = dense_i32(tables.crew_begin)
+    t.crew_user = dense_i32(tables.crew_user)
+    t.fleet_node = dense_i32(tables.fleet_node)
+    t.stop_of = dense_i32(tables.stop_of)
+    t.travel_us = dense_i64(tables.travel_us)
+    t.shift_begin = dense_i32(tables.shift_begin)
+    t.shift_us = dense_i64(tables.shift_us)
+    t.shift_first = dense_i32(tables.shift_first)
+    t.shift_on = dense_i32(tables.shift_on)
+    t.nodes = tables.nodes
+    t.slots = tables.slots
+    t.clocks = tables.clocks
+    t.timed = tables.timed
+    t.types = tables.types
+    t.items = tables.items
+    t.crews = tables.crews
+    t.shifts = tables.shifts
+    t.intervals = tables.intervals
+    t.fleets = tables.fleets
+    t.vehicles = tables.vehicles
+    t.groups = tables.groups
+    t.paths = tables.paths
+    t.interval_us = tables.interval_us
+    t.begin_us = tables.begin_us
+    return t
 
 
 def flow_paths(model: FactoryModel) -> list[tuple[int, int]]:
@@ -107,6 +166,14 @@ def tables_hash(model: FactoryModel) -> str:
     return digest.hexdigest()
 
 
+def plain_goal(model: FactoryModel, index: int) -> int:
+    """The one node that items of node ``index`` ever go to, whenever it has room; -1 where there is a choice, or a shift."""
+    node = model.nodes[index]
+    if len(node.next) != 1 or node.rework >= 0 or node.shift >= 0 or node.kind == NodeKind.FLEET:
+        return -1
+    return -1 if model.nodes[node.next[0]].kind == NodeKind.ROUTER else node.next[0]
+
+
 def upload_tables(
     model: FactoryModel, *, intervals: int, interval_us: int, begin_us: int, unlimited: int, device: wp.Device
 ) -> Any:
@@ -115,6 +182,7 @@ def upload_tables(
     add_calendars(line, model, begin_us)
     tables = FlowTables()
     upload_line(tables, line, device)
+    tables.plain = wp.array(np.array([plain_goal(model, n) for n in line.columns["slot_node"]] or [-1], np.int32), device=device)
     c = line.columns
     tables.nodes, tables.slots, tables.clocks = len(model.nodes), len(c["slot_node"]), len(c["clock_slot"])
     tables.timed = len(c["clock_slot"]) - len(model.shifts)

@@ -468,7 +468,7 @@ class Runtime:
         if found is None:
             return
         items = [LineItem(**asdict(item)) for item in found.items]
-        self._emit(LineFound(self.simulation.time, items, found.down))
+        self._emit(LineFound(self.simulation.time, items, found.down, found.uptime))
 
     def _publish_figures(self) -> None:
         self._emit(self.clock())

@@ -80,7 +80,8 @@ class Node:
         reject: What this sink takes counts as scrap.
         load_time, unload_time, battery_time, charge_time: Distribution rows of a fleet; its vehicles are ``servers``.
         stops: Nodes that a fleet serves, as indices. ways: Driving distance [m] from each stop, and last from where
-            its vehicles begin, to each stop: [S + 1][S].
+            its vehicles begin, to each stop: [S + 1][S]. tracks: the same ways as polylines, each [P,3] m; none without places.
+        vehicles: Body indices in ``RigidModel.bodies`` of a fleet's vehicles that are drawn.
         power: [5] W: idle, busy, blocked, setup, down.
     """
 
@@ -128,6 +129,8 @@ class Node:
     charge_time: int = ZERO
     stops: list[int] = field(default_factory=list)
     ways: list[list[float]] = field(default_factory=list)
+    tracks: list[list[np.ndarray]] = field(default_factory=list)
+    vehicles: list[int] = field(default_factory=list)
     power: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from twin.core.errors import InputError
 from twin.model.rigid import BodyKind
-from twin.physics.geometry import rotate, rotation_matrix
+from twin.physics.geometry import rotation_matrix
 from twin.physics.kernels.data import POINTS
+from twin.physics.queries import placed
 from twin.physics.rays import cast
 
 if TYPE_CHECKING:
@@ -128,30 +129,12 @@ def cast_ray(
     if not (np.isfinite(origin).all() and np.isfinite(length) and length > 0.0):
         raise InputError(f"a ray needs a finite origin and a direction, has {origin} and {direction}", attribute="ray")
     direction = direction / length
-    u = world._uploaded
     best = RayHit(reach, origin, direction, -1, -1)
     found = False
-    still, upright = np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])
-    slots = [(-1, still, upright, range(u.begin[-1], len(u.colliders)))]
-    first = len(world.model.bodies)
-    alive, prototype = world.alive.numpy()[w], world.prototype.numpy()[w]
-    for i in np.flatnonzero(alive[: world.slots]):
-        kind = int(i) if i < first else first + int(prototype[i])
-        center, q = world.position.numpy()[w, i].astype(float), world.rotation.numpy()[w, i].astype(float)
-        near = np.linalg.norm(np.cross(center - origin, direction))
-        colliders = range(u.begin[kind], u.begin[kind + 1])
-        if near <= max((u.colliders[c].reach for c in colliders), default=0.0):
-            slots.append((int(i), center, q, colliders))
-    for slot, center, q, colliders in slots:
-        for c in colliders:
-            collider = u.colliders[c]
-            if collider.shape.trigger and not triggers:
-                continue
-            turn = rotation_matrix(q) @ rotation_matrix(np.asarray(collider.rotation, float))
-            place = center + rotate(q, np.asarray(collider.position, float))
-            way, normal = cast(collider, place, turn, origin, direction)
-            if way < best.distance or (way == best.distance and np.isfinite(way) and not found):
-                best, found = RayHit(way, origin + way * direction, normal, slot, collider.source), True
+    for slot, collider, place, turn in placed(world, w, triggers=triggers):
+        way, normal = cast(collider, place, turn, origin, direction)
+        if way < best.distance or (way == best.distance and np.isfinite(way) and not found):
+            best, found = RayHit(way, origin + way * direction, normal, slot, collider.source), True
     return best if found else None
 
 

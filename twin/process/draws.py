@@ -389,6 +389,24 @@ def remaining(t: DistributionArrays, row: int, u: wp.float64, age: wp.float64) -
 
 
 @wp.func
+def duration_us(t: DistributionArrays, row: int, u: wp.float64) -> wp.int64:
+    """The duration [us] of row ``row`` for the uniform ``u``; -1 for row -1 (never)."""
+    if row < 0:
+        return wp.int64(-1)
+    if t.row[row].kind == 0:
+        return wp.int64(wp.max(t.row[row].mean, ZERO) * _f(1.0e6) + HALF)
+    return wp.int64(wp.min(variate(t, row, u), _f(1.0e12)) * _f(1.0e6) + HALF)
+
+
+@wp.func
+def needs_uniform(t: DistributionArrays, row: int) -> bool:
+    """Whether a duration of row ``row`` is random."""
+    if row < 0:
+        return False
+    return t.row[row].kind != 0
+
+
+@wp.func
 def sample_us(
     t: DistributionArrays,
     row: int,
@@ -399,12 +417,10 @@ def sample_us(
     purpose: int,
 ) -> wp.int64:
     """A duration [us] of row ``row``; -1 for row -1 (never)."""
-    if row < 0:
-        return wp.int64(-1)
-    if t.row[row].kind == 0:
-        return wp.int64(wp.max(t.row[row].mean, ZERO) * _f(1.0e6) + HALF)
-    seconds = variate(t, row, uniform(seed, replication, stream, ordinal, purpose))
-    return wp.int64(wp.min(seconds, _f(1.0e12)) * _f(1.0e6) + HALF)
+    u = HALF
+    if needs_uniform(t, row):
+        u = uniform(seed, replication, stream, ordinal, purpose)
+    return duration_us(t, row, u)
 
 
 @wp.kernel

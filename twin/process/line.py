@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from twin.model.factory import FactoryModel, Node, NodeKind
+from twin.core.errors import InputError
+from twin.model.factory import FactoryModel, Node, NodeKind, RouterRule
 from twin.model.shifts import switch_times
 from twin.process import device as _device  # noqa: F401  (sets Warp up)
 
 MAX_JOINS = 62
 """Upstream nodes that one assembly station can name: what has come is a bit each in an int64."""
+
+MAX_CHOICE_BITS = 62
+"""Room for the kept choices of one item, an int64: a router with two or three successors takes two."""
 
 _I32 = wp.int32
 _I64 = wp.int64
@@ -32,7 +36,7 @@ NODE_FIELDS: dict[str, Any] = {
          "time_to_repair", "failure_while_working", "rework", "batch", "output", "blocking_before", "capacity", "lifo",
          "accumulating", "rule", "reject", "crew", "crew_size", "repair_crew", "shift", "first", "routed", "single",
          "load_time", "unload_time", "battery_time", "charge_time", "vehicle_begin", "stop_begin", "travel_begin", "stops",
-         "path_begin", "path_end"),
+         "path_begin", "path_end", "choice_at", "choice_bits"),
         _I32,
     ),
     "stream": wp.uint64,
@@ -41,7 +45,8 @@ NODE_FIELDS: dict[str, Any] = {
 }  # fmt: skip
 """One record a node. ``clock``: index of the node's own due time, -1 none. ``first``: its first successor, -1 none, itself
 where there are several; ``routed``: that one, or one of those, is a router. ``single``: a station with one server and no
-batches. ``stops``: places that a fleet drives to; ``stop_begin``, ``travel_begin``: where its ranges of those columns begin."""
+batches. ``choice_at``, ``choice_bits``: where a kept choice of this router lies in what waits; 0 bits: it need not be kept
+there. ``stops``: places that a fleet drives to; ``stop_begin``, ``travel_begin``: where its ranges of those columns begin."""
 
 
 def struct(name: str, fields: dict[str, Any], module: str) -> type:
@@ -111,9 +116,30 @@ def line_columns(model: FactoryModel, slots: list[int] | None = None) -> LineCol
         times, _ = switch_times(shift.patterns)
         c["shift_us"] += times
         c["shift_begin"].append(len(c["shift_us"]))
+    _add_choices(out, model, back)
     c["prototype_type"] += model.prototype_type
     c["prototype_length"] += [p.length for p in model.rigid.prototypes]
     return out
+
+
+def _add_choices(out: LineColumns, model: FactoryModel, back: list[list[int]]) -> None:
+    """Bits for the choices of routers by probability that what waits may come to by way of a choice that goes by room."""
+    at = 0
+    for index, node in enumerate(model.nodes):
+        bits = 0
+        if node.kind == NodeKind.ROUTER and node.rule == RouterRule.PROBABILITY:
+            ahead = [model.nodes[i] for i in back[index]]
+            if any(a.kind == NodeKind.ROUTER or len(a.next) > 1 for a in ahead):
+                bits = len(node.next).bit_length()
+        out.node["choice_at"].append(at)
+        out.node["choice_bits"].append(bits)
+        at += bits
+        if at > MAX_CHOICE_BITS:
+            raise InputError(
+                "more routers by probability behind other routers than the choices of one item can be kept for",
+                prim=node.path,
+                allowed=f"about {MAX_CHOICE_BITS // 2} of two successors each",
+            )
 
 
 def _add_node(out: LineColumns, model: FactoryModel, index: int, node: Node, types: int, slots: int) -> None:

@@ -67,16 +67,19 @@ def places_left(t: Any, c: int, prototype: int, level: int) -> int:
 
 
 @wp.func
-def settled_choice(t: Any, c: int, u: wp.float64, type: int, defective: int) -> int:
-    """The successor of router ``c``, whose rule keeps its choices, whether it has room or not; ``u`` a uniform."""
+def settled_choice(t: Any, c: int, type: int, defective: int) -> int:
+    """The successor of router ``c`` by type or quality, whether it has room or not."""
     begin = t.node[c].next_begin
     end = t.node[c].next_end
-    rule = t.node[c].rule
-    if rule == PROBABILITY:
-        return t.next[pick_by_weight(t.route_weight, begin, end, u)]
-    if rule == BY_TYPE:
+    if t.node[c].rule == BY_TYPE:
         return t.next[pick_by_type(t.route_type, begin, end, type)]
     return t.next[pick_by_quality(begin, end, defective)]
+
+
+@wp.func
+def kept_branch(choices: wp.int64, at: int, bits: int) -> int:
+    """The branch that ``choices`` holds in ``bits`` bits from bit ``at`` on; -1 where none was taken yet."""
+    return int((choices >> wp.int64(at)) & ((ONE << wp.int64(bits)) - ONE)) - 1
 
 
 def make_server_for(server_state: Any, takes_more: Any) -> Any:
@@ -120,6 +123,8 @@ def make_goal_of(
     stands_off: Any,
     kept_goal: Any,
     keep_goal: Any,
+    choices: Any,
+    keep_choices: Any,
     item_type: Any,
     is_defective: Any,
     route_uniform: Any,
@@ -132,6 +137,8 @@ def make_goal_of(
     Args:
         stands_off: Whether node n is off shift, (t, s, h, n).
         kept_goal, keep_goal: The choice that stands while it waits, -1 none, (s, h, i); set it, (s, h, i, c).
+        choices, keep_choices: What it chose at routers by probability, one after another in an int64, 0 none, (s, h, i); set
+            it, (s, h, i, choices).
         item_type, is_defective: Of what waits, (t, s, h, i).
         route_uniform: A uniform for a choice of router c, (t, s, h, c).
         room_in: Whether node c takes it now, (t, s, h, i, n, c). free_places: of node c for it, (t, s, h, i, c).
@@ -173,10 +180,17 @@ def make_goal_of(
                     return -1
                 rule = t.node[c].rule
                 if choice_is_kept(rule):
-                    u = wp.float64(0.0)
                     if rule == PROBABILITY:
-                        u = route_uniform(t, s, h, c)
-                    c = settled_choice(t, c, u, item_type(t, s, h, i), is_defective(t, s, h, i))
+                        branch = int(-1)
+                        if t.node[c].choice_bits > 0:
+                            branch = kept_branch(choices(s, h, i), t.node[c].choice_at, t.node[c].choice_bits)
+                        if branch < 0:
+                            branch = pick_by_weight(t.route_weight, begin, begin + count, route_uniform(t, s, h, c)) - begin
+                            if t.node[c].choice_bits > 0:
+                                keep_choices(s, h, i, choices(s, h, i) | (wp.int64(branch + 1) << wp.int64(t.node[c].choice_at)))
+                        c = t.next[begin + branch]
+                    else:
+                        c = settled_choice(t, c, item_type(t, s, h, i), is_defective(t, s, h, i))
                     if keep:
                         keep_goal(s, h, i, c)
                     count = 0

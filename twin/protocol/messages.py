@@ -282,6 +282,8 @@ class LineFound(msgspec.Struct, tag="line", tag_field="t"):
     items: list[LineItem]
     down: dict[str, float]
     """Stations under repair, and for how long [s]."""
+    uptime: dict[str, float] = {}
+    """Stations that fail: how long the clock of the failure to come has run [s]."""
 
 
 class Kpi(msgspec.Struct, array_like=True):

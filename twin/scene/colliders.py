@@ -9,6 +9,7 @@ from pxr import Usd, UsdGeom, UsdPhysics
 
 from twin.core.findings import Findings
 from twin.model.rigid import Mesh, Shape, ShapeKind
+from twin.scene.decomposition import PIECES, available, closed, convex_pieces
 from twin.scene.frames import AXIS_INDEX, AXIS_TO_Z, Frame, quaternion, split
 
 _RING = 24
@@ -155,8 +156,7 @@ class ColliderReader:
             center = (high + low) / 2.0
             return self._sphere(prim, frame, float(np.linalg.norm(points - center, axis=1).max()), center)
         if approximation == UsdPhysics.Tokens.convexDecomposition:
-            self.findings.info(prim.GetPath(), "hull-instead", "convexDecomposition is simulated as one convex hull")
-            return self._hull(prim, frame, points)
+            return self._decomposed(prim, frame, points, triangles)
         if approximation == UsdPhysics.Tokens.convexHull:
             return self._hull(prim, frame, points)
         if moving:
@@ -167,6 +167,25 @@ class ColliderReader:
         return self._shape(
             prim, ShapeKind.MESH, frame.position, frame.rotation, mesh=self._store(points @ frame.stretch, triangles)
         )
+
+    def _decomposed(self, prim: Usd.Prim, frame: Frame, points: np.ndarray, triangles: np.ndarray) -> Shape | None:
+        """Convex pieces that collide, on a mesh that the mass comes from; one hull where it cannot be taken apart."""
+        baked = points @ frame.stretch
+        if np.linalg.det(frame.stretch) < 0.0:
+            triangles = triangles[:, ::-1]
+        if not available():
+            text = "convexDecomposition needs CoACD (pip install 'twin[decompose]'); one convex hull is simulated"
+            self.findings.info(prim.GetPath(), "hull-instead", text)
+            return self._hull(prim, frame, points)
+        if not closed(triangles):
+            text = "convexDecomposition of a mesh that is not closed is simulated as one convex hull"
+            self.findings.info(prim.GetPath(), "hull-instead", text)
+            return self._hull(prim, frame, points)
+        most = int(_number(prim, "physxConvexDecompositionCollision:maxConvexHulls", PIECES))
+        pieces = convex_pieces(baked, triangles, max(most, 1))
+        shape = self._shape(prim, ShapeKind.HULL, frame.position, frame.rotation, mesh=self._store(baked, triangles))
+        shape.pieces = tuple(self._store(*piece) for piece in pieces)
+        return shape
 
     def _hull(self, prim: Usd.Prim, frame: Frame, points: np.ndarray) -> Shape | None:
         from scipy.spatial import ConvexHull, QhullError

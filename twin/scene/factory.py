@@ -10,11 +10,12 @@ from pxr import Sdf, Usd
 from twin.core.findings import Findings
 from twin.model.distributions import NEVER, ZERO
 from twin.model.factory import Crew, FactoryModel, Node, NodeKind, RouterRule, Shift, Zone, stream_id
+from twin.model.rigid import BodyKind
 from twin.model.shifts import working_hours
 from twin.scene.bounds import bound_in, with_room_above, zone_of
 from twin.scene.curves import polylines
 from twin.scene.distributions import read_distribution
-from twin.scene.fleets import distances
+from twin.scene.fleets import network
 from twin.scene.frames import array, rigid, split
 from twin.scene.prototypes import add_prototypes, item_type, prototype_paths
 from twin.scene.rigid import World, load_world
@@ -125,6 +126,23 @@ class Compiler:
             shift = self._one(prim, "twin:node:shift", self.shifts, "TwinShiftAPI")
             skills = [str(s) for s in prim.GetAttribute("twin:crew:skills").Get() or []]
             self.model.crews.append(Crew(path, self._count(prim, "twin:crew:size", 0), shift, skills))
+
+    def _staff(self, prim: Usd.Prim, rel: str, attribute: str) -> int:
+        """The crew that a station names and that has the skill it asks for; unnamed, the first one that has it; -1 none."""
+        crew = self._one(prim, rel, self.crews, "TwinCrewAPI")
+        skill = str(prim.GetAttribute(attribute).Get() or "")
+        if not skill:
+            return crew
+        skilled = [i for i, c in enumerate(self.model.crews) if skill in c.skills]
+        if crew < 0 and skilled and not prim.GetRelationship(rel).GetTargets():
+            return skilled[0]
+        if crew not in skilled:
+            who = f"{self.model.crews[crew].path} does not have" if crew >= 0 else "no crew has"
+            able = ", ".join(self.model.crews[i].path for i in skilled) or "none"
+            self.findings.error(
+                f"{prim.GetPath()}.{attribute}", "missing-skill", f"{who} the skill {skill!r}; crews that have it: {able}"
+            )
+        return crew
 
     # ---- what every node has
 
@@ -264,9 +282,9 @@ class Compiler:
         node.joins = self._nodes(prim, base + "joins", "unknown-target")
         node.output = next(iter(self._goods(prim, base + "output")), -1)
         node.blocking_before = self._token(prim, base + "blocking", ("afterService", "beforeService")) == "beforeService"
-        node.crew = self._one(prim, base + "crew", self.crews, "TwinCrewAPI")
+        node.crew = self._staff(prim, base + "crew", base + "skill")
         node.crew_size = self._count(prim, base + "crewSize", 0)
-        node.repair_crew = self._one(prim, base + "repairCrew", self.crews, "TwinCrewAPI")
+        node.repair_crew = self._staff(prim, base + "repairCrew", base + "repairSkill")
 
     def _cycles(self, prim: Usd.Prim) -> list[int]:
         """Distribution row per item type."""
@@ -345,8 +363,15 @@ class Compiler:
             if not found:
                 self.findings.error(where, "unknown-target", f"{target} {'has no curve' if curve else 'does not exist'}")
             ways += found
-        node.stops, node.ways, lost = distances(self.model, index, ways)
-        for i in lost:
+        driven = network(self.model, index, ways)
+        node.stops, node.ways, node.tracks = driven.stops, driven.ways, driven.tracks
+        vehicles = [
+            i
+            for i, body in enumerate(self.model.rigid.bodies)
+            if body.kind == BodyKind.KINEMATIC and (body.path == node.path or body.path.startswith(node.path + "/"))
+        ]
+        node.vehicles = vehicles[: node.servers]
+        for i in driven.lost:
             self.findings.error(self.model.nodes[i].path, "no-zone", f"{node.path} serves it, but nothing gives it a place")
         for i, stop in enumerate(node.stops):
             if not all(np.isfinite(row[i]) for row in node.ways):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,15 +15,29 @@ JOINED_M = 0.05
 """Ends of ways this close to another way meet it [m]; in small networks a five-hundredth of their extent."""
 
 
-def distances(model: FactoryModel, index: int, ways: list[np.ndarray]) -> tuple[list[int], list[list[float]], list[int]]:
-    """Driving distances of fleet ``index``.
+@dataclass
+class Network:
+    """Where a fleet drives.
+
+    Attributes:
+        stops: The nodes it serves, as indices.
+        ways: Distance [m] from each, and last from where its vehicles begin (the fleet's own place, else the first way's begin),
+            to each: [S + 1][S]; infinite where no way leads.
+        tracks: The same as polylines [P,3] m; empty where no way leads.
+        lost: Nodes it should serve that have no place.
+    """
+
+    stops: list[int]
+    ways: list[list[float]]
+    tracks: list[list[np.ndarray]]
+    lost: list[int]
+
+
+def network(model: FactoryModel, index: int, ways: list[np.ndarray]) -> Network:
+    """Where fleet ``index`` drives.
 
     Args:
         ways: Polylines, each [P,3] m in the world, driven both ways; none: straight lines between the stops.
-
-    Returns:
-        The nodes it serves; the distance [m] from each, and last from where its vehicles begin (the fleet's own place, else
-        the first way's begin), to each, infinite where no way leads; the nodes among them that have no place.
     """
     fleet = model.nodes[index]
     stops = fleet_stops(model, index)
@@ -38,9 +53,10 @@ def distances(model: FactoryModel, index: int, ways: list[np.ndarray]) -> tuple[
     if not ways:
         points = np.array(places)
         far = np.linalg.norm(points[:, None] - points[None], axis=2)
+        tracks = [[np.array([a, b]) for b in places] for a in places]
     else:
-        far = _along(ways, places)
-    return stops, far[:, : len(stops)].tolist(), lost
+        far, tracks = _along(ways, places)
+    return Network(stops, far[:, : len(stops)].tolist(), [row[: len(stops)] for row in tracks], lost)
 
 
 def _leads_to(model: FactoryModel, index: int) -> set[int]:
@@ -65,8 +81,9 @@ def _place(node: Node, *, fetch: bool) -> np.ndarray:
     return np.asarray(node.zone.floor, float) + (along if fetch else -along)
 
 
-def _along(ways: list[np.ndarray], places: list[np.ndarray]) -> np.ndarray:
-    """Shortest distances [m] between places, each taken to the nearest point of a way; infinite where none leads."""
+def _along(ways: list[np.ndarray], places: list[np.ndarray]) -> tuple[np.ndarray, list[list[np.ndarray]]]:
+    """Shortest distances [m] between places, each taken to the nearest point of a way, and the polylines [P,3] m there; infinite
+    and empty where none leads."""
     corners = np.vstack(ways)
     joined = min(JOINED_M, float(np.ptp(corners, axis=0).max()) / 500.0)
     segments = [(a, b) for way in ways for a, b in itertools.pairwise(way)]
@@ -102,7 +119,21 @@ def _along(ways: list[np.ndarray], places: list[np.ndarray]) -> np.ndarray:
                 length = float(np.linalg.norm(points[i] - points[j]))
                 edges[i].append((j, length))
                 edges[j].append((i, length))
-    return np.array([_shortest(edges, start)[at] for start in at])
+    far = np.full((len(at), len(at)), np.inf)
+    tracks = []
+    for i, start in enumerate(at):
+        metres, before = _shortest(edges, start)
+        far[i] = metres[at]
+        tracks.append([np.array(_back(points, before, goal)) if np.isfinite(metres[goal]) else np.zeros((0, 3)) for goal in at])
+    return far, tracks
+
+
+def _back(points: list[np.ndarray], before: list[int], goal: int) -> list[np.ndarray]:
+    """The points passed on the way to vertex ``goal``."""
+    passed = [goal]
+    while before[passed[-1]] >= 0:
+        passed.append(before[passed[-1]])
+    return [points[i] for i in reversed(passed)]
 
 
 def _nearest(a: np.ndarray, b: np.ndarray, point: np.ndarray) -> float:
@@ -111,8 +142,9 @@ def _nearest(a: np.ndarray, b: np.ndarray, point: np.ndarray) -> float:
     return float(np.clip((point - a) @ along / max(float(along @ along), 1e-18), 0.0, 1.0))
 
 
-def _shortest(edges: list[list[tuple[int, float]]], start: int) -> np.ndarray:
-    """Distances from one vertex to all (Dijkstra)."""
+def _shortest(edges: list[list[tuple[int, float]]], start: int) -> tuple[np.ndarray, list[int]]:
+    """Distances from one vertex to all (Dijkstra), and from which vertex each is reached, -1 for the first."""
+    before = [-1] * len(edges)
     far = np.full(len(edges), np.inf)
     far[start] = 0.0
     queue = [(0.0, start)]
@@ -123,5 +155,6 @@ def _shortest(edges: list[list[tuple[int, float]]], start: int) -> np.ndarray:
         for other, length in edges[at]:
             if metres + length < far[other]:
                 far[other] = metres + length
+                before[other] = at
                 heapq.heappush(queue, (metres + length, other))
-    return far
+    return far, before

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from pxr import Usd, UsdPhysics
+from pxr import Usd, UsdGeom, UsdPhysics
 
 from twin.core.findings import Findings
 from twin.model.rigid import Body, Mesh, Shape, ShapeKind
-from twin.scene.frames import quaternion, rotation_of
+from twin.scene.frames import array, quaternion, rotation_of, split
 
 DEFAULT_DENSITY = 1000.0
 """[kg/m3] where nothing is authored, as UsdPhysics says."""
@@ -87,8 +87,9 @@ def fill_mass(
 ) -> None:
     """Fill in ``mass``, ``com``, ``inertia`` and ``inertia_rotation`` of a body.
 
-    The body's mass wins, then a shape's mass, a shape's density, the body's density, the material's density, and last
-    1000 kg/m3.
+    As UsdPhysics says: the body's mass wins (a parent's mass over its children's), then a shape's mass, a shape's density, the
+    body's density (a child's density over its parent's), the material's density, and last 1000 kg/m3. Zero is as not authored.
+    Centre of mass and moments come from the shapes, with what MassAPI says of each, unless the body says its own.
 
     Args:
         parts: Its shapes with their prims and material densities (stage units, 0: none).
@@ -107,9 +108,12 @@ def fill_mass(
         if mass <= 0.0 or part.volume <= 0.0:
             continue
         turn = rotation_of(np.asarray(shape.rotation))
+        center, tensor = part.center @ turn + shape.position, turn.T @ (part.inertia * (mass / part.volume)) @ turn
+        if shape_prim != prim:
+            center, tensor = _own(shape, shape_prim, center, tensor, unit, kilograms)
         masses.append(mass)
-        centers.append(part.center @ turn + shape.position)
-        tensors.append(turn.T @ (part.inertia * (mass / part.volume)) @ turn)
+        centers.append(center)
+        tensors.append(tensor)
     total = sum(masses)
     if total > 0.0:
         com = np.average(centers, axis=0, weights=masses)
@@ -125,6 +129,23 @@ def fill_mass(
         if not body_mass:
             findings.info(prim.GetPath(), "default-mass", "a body without volume and without mass weighs 1 kg")
     _override(body, prim, unit, kilograms, scale)
+
+
+def _own(
+    shape: Shape, prim: Usd.Prim, center: np.ndarray, tensor: np.ndarray, unit: float, kilograms: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centre of mass and inertia tensor of one shape in the body's frame, as authored on its own prim where they are."""
+    api = UsdPhysics.MassAPI(prim)
+    com, diagonal, axes = api.GetCenterOfMassAttr().Get(), api.GetDiagonalInertiaAttr().Get(), api.GetPrincipalAxesAttr().Get()
+    turn = rotation_of(np.asarray(shape.rotation))
+    if com is not None and np.isfinite(np.array(com)).all():
+        scale = split(array(UsdGeom.XformCache().GetLocalToWorldTransform(prim))).scale
+        center = np.array(com, float) * scale * unit @ turn + shape.position
+    if diagonal is not None and np.any(np.array(diagonal)):
+        q = np.array([*axes.GetImaginary(), axes.GetReal()]) if axes is not None else np.zeros(4)
+        principal_axes = (rotation_of(q) if np.linalg.norm(q) > 0.0 else np.eye(3)) @ turn
+        tensor = principal_axes.T @ np.diag(np.array(diagonal, float) * kilograms * unit**2) @ principal_axes
+    return center, tensor
 
 
 def _override(body: Body, prim: Usd.Prim, unit: float, kilograms: float, scale: np.ndarray) -> None:

@@ -67,11 +67,14 @@ def _read(world: World, prim: Usd.Prim) -> Prototype:
         if read is not None:
             read[0].body = 0
             parts.append((read[0], part, read[1]))
-    low, high = _bound(world, prims, back, [shape for shape, _, _ in parts])
+    low, high, drawn = _bound(world, prims, back, [shape for shape, _, _ in parts])
     if not any(not shape.trigger for shape, _, _ in parts):
-        world.findings.warning(
-            prim.GetPath(), "prototype-no-collider", "goods without a collider are simulated as the box around them"
-        )
+        if drawn:
+            text = "goods without a collider are simulated as the box around them"
+            world.findings.warning(prim.GetPath(), "prototype-no-collider", text)
+        else:
+            text = "goods with neither a collider nor anything drawn are 0.1 m cubes"
+            world.findings.warning(prim.GetPath(), "prototype-empty", text)
         parts.append((_box(prim, low, high), prim, 0.0))
     weigh(world, body, carrier, frame.scale, parts)
     return Prototype(
@@ -89,8 +92,8 @@ def _box(prim: Usd.Prim, low: np.ndarray, high: np.ndarray) -> Shape:
     return Shape(path=str(prim.GetPath()), kind=ShapeKind.BOX, body=0, position=(high + low) / 2.0, size=half)
 
 
-def _bound(world: World, prims: list[Usd.Prim], back: np.ndarray, shapes: list[Shape]) -> tuple[np.ndarray, np.ndarray]:
-    """Bound [3], [3] m in the body's frame: of its shapes, else of what is drawn."""
+def _bound(world: World, prims: list[Usd.Prim], back: np.ndarray, shapes: list[Shape]) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Bound [3], [3] m in the body's frame: of its shapes, else of what is drawn; False where there is neither: a cube."""
     corners = [shape_corners(s, world.rigid.meshes) for s in shapes if not s.trigger]
     if not corners:
         cache = UsdGeom.BBoxCache(
@@ -104,9 +107,6 @@ def _bound(world: World, prims: list[Usd.Prim], back: np.ndarray, shapes: list[S
                     local = array(world.cache.GetLocalToWorldTransform(prim)) @ back
                     corners.append((points @ local[:3, :3] + local[3, :3]) * world.unit)
     if not corners:
-        world.findings.warning(
-            prims[0].GetPath(), "prototype-empty", "goods with neither a collider nor anything drawn are 0.1 m cubes"
-        )
-        return np.full(3, -0.05), np.full(3, 0.05)
+        return np.full(3, -0.05), np.full(3, 0.05), False
     points = np.vstack(corners)
-    return points.min(axis=0), points.max(axis=0)
+    return points.min(axis=0), points.max(axis=0), True

@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pxr import Gf, Sdf, Tf, Usd, UsdGeom
+from pxr import Gf, Sdf, Tf, Usd, UsdGeom, UsdPhysics
 
 from twin.core.errors import WorkError
 from twin.scene.frames import Frame, array, rigid, rotation_of, split
 from twin.scene.stage import meters_per_unit, open_stage, tf_message
+
+GOODS_SCOPE = "TwinGoods"
+"""The scope below the default prim (else at the root) that goods are written to, a prim an item."""
+
+
+@dataclass(frozen=True)
+class GoodsSamples:
+    """Goods of a run: S slots at T times.
+
+    Attributes:
+        prototypes: Prim paths of what the items are copies of [P].
+        item: [T,S] number of the item in the slot, -1 none. prototype: [T,S] index into ``prototypes``.
+        position: [T,S,3] m, rotation: [T,S,4] xyzw: world poses of the items' frames.
+    """
+
+    prototypes: Sequence[str]
+    item: np.ndarray
+    prototype: np.ndarray
+    position: np.ndarray
+    rotation: np.ndarray
 
 
 def write_samples(
@@ -21,13 +42,17 @@ def write_samples(
     paths: Sequence[str],
     positions: np.ndarray,
     rotations: np.ndarray,
+    goods: GoodsSamples | None = None,
 ) -> None:
     """Write a layer that plays a run on top of its stage (which it names as sublayer).
+
+    Each item becomes a prim ``Item_<number>_<prototype>`` of the scope ``TwinGoods``: a reference to its prototype, visible from
+    its first sample to its last, without physics of its own.
 
     Args:
         stage_path: The stage that was simulated. out_path: File to write (.usdc, .usda or .usd).
         times: [T] s. paths: Prim path of each body [B].
-        positions: [T,B,3] m, rotations: [T,B,4] xyzw: world poses of the prims' frames.
+        positions: [T,B,3] m, rotations: [T,B,4] xyzw: world poses of the prims' frames. goods: What else was seen.
 
     Raises:
         SceneError: The stage cannot be opened. WorkError: The file cannot be written.
@@ -55,6 +80,8 @@ def write_samples(
         for b, path in enumerate(paths):
             prim = stage.GetPrimAtPath(path)
             _author(layer, prim, codes, _locals(prim, b, index, cache, positions, rotations, unit))
+        if goods is not None:
+            _author_goods(layer, stage, cache, codes, goods, unit)
     try:
         layer.Save()
     except Tf.ErrorException as error:
@@ -95,11 +122,56 @@ def _locals(
     return out
 
 
+def _author_goods(
+    layer: Sdf.Layer, stage: Usd.Stage, cache: UsdGeom.XformCache, codes: np.ndarray, goods: GoodsSamples, unit: float
+) -> None:
+    above = stage.GetDefaultPrim()
+    scope = (above.GetPath() if above else Sdf.Path.absoluteRootPath).AppendChild(GOODS_SCOPE)
+    world = array(cache.GetLocalToWorldTransform(above)) if above and above.IsA(UsdGeom.Xformable) else np.eye(4)
+    back = np.linalg.inv(world)
+    holder = Sdf.CreatePrimInLayer(layer, scope)
+    holder.specifier, holder.typeName = Sdf.SpecifierDef, "Scope"
+    prims = [stage.GetPrimAtPath(path) for path in goods.prototypes]
+    seen: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for t, s in zip(*np.nonzero(goods.item >= 0), strict=True):
+        seen.setdefault((int(goods.item[t, s]), int(goods.prototype[t, s])), []).append((int(t), int(s)))
+    for (number, p), samples in sorted(seen.items()):
+        prim = prims[p]
+        spec = Sdf.PrimSpec(holder, f"Item_{number}_{prim.GetName()}", Sdf.SpecifierDef, prim.GetTypeName())
+        spec.referenceList.Prepend(Sdf.Reference("", prim.GetPath()))
+        spec.SetInfo("apiSchemas", Sdf.TokenListOp.CreateExplicit([]))
+        for part in Usd.PrimRange(prim, Usd.TraverseInstanceProxies()):
+            if part.HasAPI(UsdPhysics.CollisionAPI) and not part.IsInstanceProxy():
+                place = spec.path.AppendPath(part.GetPath().MakeRelativePath(prim.GetPath())) if part != prim else spec.path
+                over = Sdf.CreatePrimInLayer(layer, place)
+                Sdf.AttributeSpec(over, "physics:collisionEnabled", Sdf.ValueTypeNames.Bool).default = False
+        stretch = np.eye(4)
+        stretch[:3, :3] = split(array(cache.GetLocalToWorldTransform(prim))).stretch
+        matrices = [
+            Gf.Matrix4d(*(stretch @ _pose(goods.position[t, s], goods.rotation[t, s], unit) @ back).ravel().tolist())
+            for t, s in samples
+        ]
+        _author_transform(layer, spec, codes[[t for t, _ in samples]], matrices, resets=False)
+        shown = Sdf.AttributeSpec(spec, "visibility", Sdf.ValueTypeNames.Token)
+        there = np.zeros(len(codes) + 1, bool)
+        there[[t for t, _ in samples]] = True
+        before: bool | None = None
+        for code, now in zip(codes, there, strict=False):
+            if now != before:
+                layer.SetTimeSample(shown.path, float(code), "inherited" if now else "invisible")
+            before = bool(now)
+
+
 def _author(layer: Sdf.Layer, prim: Usd.Prim, codes: np.ndarray, matrices: list[Gf.Matrix4d]) -> None:
     spec = Sdf.CreatePrimInLayer(layer, prim.GetPath())
+    _author_transform(layer, spec, codes, matrices, resets=bool(UsdGeom.Xformable(prim).GetResetXformStack()))
+
+
+def _author_transform(
+    layer: Sdf.Layer, spec: Sdf.PrimSpec, codes: np.ndarray, matrices: list[Gf.Matrix4d], *, resets: bool
+) -> None:
     op = Sdf.AttributeSpec(spec, "xformOp:transform:twin", Sdf.ValueTypeNames.Matrix4d)
     for code, matrix in zip(codes, matrices, strict=True):
         layer.SetTimeSample(op.path, float(code), matrix)
     order = Sdf.AttributeSpec(spec, "xformOpOrder", Sdf.ValueTypeNames.TokenArray, Sdf.VariabilityUniform)
-    resets = ["!resetXformStack!"] if UsdGeom.Xformable(prim).GetResetXformStack() else []
-    order.default = [*resets, "xformOp:transform:twin"]
+    order.default = [*(["!resetXformStack!"] if resets else []), "xformOp:transform:twin"]

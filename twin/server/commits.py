@@ -10,11 +10,14 @@ from concurrent.futures import Future
 from typing import Any
 
 from twin.collab import Document, Outcome
-from twin.core.errors import WorkError
+from twin.core.errors import Rejected, WorkError
 from twin.live import Runtime
 
 SLICE_S = 0.03
 """Longest time that edits take the owner thread at once [s]."""
+
+MAX_WAITING = 2000
+"""Edits that may wait; a client waits for each of its own, so this is more than all of them can bring."""
 
 Work = Callable[[], tuple[Outcome, list[Any]]]
 Tell = Callable[[Outcome, list[Any]], None]
@@ -44,6 +47,8 @@ class Commits:
         """
         future: Future[Outcome] = Future()
         with self._lock:
+            if len(self._waiting) >= MAX_WAITING:
+                raise Rejected("busy", f"{MAX_WAITING} edits are waiting already; try again in a moment")
             self._waiting.append((work, tell, future))
             ask, self._asked = not self._asked, True
         if ask:

@@ -66,15 +66,17 @@ def twin(request: Request) -> Context:
     return context
 
 
-def need(request: Request, action: str) -> Identity:
-    """Who is asking, if they may do it.
+def need(request: Request, action: str, *, counts: bool = True) -> Identity:
+    """Who is asking, if they may do it. ``counts``: a request that is no GET is one of their changes.
 
     Raises:
-        HTTPException: 403.
+        HTTPException: 403; 429 where it is a change, and they have made too many just now.
     """
     who: Identity = request.scope["who"]
     if not may(who.role, action):
         raise HTTPException(403, f"your role does not allow to {action}")
+    if counts and request.method != "GET" and (why := twin(request).host.quotas.edit(who)):
+        raise HTTPException(429, why)
     return who
 
 

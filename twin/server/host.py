@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Users
+from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Uploads, Users
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
@@ -60,6 +60,7 @@ from twin.scene.render import (
 )
 from twin.server.commits import Commits
 from twin.server.past import PastScenes
+from twin.server.quotas import Quota, Quotas
 from twin.sim import Simulation
 
 _ALARM = "prim, name, begin_ns, end_ns, worst"
@@ -90,6 +91,7 @@ class Settings:
     device: str = "cpu"
     seed: int = 1
     stage_name: str = ""
+    quota: Quota = field(default_factory=Quota)
 
 
 @dataclass
@@ -138,6 +140,8 @@ class Host:
         self.proposals = Proposals(self.document)
         self.comments = Comments(self.document.journal)
         self.rules = Rules(self.document.journal)
+        self.uploads = Uploads(self.document.journal)
+        self.quotas = Quotas(settings.quota)
         self._acting: Identity | None = None
         self._stopped = False
         self.document.guard = self._guard
@@ -381,9 +385,10 @@ class Host:
             prop.driven = self._driven(path, prop.name)
         return detail
 
-    def uploaded(self, user: str, asset: str) -> None:
-        """Owner: the library has a new part."""
+    def uploaded(self, who: str, user: str, asset: str) -> None:
+        """Owner: the library has a new part; it counts for ``who`` and is told of in the name of ``user``."""
         self._scene = None
+        self.uploads.add(asset, who)
         self.access.audit(user, "upload", asset)
 
     def mesh_frame(self, meters: float, up: str) -> tuple[float, str]:
@@ -485,7 +490,7 @@ class Host:
         if changes is not None and last_seq < document.seq:
             messages += [edited(e) for e in document.journal.entries(last_seq)]
             patch = self._patch(document.seq, *changes)
-            patch.nodes = self._nodes
+            patch.nodes, patch.materials = self._nodes, self._extractor.materials()
             messages.append(patch)
         messages.append(UndoState(*document.undo_labels(session)))
         events: list[Event] = self.runtime.current()

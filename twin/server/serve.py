@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import signal
@@ -41,7 +42,8 @@ def bind(address: str, port: int, *, shared: bool = False) -> socket.socket:
         sock.bind((address, port))
     except OSError as error:
         sock.close()
-        raise InputError(f"cannot listen on {address} port {port}: {error.strerror}", attribute="--port") from error
+        about = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise InputError(f"cannot listen on {address} port {port}: {error.strerror}", attribute=about) from error
     sock.listen(128)
     sock.set_inheritable(False)
     return sock

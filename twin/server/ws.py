@@ -72,6 +72,9 @@ async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
     if hello.protocol != PROTOCOL_VERSION:
         await _farewell(socket, CLOSE_PROTOCOL, f"this server speaks protocol {PROTOCOL_VERSION}: reload the page")
         return
+    if why := host.quotas.connect(socket.scope["who"], [other.who for other in hub.clients]):
+        await _farewell(socket, CLOSE_AGAIN_LATER, why[:MAX_REASON])
+        return
     elsewhere = FRAMES_HEADER in socket.headers
     client = Client(socket.scope["who"], batches=hello.batches, frames_elsewhere=elsewhere)
     hub.clients.add(client)
@@ -179,6 +182,8 @@ async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> N
                 client.send(encode(Refused(message.opid, "role", "your role does not allow edits")))
             elif not edits.take():
                 client.send(encode(Refused(message.opid, "limit", "too many edits at once; try again in a moment")))
+            elif why := host.quotas.edit(client.who):
+                client.send(encode(Refused(message.opid, "limit", why)))
             else:
                 await _edit(message, client, host, hub)
         elif isinstance(message, Control):

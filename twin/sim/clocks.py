@@ -7,6 +7,9 @@ from __future__ import annotations
 import warp as wp
 
 from twin.process.nodes import (
+    ARRIVED,
+    FETCHING,
+    FLEET,
     HALT_DOWN,
     HALT_OFF,
     NEVER_US,
@@ -69,6 +72,13 @@ def next_clock(t: LineTables, s: LineState, w: int):
                         if s.server_left_us[w, k] < due:
                             due = s.server_left_us[w, k]
                             clock = k
+        elif kind == FLEET:
+            if s.halts[w, n] == 0:
+                for k in range(t.node[n].slot_begin, t.node[n].slot_end):
+                    if s.server_state[w, k] >= FETCHING and s.server_state[w, k] != ARRIVED:
+                        if s.server_left_us[w, k] < due:
+                            due = s.server_left_us[w, k]
+                            clock = k
         elif t.placeless[n] != 0:
             left = head_due_us(t, s, w, n)
             if left < due:
@@ -105,7 +115,7 @@ def judge(t: LineTables, s: LineState, w: int, n: int):
     """Which state the node is in from now on; that of a station is what most tells of its servers."""
     kind = t.node[n].kind
     state = S_STARVED
-    if kind == STATION:
+    if kind == STATION or kind == FLEET:
         rank = int(-1)
         begin = t.node[n].slot_begin
         for k in range(begin, wp.min(begin + t.node[n].servers, t.node[n].slot_end)):
@@ -151,7 +161,7 @@ def advance(t: LineTables, s: LineState, w: int, dt: wp.int64):
     for n in range(t.nodes):
         s.level_us[w, n] = s.level_us[w, n] + wp.int64(s.level[w, n]) * dt
         kind = t.node[n].kind
-        if kind == STATION:
+        if kind == STATION or kind == FLEET:
             if runs_down(t, s, w, n):
                 s.fail_us[w, n] = s.fail_us[w, n] - dt
             elif is_repaired(t, s, w, n):
@@ -162,7 +172,8 @@ def advance(t: LineTables, s: LineState, w: int, dt: wp.int64):
                     share = share_of_server(s.server_state[w, k], s.halts[w, n])
                     s.state_us[w, n, share] = s.state_us[w, n, share] + dt
                 state = s.server_state[w, k]
-                if (state == SETUP or state == WORKING) and s.halts[w, n] == 0:
+                timed = state == SETUP or state == WORKING or (state >= FETCHING and state != ARRIVED)
+                if timed and s.halts[w, n] == 0:
                     s.server_left_us[w, k] = s.server_left_us[w, k] - dt
         else:
             judge(t, s, w, n)

@@ -78,7 +78,12 @@ def found_line(simulation: Simulation, world: int = 0) -> LineState:
         for n, node in enumerate(model.nodes)
         if node.kind == NodeKind.STATION and int(state["halts"][n]) & int(nodes.HALT_DOWN)
     }
-    return LineState([row[3] for row in rows], down)
+    uptime = {
+        node.path: max(int(state["fail_whole_us"][n]) - int(state["fail_us"][n]), 0) * 1e-6
+        for n, node in enumerate(model.nodes)
+        if node.kind == NodeKind.STATION and node.path not in down and int(state["fail_us"][n]) >= 0
+    }
+    return LineState([row[3] for row in rows], down, uptime)
 
 
 def _along(model: FactoryModel, n: int, point: np.ndarray, entry: dict[str, np.ndarray]) -> float:

@@ -22,11 +22,12 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.process.nodes import DONE, FAILURE, IDLE, LONG_AGO, READY, SETUP, SOURCE, STATION
+from twin.process.nodes import DONE, FAILURE, FLEET, IDLE, LONG_AGO, READY, SETUP, SOURCE, STATION
 from twin.sim.arms import move_arm
 from twin.sim.belts import head_arrives
 from twin.sim.bodies import drive_belts, look_at_bodies
 from twin.sim.clocks import advance, judge, next_clock
+from twin.sim.fleets import begin_fleet, drive_on, show_fleets
 from twin.sim.moves import NO_SLOT, TURNED_UP, arrive, draw_in, move, wait_for_arrival
 from twin.sim.places import NEARING, SERVED, STORED, WAITING, Goods, Random, Site, reach, want
 from twin.sim.routes import goal_of
@@ -150,15 +151,18 @@ def settle(t: LineTables, s: LineState, h: Site, most: int) -> int:
 
 
 @wp.func
-def happen(t: LineTables, s: LineState, g: Goods, r: Random, w: int, clock: int):
+def happen(t: LineTables, s: LineState, h: Site, clock: int):
     """Clock ``clock`` has run down."""
+    w = h.w
     if clock < t.slots:
         n = t.slot_node[clock]
-        if s.server_state[w, clock] == SETUP:
+        if t.node[n].kind == FLEET:
+            drive_on(t, s, h, clock, n)
+        elif s.server_state[w, clock] == SETUP:
             work(s, w, clock)
         else:
-            half = reach(t, g, w, head_of(s, w, clock))
-            finish(t, s, g, r, w, clock, n)
+            half = reach(t, h.g, w, head_of(s, w, clock))
+            finish(t, s, h.g, h.r, w, clock, n)
             if t.in_line[n] != 0 and s.server_state[w, clock] == IDLE:
                 s.freed[w, n] = half
         return
@@ -196,6 +200,10 @@ def start_line(
 ):
     """An empty line at time 0: people and calendars, and the first arrivals and failures to be drawn."""
     w = wp.tid()
+    h = Site()
+    h.w = w
+    h.g = g
+    h.r = r
     for crew in range(t.crews):
         s.crew_free[w, crew] = t.crew_people[crew]
     for n in range(t.nodes):
@@ -207,11 +215,13 @@ def start_line(
             wait_for_arrival(t, s, w, n)
         if t.node[n].kind == STATION and t.node[n].time_to_failure >= 0:
             want(s, w, n, FAILURE)
+        if t.node[n].kind == FLEET:
+            begin_fleet(t, s, w, n)
     for shift in range(t.shifts):
         s.shift_at[w, shift] = t.shift_first[shift]
         if not on_shift(t, s, w, shift):
             switch_all(t, s, w, shift)
-    staff_and_time(t, s, g, r, w)
+    staff_and_time(t, s, h)
     for n in range(t.nodes):
         judge(t, s, w, n)
 
@@ -244,12 +254,12 @@ def step_line(
     seen = bool(False)
     while running:
         moves += 1 + settle(t, s, h, MOVES_A_STEP)
-        staff_and_time(t, s, g, r, w)
+        staff_and_time(t, s, h)
         due, clock = next_clock(t, s, w)
         left = now_us - s.time_us[w]
         if due <= left and moves < MOVES_A_STEP:
             advance(t, s, w, due)
-            happen(t, s, g, r, w, clock)
+            happen(t, s, h, clock)
         else:
             advance(t, s, w, left)
             if seen or moves >= MOVES_A_STEP:
@@ -257,6 +267,7 @@ def step_line(
             else:
                 seen = True
                 look_at_bodies(t, s, g, w, dt)
+                show_fleets(t, s, g, w, float(dt) * 1.0e-6)
                 for a in range(t.robots):
                     move_arm(t, s, g, w, a, float(dt) * 1.0e-6)
     drive_belts(t, s, g, w, surface_drive)

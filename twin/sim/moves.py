@@ -15,6 +15,7 @@ from twin.process.nodes import (
     BUFFER,
     COLLECTING,
     CONVEYOR,
+    FLEET,
     HALT_OFF,
     IDLE,
     ITEM_TYPE,
@@ -29,6 +30,7 @@ from twin.process.nodes import (
 from twin.process.routes import joined_bit
 from twin.process.rules import pick_by_weight
 from twin.sim.belts import enter_belt, leave_belt
+from twin.sim.fleets import load, trip_done
 from twin.sim.places import (
     BIN_WIDTH,
     BINS,
@@ -76,6 +78,12 @@ QUEUED_M = wp.constant(0.12)
 TURNED_UP = wp.constant(-2)
 NO_SLOT = wp.constant(-3)
 """A source whose item turns up in this moment, or found no slot and tries again in the next step."""
+
+BRINK_M = wp.constant(0.05)
+"""Goods whose middle is this near to the end of a belt that ends in the open stand on its brink [m]."""
+
+ARM_M = wp.constant(1.0)
+"""How far a machine, a buffer or a sink takes goods over from a belt that ends in the open [m]."""
 
 # ---- sources
 
@@ -150,6 +158,7 @@ def draw_in(t: LineTables, s: LineState, g: Goods, w: int, m: int, left: float):
         s.level[w, m] = s.level[w, m] + 1
         s.node[w, best] = m
         s.target[w, best] = -1
+        s.choices[w, best] = ZERO
         s.phase[w, best] = NEARING
         join_server(t, s, g, w, best, u, m, k)
 
@@ -160,6 +169,7 @@ def take_out(t: LineTables, s: LineState, w: int, i: int, n: int):
     kind = t.node[n].kind
     s.left[w, n] = s.left[w, n] + ONE
     s.target[w, i] = -1
+    s.choices[w, i] = ZERO
     if kind == SOURCE:
         s.spawned[w] = s.spawned[w] + ONE
         s.made[w, n] = s.made[w, n] + ONE
@@ -168,7 +178,10 @@ def take_out(t: LineTables, s: LineState, w: int, i: int, n: int):
         wait_for_arrival(t, s, w, n)
         return
     s.level[w, n] = s.level[w, n] - 1
-    if kind == STATION:
+    if kind == FLEET:
+        trip_done(s, w, s.server[w, i])
+        s.server[w, i] = -1
+    elif kind == STATION:
         k = s.server[w, i]
         s.server[w, i] = -1
         s.server_count[w, k] = s.server_count[w, k] - 1
@@ -276,8 +289,11 @@ def put_in(t: LineTables, s: LineState, h: Site, i: int, n: int, c: int):
         elif bodily:
             take_off(s, g, w, i)
         join_server(t, s, g, w, i, n, c, server_for(t, s, h, c, n))
+    elif kind == FLEET:
+        load(t, s, g, w, i, n, c)
     elif kind == BUFFER:
         s.phase[w, i] = STORED
+        s.at_us[w, i] = s.time_us[w]
         if s.level[w, c] == 1:
             s.ready_us[w, c] = s.time_us[w]
         if bodily and has_zone(t, c) and not here:
@@ -329,10 +345,15 @@ def move_on(t: LineTables, s: LineState, g: Goods, w: int, i: int):
     arrived = bool(False)
     if t.node[c].kind == CONVEYOR and t.predecessors[c] > 1:
         arrived = inside_zone(t, c, here + t.exit_direction[n] * reach(t, g, w, i), LOOK_AHEAD_M)
-    elif t.node[c].kind == ROUTER and not has_zone(t, c):
+    elif t.node[c].kind == FLEET or (t.node[c].kind == ROUTER and not has_zone(t, c)):
         arrived = not inside_zone(t, n, here + t.exit_direction[n] * reach(t, g, w, i), 0.0)
     else:
         arrived = inside_zone(t, c, here, 0.0)
+        if not arrived and t.carried[c] == 0 and t.node[n].kind == CONVEYOR:
+            # no belt takes it on: at the end of its own what is beside it takes it over, before it tips
+            along = t.exit_direction[n]
+            if wp.dot(here - t.zone_center[n], along) + BRINK_M > zone_reach(t, n, along):
+                arrived = inside_zone(t, n, here, BRINK_M) and inside_zone(t, c, here, ARM_M)
     if arrived:
         s.phase[w, i] = WAITING
         s.since_us[w, i] = s.time_us[w]

@@ -115,6 +115,7 @@ def free_slot(s: LineState, g: Goods, w: int) -> int:
             s.node[w, i] = -1
             s.server[w, i] = -1
             s.target[w, i] = -1
+            s.choices[w, i] = ZERO
             s.parent[w, i] = -1
             s.defective[w, i] = 0
             s.gliding[w, i] = 0
@@ -156,6 +157,7 @@ def forget(s: LineState, g: Goods, w: int, i: int):
     s.node[w, i] = -1
     s.server[w, i] = -1
     s.target[w, i] = -1
+    s.choices[w, i] = ZERO
     s.parent[w, i] = -1
     s.pieces[w, i] = 0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.process.nodes import BUFFER, CONVEYOR, HALT_OFF, ROUTE, ROUTER, SINK, SOURCE, STATION, ZERO
+from twin.process.nodes import ARRIVED, BUFFER, CONVEYOR, FLEET, HALT_OFF, ROUTE, ROUTER, SINK, SOURCE, STATION, ZERO
 from twin.process.routes import make_goal_of, make_server_for, make_turn_round_robin, places_left
 from twin.sim.belts import timed_room
 from twin.sim.places import (
@@ -47,6 +47,15 @@ def _takes_more(t: LineTables, s: LineState, h: Site, c: int, k: int, bit: wp.in
 
 
 server_for = make_server_for(_server_state, _takes_more)
+
+
+@wp.func
+def vehicle_at(t: LineTables, s: LineState, w: int, f: int, origin: int) -> int:
+    """The slot of a vehicle of fleet ``f`` that has come to fetch something from node ``origin``; -1."""
+    for k in range(t.node[f].slot_begin, t.node[f].slot_end):
+        if s.server_state[w, k] == ARRIVED and s.vehicle_origin[w, k] == origin:
+            return k
+    return -1
 
 
 @wp.func
@@ -92,6 +101,8 @@ def room_in(t: LineTables, s: LineState, h: Site, i: int, n: int, c: int) -> boo
         if s.closed[w, c] != 0:
             return False
         return belt_clear(t, s, h.g, w, i, n, c)
+    if kind == FLEET:
+        return vehicle_at(t, s, w, c, n) >= 0
     return kind == SINK or kind == ROUTER
 
 
@@ -111,6 +122,16 @@ def _kept_goal(s: LineState, h: Site, i: int) -> int:
 @wp.func
 def _keep_goal(s: LineState, h: Site, i: int, c: int):
     s.target[h.w, i] = c
+
+
+@wp.func
+def _choices(s: LineState, h: Site, i: int) -> wp.int64:
+    return s.choices[h.w, i]
+
+
+@wp.func
+def _keep_choices(s: LineState, h: Site, i: int, choices: wp.int64):
+    s.choices[h.w, i] = choices
 
 
 @wp.func
@@ -147,6 +168,8 @@ choose_goal = make_goal_of(
     stands_off=_stands_off,
     kept_goal=_kept_goal,
     keep_goal=_keep_goal,
+    choices=_choices,
+    keep_choices=_keep_choices,
     item_type=_item_type,
     is_defective=_is_defective,
     route_uniform=_route_uniform,

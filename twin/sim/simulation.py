@@ -137,8 +137,12 @@ class Simulation:
             if node.diverters:
                 text = "twin:router:diverter belts do not divert yet; goods are carried over to the successor"
                 out.append(Finding("info", node.path, "not-simulated", text))
-            if node.kind == NodeKind.FLEET:
-                out.append(Finding("warning", node.path, "not-simulated", "fleets are not simulated in physics yet"))
+            if node.tracks and len(node.vehicles) < node.servers:
+                text = (
+                    f"{len(node.vehicles)} of {node.servers} vehicles are seen: each that is to be is a kinematic rigid body, "
+                    "the fleet's prim itself or one below it"
+                )
+                out.append(Finding("info", node.path, "not-drawn", text))
         return out
 
     def step(self, steps: int = 1) -> None:
@@ -203,6 +207,7 @@ class Simulation:
         after["node"][...] = new_node[before["node"]]
         after["target"][...] = new_node[before["target"]]
         after["server"][...] = new_server[before["server"]]
+        after["choices"][...] = 0  # routers may have other successors now
         goods["prototype"][...] = new_prototype[goods["prototype"]]
         present = before["phase"] != FREE
         packed = before["phase"] == PACKED
@@ -284,7 +289,9 @@ class Simulation:
         n = len(self.model.nodes)
         out = {name: getattr(self._state, name).numpy()[world].copy() for name in _STATISTICS}
         out = {k: v[:n] if k in ("state_us", "level_us", "entered", "left", "defects") else v for k, v in out.items()}
-        servers = np.array([max(m.servers, 1) if m.kind == NodeKind.STATION else 1 for m in self.model.nodes], np.int64)
+        servers = np.array(
+            [max(m.servers, 1) if m.kind in (NodeKind.STATION, NodeKind.FLEET) else 1 for m in self.model.nodes], np.int64
+        )
         out["state_us"] = out["state_us"] // servers.reshape(-1, 1)
         return out
 

@@ -26,6 +26,7 @@ class LineState:
     # nodes [W,N]
     halts: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # why the node stands still, bits
     fail_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left until the next failure; -1 never
+    fail_whole_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # all of that time, as drawn
     repair_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # left of the repair
     repair_whole_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # all of the repair, as drawn
     repair: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # asked for people, or under way
@@ -61,6 +62,18 @@ class LineState:
     server_count: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # items in it
     server_joined: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # bit per upstream node that gave its item
     server_head: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # scratch: its first item
+    claims: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # vehicles on their way to it
+    # vehicles, in the rows of their slots [W,K]
+    vehicle_stop: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # where it is or drives to
+    vehicle_from: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # where it came from
+    vehicle_origin: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # node that it fetches from
+    vehicle_claim: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # slot that it fetches from
+    vehicle_job_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # when its present job began
+    vehicle_used_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # time in use since it was charged
+    vehicle_battery_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # of that much; -1 without end
+    vehicle_position: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] on its way
+    vehicle_rotation: wp.array2d(dtype=wp.quat)  # type: ignore[valid-type]
+    vehicle_offset: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # where it set out, from the begin of its way [m]
     # crews [W,C], shifts [W,H]
     crew_free: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     shift_at: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # index of the next switch since the first Monday
@@ -75,6 +88,7 @@ class LineState:
     at_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # belt without geometry: when it entered
     coordinate_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # least distances up to it, summed
     fallen_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # how long it has lain below the line
+    choices: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # at routers by probability behind a choice by room
     born_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # sum over its loose pieces of when they left their source
     pieces: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     stacked: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # gripped, or put on the stack, by a robot
@@ -122,6 +136,7 @@ NODE_ARRAYS: dict[str, Any] = {
             "belt_end_us",
             "belt_entry_us",
             "fail_us",
+            "fail_whole_us",
             "repair_us",
             "repair_whole_us",
             "repair_asked_us",
@@ -140,16 +155,33 @@ NODE_ARRAYS: dict[str, Any] = {
     "ordinal": ("WNP", wp.int64),
 }
 SERVER_ARRAYS: dict[str, Any] = {
-    **dict.fromkeys(("server_state", "server_count"), ("WK", wp.int32)),
     **dict.fromkeys(
-        ("server_left_us", "server_whole_us", "server_ready_us", "server_asked_us", "server_joined"), ("WK", wp.int64)
+        ("server_state", "server_count", "claims", "vehicle_stop", "vehicle_from", "vehicle_origin", "vehicle_claim"),
+        ("WK", wp.int32),
     ),
+    **dict.fromkeys(
+        (
+            "server_left_us",
+            "server_whole_us",
+            "server_ready_us",
+            "server_asked_us",
+            "server_joined",
+            "vehicle_job_us",
+            "vehicle_used_us",
+            "vehicle_battery_us",
+        ),
+        ("WK", wp.int64),
+    ),
+    **dict.fromkeys(("vehicle_position", "vehicle_offset"), ("WK", wp.vec3)),
+    "vehicle_rotation": ("WK", wp.quat),
 }
 ITEM_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(
         ("phase", "node", "server", "target", "parent", "pieces", "stacked", "loose", "defective", "gliding"), ("WS", wp.int32)
     ),
-    **dict.fromkeys(("sequence", "at_us", "coordinate_us", "since_us", "fallen_us", "born_us", "id"), ("WS", wp.int64)),
+    **dict.fromkeys(
+        ("sequence", "at_us", "coordinate_us", "since_us", "fallen_us", "born_us", "id", "choices"), ("WS", wp.int64)
+    ),
     "glide_to": ("WS", wp.vec3),
     "glide_speed": ("WS", wp.float32),
 }

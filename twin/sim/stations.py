@@ -10,6 +10,8 @@ from twin.process.nodes import (
     ARRIVAL,
     ASKED,
     ASKING,
+    BATTERY,
+    CHARGE,
     CYCLE,
     DONE,
     FAILURE,
@@ -17,6 +19,7 @@ from twin.process.nodes import (
     HALT_DOWN,
     HALT_OFF,
     IDLE,
+    LOAD,
     NEVER_US,
     ONE,
     REPAIR,
@@ -24,17 +27,20 @@ from twin.process.nodes import (
     SET_UP,
     SETUP,
     UNDER_WAY,
+    UNLOAD,
     WORKING,
     ZERO,
 )
 from twin.process.routes import kept_if_defective
 from twin.process.states import calendar_is_on, switch_due_us
+from twin.sim.fleets import dispatch
 from twin.sim.places import (
     FREE,
     PACKED,
     SERVED,
     Goods,
     Random,
+    Site,
     draw_uniform,
     draw_us,
     enter_order,
@@ -140,6 +146,7 @@ def pack(t: LineTables, s: LineState, g: Goods, w: int, k: int, n: int):
     s.node[w, whole] = n
     s.server[w, whole] = k
     s.target[w, whole] = -1
+    s.choices[w, whole] = ZERO
     s.defective[w, whole] = 0
     enter_order(s, w, whole)
     g.prototype[w, g.first + whole] = t.node[n].output
@@ -248,11 +255,20 @@ def draw_wanted(t: LineTables, s: LineState, g: Goods, r: Random, w: int):
         else:
             n = t.slot_node[index]
             row = t.node[n].setup
-            if purpose == CYCLE:
+            if purpose == LOAD:
+                row = t.node[n].load_time
+            elif purpose == UNLOAD:
+                row = t.node[n].unload_time
+            elif purpose == BATTERY:
+                row = t.node[n].battery_time
+            elif purpose == CHARGE:
+                row = t.node[n].charge_time
+            elif purpose == CYCLE:
                 row = t.cycle[t.node[n].cycle_begin + t.prototype_type[g.prototype[w, g.first + head_of(s, w, index)]]]
         duration = draw_us(t, s, r, w, n, row, purpose)
         if purpose == FAILURE:
             s.fail_us[w, n] = duration
+            s.fail_whole_us[w, n] = duration
         elif purpose == REPAIR:
             s.repair_us[w, n] = wp.max(duration, ONE)
             s.repair_whole_us[w, n] = s.repair_us[w, n]
@@ -260,6 +276,8 @@ def draw_wanted(t: LineTables, s: LineState, g: Goods, r: Random, w: int):
             s.arrival_us[w, n] = duration
         elif purpose == SET_UP and duration <= ZERO:
             work(s, w, index)
+        elif purpose == BATTERY:
+            s.vehicle_battery_us[w, index] = duration
         else:
             s.server_left_us[w, index] = duration
             s.server_whole_us[w, index] = duration
@@ -319,15 +337,18 @@ def serve(t: LineTables, s: LineState, g: Goods, w: int, crew: int):
 
 
 @wp.func
-def staff_and_time(t: LineTables, s: LineState, g: Goods, r: Random, w: int):
-    """What began gets its people and its durations."""
+def staff_and_time(t: LineTables, s: LineState, h: Site):
+    """What began gets its people, its vehicles and its durations."""
+    w = h.w
     again = bool(True)
     while again:
-        draw_wanted(t, s, g, r, w)
+        draw_wanted(t, s, h.g, h.r, w)
+        if t.fleets > 0:
+            dispatch(t, s, h)
         for crew in range(t.crews):
             if s.crew_free[w, crew] > 0:
                 if not crew_is_off(t, s, w, crew):
-                    serve(t, s, g, w, crew)
+                    serve(t, s, h.g, w, crew)
         again = s.wants[w] > 0
 
 

@@ -12,7 +12,7 @@ from twin.model.rigid import RigidModel, Shape, ShapeKind
 from twin.process import device as _device  # noqa: F401  (sets Warp up)
 from twin.process.line import NodeRow, add_calendars, batch_size, line_columns, predecessors, upload_line, upstream
 
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 """Raised whenever the same model and seed would give other numbers; part of the identity of a study's results."""
 
 LINE_COLUMNS = (
@@ -72,6 +72,14 @@ class LineTables:
     prototype_half: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
     prototype_center: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # bound centre in the frame [m] [P]
     prototype_com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
+    # fleets: V vehicles; a track is a polyline from one stop to another
+    vehicle_body: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # body that is drawn for it, -1 none [V]
+    vehicle_com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # that body's centre of mass in its frame [m] [V]
+    vehicle_home: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # where it stands at first [m] [V]
+    vehicle_heading: wp.array(dtype=wp.quat)  # type: ignore[valid-type]  # how it is turned there [V]
+    deck: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # height of a fleet's decks above its ways [m] [N]
+    track_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # by row of travel_us, and one more
+    track: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # its points [m]
     # robots: A arms of six hinges, 6A rows of hinges
     robots: int
     hinges: int  # of a robot: a number the compiler does not know, so that it does not unroll
@@ -242,7 +250,44 @@ def upload_tables(model: FactoryModel, device: wp.Device, *, begin_us: int = 0, 
     put("exit_direction", poses["exit_direction"], wp.vec3)
     put("carried", [int(_has_own_belt(model, n) and h) for n, h in zip(nodes, has, strict=True)], wp.int32)
 
+    _put_fleets(t, model, put)
     put("prototype_half", [p.half_extents for p in rigid.prototypes], wp.vec3)
     put("prototype_center", [p.bound_center for p in rigid.prototypes], wp.vec3)
     put("prototype_com", [p.body.com for p in rigid.prototypes], wp.vec3)
     return t
+
+
+DECK_M = 0.4
+"""Height of the deck of vehicles that have no bound of their own [m]."""
+
+
+def _put_fleets(t: LineTables, model: FactoryModel, put: Any) -> None:
+    """Where vehicles stand at first and what is drawn of them, and the ways that they drive."""
+    up = np.eye(3)[model.rigid.up_axis]
+    bodies, deck = [], np.zeros(len(model.nodes))
+    home, heading, com = [], [], []
+    tracks: list[list[np.ndarray]] = []
+    for index, node in enumerate(model.nodes):
+        if node.kind != NodeKind.FLEET:
+            continue
+        rows = node.tracks or [[np.zeros((0, 3)) for _ in row] for row in node.ways]
+        tracks += [list(track) for row in rows for track in row]
+        begins = [track[0] for track in (node.tracks[-1] if node.tracks else []) if len(track)]
+        base = begins[0] if begins else np.zeros(3)
+        deck[index] = DECK_M
+        if node.zone is not None:
+            deck[index] = 2.0 * (np.asarray(node.zone.center) - node.zone.floor) @ up
+        for v in range(node.servers):
+            body = model.rigid.bodies[node.vehicles[v]] if v < len(node.vehicles) else None
+            bodies.append(-1 if body is None else node.vehicles[v])
+            home.append(base if body is None else np.asarray(body.position, float))
+            heading.append([0.0, 0.0, 0.0, 1.0] if body is None else body.rotation)
+            com.append(np.zeros(3) if body is None else body.com)
+    begin, flat = _csr(tracks)
+    put("vehicle_body", bodies, wp.int32)
+    put("vehicle_com", com, wp.vec3)
+    put("vehicle_home", home, wp.vec3)
+    put("vehicle_heading", heading, wp.quat)
+    put("deck", deck, wp.float32)
+    put("track_begin", begin, wp.int32)
+    put("track", flat, wp.vec3)

@@ -141,7 +141,8 @@ def find_start(asked: str, source: str) -> Found:
         wall_ns, exact = line
         count = Counter(item.node for item in exact.items)
         paths = paths or sorted(count)
-        state = LineState([Standing(**msgspec.structs.asdict(item)) for item in exact.items], exact.down).as_dict()
+        items = [Standing(**msgspec.structs.asdict(item)) for item in exact.items]
+        state = LineState(items, exact.down, exact.uptime).as_dict()
         levels = [count[path] for path in paths]
         return Found(asked, wall_ns, track.name, paths, list(states.state), levels, state, exact.sim_time)
     if paths and len(paths) != len(states.level):
@@ -237,8 +238,9 @@ def _fitting(line: LineState, model: FactoryModel) -> LineState:
         if item.node in nodes and item.type in model.item_types and room[item.node] > 0:
             room[item.node] -= 1
             items.append(item)
-    fails = {path: seconds for path, seconds in line.down.items() if path in nodes and nodes[path].time_to_failure >= 0}
-    return LineState(items, fails)
+    fails = {path for path, node in nodes.items() if node.time_to_failure >= 0}
+    down, uptime = ({path: s for path, s in ages.items() if path in fails} for ages in (line.down, line.uptime))
+    return LineState(items, down, uptime)
 
 
 def _room(node: Node) -> float:

@@ -6,8 +6,11 @@
   const materials = new Map();
   const keyOf = (map, thing) => (map.has(thing) ? map.get(thing) : (map.set(thing, map.size), map.size - 1));
   const meshes = [];
-  v.scene.traverseVisible((o) => {
-    if (!o.isInstancedMesh || o.count === 0) return;
+  // What the page copied together it shows by other meshes; here each instance counts.
+  const shown = new Set(v.world.meshes);
+  v.scene.traverseVisible((o) => o.isInstancedMesh && shown.add(o));
+  for (const o of shown) {
+    if (o.count === 0) continue;
     const list = Array.isArray(o.material) ? o.material : [o.material];
     meshes.push({
       geometry: keyOf(geometries, o.geometry),
@@ -19,7 +22,7 @@
       moves: !o.frustumCulled,
       culled: o.frustumCulled,
     });
-  });
+  }
   const light = (l) => (l.visible ? { color: l.color.getHex(), intensity: l.intensity, position: l.position.toArray() } : null);
   const { sun, sky, fill } = environment;
   const array = (a) => (a ? [...a.array] : null);

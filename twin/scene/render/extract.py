@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux
 
 from twin.core.findings import Finding
@@ -79,6 +79,7 @@ class SceneExtractor:
         self._paths: set[Sdf.Path] = set()
         self._drawn: set[Sdf.Path] = set()
         self._docs: dict[Sdf.Path, PrimDoc] = {}
+        self._of_goods: tuple[set[int], set[str]] = set(), set()
         if model is not None:
             self.use(model)
 
@@ -102,13 +103,16 @@ class SceneExtractor:
         """The whole scene, prims depth first, parents before children; what no patch has touched is not read again."""
         self._look_around()
         self._drawn_by.forget()
+        first = not self._drawn
         walked = [prim for prim in self._walk(self._stage.GetPseudoRoot()) if not prim.IsPseudoRoot()]
         self._drawn = {prim.GetPath() for prim in walked}
         self._docs = {path: doc for path, doc in self._docs.items() if path in self._drawn}
         self.findings = {path: found for path, found in self.findings.items() if path in self._drawn}
         prims = [self._docs.get(prim.GetPath()) or self._fresh(prim) for prim in walked]
         prototypes = [self._prototype(self._stage.GetPrimAtPath(path)) for path in prototype_paths(self._stage)]
-        return SceneParts(prims, list(self._materials.docs), prototypes)
+        if first:
+            self._materials.news = False  # nobody has drawn anything yet
+        return SceneParts(prims, self.materials(), prototypes)
 
     def patch(self, changed: Iterable[str], resync: Iterable[str]) -> SceneParts:
         """What is drawn differently after a transaction.
@@ -120,7 +124,7 @@ class SceneExtractor:
         # who is goods and which curves are paths is said by prims that are new and by properties of Twin
         self._look_around(anew=bool(resync) or any(path.endswith(_SAYS_WHAT) for path in changed))
         self._drawn_by.forget()
-        known = len(self._materials.docs)
+        self._tidy()
         wanted: dict[Sdf.Path, bool] = {}
         looks: set[Sdf.Path] = set()
         for text in changed:
@@ -156,9 +160,27 @@ class SceneExtractor:
                     done.add(part.GetPath())
                     parts.prims.append(self._fresh(part))
         self._drawn |= done
-        if len(self._materials.docs) != known:
-            parts.materials = list(self._materials.docs)
+        if self._materials.news:
+            self._materials.news = False
+            parts.materials = self.materials()
         return parts
+
+    def materials(self) -> list[MaterialDoc]:
+        """The whole list as it stands."""
+        return list(self._materials.docs)
+
+    def _tidy(self) -> None:
+        """Let go of materials and buffers that nothing is drawn with any more: edits of a day must not pile up."""
+        if not (self._materials.crowded or self._assets.crowded) or not self._drawn <= self._docs.keys():
+            return
+        drawings = [doc.geometry for doc in self._docs.values() if doc.geometry is not None]
+        if self._materials.crowded:
+            # what a prototype was ever drawn with stays: patches do not tell of prototypes
+            used = {index for drawing in drawings for index in drawing.materials} | self._of_goods[0]
+            self._materials.tidy(self._drawn, used)
+        if self._assets.crowded:
+            textures = {value for doc in self._materials.docs for value in astuple(doc) if isinstance(value, str)}
+            self._assets.tidy({drawing.mesh for drawing in drawings} | self._of_goods[1] | textures)
 
     def prototypes(self) -> list[PrototypeDoc]:
         """How goods look."""
@@ -263,6 +285,8 @@ class SceneExtractor:
                 continue
             matrix = array(self._cache.GetLocalToWorldTransform(part)) @ back @ to_metres
             flat = matrix.ravel().tolist()
+            self._of_goods[0].update(geometry.materials)
+            self._of_goods[1].add(geometry.mesh)
             drawn.append(PrimDoc(str(part.GetPath()), str(part.GetTypeName()), matrix=flat, geometry=geometry))
         return PrototypeDoc(str(prim.GetPath()), item_type(prim), drawn)
 

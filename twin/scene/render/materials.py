@@ -31,16 +31,26 @@ _TEXTURES = {
 _WRAPS = {"repeat": "repeat", "clamp": "clamp", "black": "clamp", "mirror": "mirror"}
 _SHOWN_BY_BROWSERS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8")
 _MAX_TEXTURE_BYTES = 32 * 2**20
+FEW = 64
+"""So many materials are kept without asking whether something is drawn with them."""
 
 
 @dataclass
 class DrawnMaterials:
-    """The scene's list of materials. Materials that look the same are one entry; the list only grows, so that indices stay."""
+    """The scene's list of materials. Materials that look the same are one entry, and an entry that something is drawn with stays
+    where it is; the place of one that nothing is drawn with any more may be taken by another.
+
+    Attributes:
+        news: The list has changed since this was last set to False.
+    """
 
     assets: AssetStore
     root: Path
     docs: list[MaterialDoc] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    news: bool = False
+    _free: list[int] = field(default_factory=list)
+    _tidy_at: int = FEW
     _by_look: dict[bytes, int] = field(default_factory=dict)
     _by_path: dict[Sdf.Path, int] = field(default_factory=dict)
     _users: dict[Sdf.Path, set[Sdf.Path]] = field(default_factory=dict)
@@ -75,9 +85,31 @@ class DrawnMaterials:
         """Index of the entry that looks like ``doc``, added if there is none."""
         look = encode(structs.replace(doc, path=""))
         if look not in self._by_look:
-            self._by_look[look] = len(self.docs)
-            self.docs.append(doc)
+            self.news = True
+            if self._free:
+                self._by_look[look] = self._free.pop()
+                self.docs[self._by_look[look]] = doc
+            else:
+                self._by_look[look] = len(self.docs)
+                self.docs.append(doc)
         return self._by_look[look]
+
+    @property
+    def crowded(self) -> bool:
+        """It is time to ``tidy``."""
+        return not self._free and len(self.docs) >= self._tidy_at
+
+    def tidy(self, drawn: set[Sdf.Path], used: set[int]) -> None:
+        """Free the places of entries that nothing is drawn with.
+
+        Args:
+            drawn: Prims that are there. used: Entries that something is drawn with.
+        """
+        self._by_path = {path: index for path, index in self._by_path.items() if index in used}
+        self._users = {path: users & drawn for path, users in self._users.items() if path in self._by_path}
+        self._by_look = {look: index for look, index in self._by_look.items() if index in used}
+        self._free = sorted(set(range(len(self.docs))) - used, reverse=True)
+        self._tidy_at = 2 * (len(self.docs) - len(self._free)) + FEW
 
     def refresh(self, stage: Usd.Stage, path: Sdf.Path) -> set[Sdf.Path]:
         """Read the materials at, above and below a changed prim again; the prims that are drawn differently for it."""

@@ -117,6 +117,12 @@ APIS: tuple[Api, ...] = (
             Property("twin:station:crew", "rel", "Crew that staffs cycles and set-ups."),
             Property("twin:station:crewSize", "int", "People needed for the whole of a cycle or set-up.", 0),
             Property("twin:station:repairCrew", "rel", "Crew that repairs."),
+            Property(
+                "twin:station:skill",
+                "token",
+                "Skill that cycles and set-ups need. The crew must have it; without a crew, the first one that has it comes.",
+            ),
+            Property("twin:station:repairSkill", "token", "The same for repairs and the repair crew."),
             *_PLACE,
         ),
     ),
@@ -186,7 +192,7 @@ APIS: tuple[Api, ...] = (
         "People who staff or repair.",
         (
             Property("twin:crew:size", "int", "How many people.", 1),
-            Property("twin:crew:skills", "token[]", "What they can do."),
+            Property("twin:crew:skills", "token[]", "What they can do: stations ask for it by skill and repairSkill."),
             _SHIFT,
         ),
     ),

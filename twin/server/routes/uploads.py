@@ -16,11 +16,13 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse
 
+from twin.collab import Identity
 from twin.protocol.messages import Changed
 from twin.scene.intake import UNITS
 from twin.scene.render.library import UPLOADS
 from twin.server.auth import MAX_UPLOAD
 from twin.server.context import Context, named, need, twin
+from twin.server.quotas import person
 
 router = APIRouter()
 TIMEOUT_S = 90.0
@@ -51,20 +53,22 @@ async def upload(request: Request, name: str, unit: str = "m", up: str = "Z") ->
     _waiting += 1
     try:
         async with _turn:
-            answer = await _taken_in(request, context, plain, unit, up)
+            answer = await _taken_in(request, context, who, plain, unit, up)
     finally:
         _waiting -= 1
-    await context.owner(lambda: context.host.uploaded(named(who), answer["asset"]))
+    await context.owner(lambda: context.host.uploaded(person(who), named(who), answer["asset"]))
     context.hub.publish(Changed("library"))
     return JSONResponse(answer, status_code=201)
 
 
-async def _taken_in(request: Request, context: Context, name: str, unit: str, up: str) -> dict[str, Any]:
+async def _taken_in(request: Request, context: Context, who: Identity, name: str, unit: str, up: str) -> dict[str, Any]:
     root = context.host.document.asset_root
     uploads = root / UPLOADS
     uploads.mkdir(exist_ok=True)
     if await asyncio.to_thread(_size, uploads) > MAX_KEPT:
         raise HTTPException(507, f"the uploads of this asset root take more than {MAX_KEPT >> 30} GiB")
+    theirs = [root / folder for folder in await context.owner(lambda: context.host.uploads.of(person(who)))]
+    kept = await asyncio.to_thread(lambda: sum(_size(folder) for folder in theirs))
     scale, turn = await context.owner(lambda: context.host.mesh_frame(UNITS[unit], up))
     # beside where it will be, so that what was found good appears at once and whole, and paths in it mean the same
     fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=uploads))
@@ -78,6 +82,8 @@ async def _taken_in(request: Request, context: Context, name: str, unit: str, up
                     out.write(chunk)
                     if out.tell() > MAX_UPLOAD:
                         raise HTTPException(413, f"a file may have {MAX_UPLOAD >> 20} MiB")
+                    if why := context.host.quotas.upload(who, kept, out.tell()):
+                        raise HTTPException(507, why)
             answer = await _check(raw, name, fresh, root, scale, turn)
         final = uploads / f"{Path(name).stem or 'part'}-{digest.hexdigest()[:8]}"
         if not final.is_dir():  # the same file again is the same part

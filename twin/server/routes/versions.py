@@ -25,9 +25,10 @@ Version = Annotated[int, Query(lt=2**63, ge=-(2**63))]
 
 
 class VersionLabel(BaseModel):
-    """Body of ``POST /api/versions``."""
+    """Body of ``POST /api/versions``; ``session`` of the tab, for the name of its author."""
 
     label: str = Field(min_length=1, max_length=200)
+    session: str = Field(default="", max_length=64)
 
 
 class Commit(BaseModel):
@@ -72,7 +73,8 @@ async def save_version(body: VersionLabel, request: Request) -> JSONResponse:
     """Keep the edits as they are under a name."""
     who = need(request, "edit")
     context = twin(request)
-    id = await context.owner(lambda: context.host.document.save_version(body.label, named(who)))
+    _, user = await context.author(who, body.session)
+    id = await context.owner(lambda: context.host.document.save_version(body.label, user))
     context.hub.publish(Changed("versions"))
     return JSONResponse({"id": id}, status_code=201)
 

@@ -63,6 +63,16 @@ export const getValuesAt = (time: number) =>
 /** ``seq``: as it was after that edit. */
 export const getPrim = (path: string, seq: number | null = null) => json<PrimDetail>(`/api/prim?path=${encodeURIComponent(path)}${seq === null ? "" : `&seq=${seq}`}`);
 
+/** What the physics did in its last step; rows of numbers one after the other. */
+export interface PhysicsDoc {
+  sim_time: number;
+  contacts: { point: number[]; normal: number[]; impulse: number[] };
+  bodies: { position: number[]; rotation: number[]; half: number[]; island: number[]; asleep: number[] };
+  left_out: number;
+}
+
+export const getPhysics = () => json<PhysicsDoc>("/api/physics");
+
 export const getHealth = async (): Promise<string> => (await json<{ status: string }>("/api/health")).status;
 
 export interface ChoiceRow {

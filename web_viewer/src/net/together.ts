@@ -63,7 +63,7 @@ export interface PastEdit {
 }
 
 export const getVersions = () => ask<Version[]>("GET", "/api/versions");
-export const saveVersion = (label: string) => ask<{ id: number }>("POST", "/api/versions", { label });
+export const saveVersion = (label: string, session: string) => ask<{ id: number }>("POST", "/api/versions", { label, session });
 /** 0 is now, -1 the stage without edits. */
 export const getDifference = (before: number, after: number) => ask<Opinion[]>("GET", `/api/versions/diff?before=${before}&after=${after}`);
 export const restoreVersion = (id: number, session: string) => ask<{ seq: number }>("POST", `/api/versions/${id}/restore`, { session });

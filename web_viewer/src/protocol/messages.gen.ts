@@ -239,6 +239,7 @@ export interface LineFound {
   sim_time: number;
   items: LineItem[];
   down: Record<string, number>;
+  uptime: Record<string, number>;
 }
 
 export type Kpi = [name: string, value: number | null, unit: string];

@@ -1,6 +1,7 @@
 /** Everything that has a key or can be found in the command palette, in one list. */
 import type { Commands } from "./commands";
 import type { Session } from "./session.svelte";
+import { nextPlace, PANELS } from "./docks";
 import type { BottomTab, Tool } from "./ui.svelte";
 
 export interface Action {
@@ -67,9 +68,11 @@ export function actionsOf(session: Session, commands: Commands): Action[] {
     { group: "View", does: "Look from above", keys: "1", on: ["1"], run: () => commands.viewport?.focus(scene.selection, "top") },
     { group: "View", does: "Look from the front", keys: "2", on: ["2"], run: () => commands.viewport?.focus(scene.selection, "front") },
     { group: "View", does: "Look from the right", keys: "3", on: ["3"], run: () => commands.viewport?.focus(scene.selection, "right") },
+    { group: "View", does: "With or without perspective", keys: "O", on: ["o"], run: () => view.toggleFlat() },
     { group: "View", does: "Go to a bookmark", keys: "Shift 1…9", on: [], run: () => commands.goToBookmark(0) },
     { group: "View", does: "Keep this view as a bookmark", keys: "Shift B", on: ["shift+b"], run: () => commands.bookmark() },
     { group: "View", does: "Labels on or off", keys: "L", on: ["l"], run: () => ui.setLabels(!ui.labels) },
+    { group: "View", does: "Physics on or off: contacts, islands, who sleeps", run: () => (view.physics = !view.physics) },
     { group: "View", does: "Show the selection alone, here only", keys: "I", on: ["i"], run: () => view.isolate(scene.selection) },
     { group: "View", does: "Hide the selection, here only", keys: "Shift H", on: ["shift+h"], run: () => view.hide(scene.selection) },
     { group: "View", does: "Show everything again", keys: "Alt H", on: ["alt+h"], run: () => view.showAll() },
@@ -96,6 +99,8 @@ export function actionsOf(session: Session, commands: Commands): Action[] {
     { group: "Panels", does: "Stage and library on or off", keys: "[Shift] S", on: ["shift+s"], run: () => ui.setLeftOpen(!ui.leftOpen) },
     { group: "Panels", does: "Properties on or off", keys: "Shift P", on: ["shift+p"], run: () => ui.setRightOpen(!ui.rightOpen) },
     { group: "Panels", does: "Bottom panel on or off", keys: "B", on: ["b"], run: () => ui.setBottomOpen(!ui.bottomOpen) },
+    ...PANELS.map(({ id, label }): Action => ({ group: "Panels", does: `Put ${label.toLowerCase()} at the next place: left, right, below, floating`, run: () => ui.dock(id, nextPlace(ui.docks[id].at)) })),
+    { group: "Panels", does: "Put all panels back", run: () => ui.resetDocks() },
     { group: "Panels", does: "Start the tour", run: () => (ui.tour = 0) },
     tab("key figures and charts", "figures"),
     tab("what-if studies", "whatif"),

@@ -1,6 +1,7 @@
 /** What only this browser knows: theme, messages to the person, which panels are open. */
 
 import type { HeatMap } from "../viewer/heat";
+import { floatAt, readDocks, usualDocks, type Dock, type Docks, type PanelId, type Zone } from "./docks";
 
 export type Theme = "dark" | "light";
 export type Tool = "select" | "translate" | "rotate" | "scale" | "measure";
@@ -46,6 +47,10 @@ export class UiStore {
   bottomOpen = $state(stored("bottomOpen") !== "off");
   leftOpen = $state(roomy && stored("leftOpen") !== "off");
   rightOpen = $state(roomy && stored("rightOpen") !== "off");
+  /** Where the panels are. */
+  docks = $state.raw<Docks>(readDocks(stored("docks")));
+  /** Where a panel that is being dragged would go. */
+  dropZone = $state<Zone | null>(null);
   /** Step of the guided tour; null: none. */
   tour = $state<number | null>(null);
   charts = $state.raw<string[] | null>(stored("charts") ? (JSON.parse(stored("charts") ?? "[]") as string[]) : null);
@@ -81,6 +86,11 @@ export class UiStore {
   }
 
   setBottomOpen(on: boolean): void {
+    // Folded, it is a strip with its tabs below the picture, wherever it was.
+    if (!on && this.docks.bottom.at !== "bottom") {
+      this.docks = { ...this.docks, bottom: { ...this.docks.bottom, at: "bottom" } };
+      store("docks", JSON.stringify(this.docks));
+    }
     this.bottomOpen = on;
     store("bottomOpen", on ? "on" : "off");
   }
@@ -111,6 +121,28 @@ export class UiStore {
   setCharts(keys: string[]): void {
     this.charts = keys;
     store("charts", JSON.stringify(keys));
+  }
+
+  /** Put a panel at a side, below, or let it float; remembered. */
+  dock(panel: PanelId, at: Dock["at"]): void {
+    const dock = this.docks[panel];
+    const place = at === "float" ? floatAt(dock, dock.x, dock.y, { width: innerWidth, height: innerHeight }) : { ...dock, at };
+    this.docks = { ...this.docks, [panel]: place };
+    store("docks", JSON.stringify(this.docks));
+    ({ left: () => this.setLeftOpen(true), right: () => this.setRightOpen(true), bottom: () => this.setBottomOpen(true) })[panel]();
+  }
+
+  /** A floating panel has another size [px]. */
+  resizeFloat(panel: PanelId, width: number, height: number): void {
+    const dock = this.docks[panel];
+    if (dock.at !== "float" || (dock.width === width && dock.height === height)) return;
+    this.docks = { ...this.docks, [panel]: { ...dock, width, height } };
+    store("docks", JSON.stringify(this.docks));
+  }
+
+  resetDocks(): void {
+    this.docks = usualDocks();
+    store("docks", JSON.stringify(this.docks));
   }
 
   saveLayout(): void {

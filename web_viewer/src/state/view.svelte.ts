@@ -30,9 +30,13 @@ export class ViewState {
   isolated = $state.raw<string[] | null>(null);
   section = $state<SectionState | null>(null);
   quality = $state<QualityChoice>((["best", "fast"] as const).find((q) => q === stored("quality")) ?? "auto");
+  /** Without perspective. */
+  flat = $state(stored("flat") === "on");
   bookmarks = $state.raw<Bookmark[]>([]);
   recording = $state(false);
   measurements = $state(0);
+  /** Contacts, islands and sleepers are drawn over the picture. */
+  physics = $state(false);
   /** What the heat map tells; null: none, or one of a study. */
   heatChoice = $state.raw<HeatChoice | null>(null);
 
@@ -68,6 +72,11 @@ export class ViewState {
   setQuality(choice: QualityChoice): void {
     this.quality = choice;
     store("quality", choice);
+  }
+
+  toggleFlat(): void {
+    this.flat = !this.flat;
+    store("flat", this.flat ? "on" : "off");
   }
 
   toggleSection(): void {

@@ -2,6 +2,7 @@
 import * as THREE from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import { corners, standFor, viewDirection, type View } from "./framing";
+import { Lens } from "./lens";
 
 const FLY_MS = 320;
 /** Share of the picture that the line takes in the first view. */
@@ -18,7 +19,7 @@ export interface Viewpoint {
 export type WalkKey = "forward" | "back" | "left" | "right" | "up" | "down";
 
 export class CameraRig {
-  readonly camera = new THREE.PerspectiveCamera(38, 1, 0.05, 2000);
+  readonly camera = new Lens(38, 1, 0.05, 2000);
   readonly controls: OrbitControls;
   /** Turns three's Y up to what the stage calls up. */
   readonly upright = new THREE.Quaternion();
@@ -65,7 +66,7 @@ export class CameraRig {
     const box = boxes.reduce((all, b) => all.union(b), new THREE.Box3());
     if (box.isEmpty()) return;
     const size = box.getSize(new THREE.Vector3()).applyQuaternion(this.upright.clone().invert());
-    const direction = view ? viewDirection(view, size).applyQuaternion(this.upright) : this.camera.position.clone().sub(this.controls.target);
+    const direction = view ? viewDirection(view, size, this.camera.flat).applyQuaternion(this.upright) : this.camera.position.clone().sub(this.controls.target);
     this.frameFrom(boxes, direction, view === "home" ? HOME_FILL : 0.7, animate);
   }
 
@@ -79,6 +80,18 @@ export class CameraRig {
     const { position, target, distance } = standFor(this.camera, points, direction.normalize(), fill);
     this.setReach(distance);
     this.flyTo(position, target, animate);
+  }
+
+  /** Look with perspective or without; what is looked at keeps its size. */
+  setFlat(flat: boolean): void {
+    const { camera, controls } = this;
+    if (flat === camera.flat) return;
+    const back = camera.position.clone().sub(controls.target);
+    if (!flat) camera.position.copy(controls.target).add(back.setLength(camera.likeDistance));
+    camera.setFlat(flat, back.length());
+    controls.maxPolarAngle = Math.PI * (flat ? 0.5 : 0.495);
+    controls.update();
+    this.moved();
   }
 
   private setReach(distance: number): void {
@@ -101,6 +114,7 @@ export class CameraRig {
 
   private flyTo(position: THREE.Vector3, target: THREE.Vector3, animate: boolean): void {
     this.followed = null;
+    if (this.camera.flat) this.camera.fitTo(position.distanceTo(target));
     if (!animate || !this.controls.enableDamping) {
       this.camera.position.copy(position);
       this.controls.target.copy(target);

@@ -11,6 +11,11 @@ const REACH_M = 0.9;
 const BLUR_M = 0.11;
 const SPREAD = 6;
 
+/** The floor is looked at in so many cells each way: those without a shadow are not drawn. */
+const CELLS = 64;
+/** Alpha of 255 below which nothing is seen. */
+const FAINT = 3;
+
 const VERTEX = "varying vec2 at; void main() { at = uv; gl_Position = vec4(position.xy, 1.0, 1.0); }";
 const BLUR = /* glsl */ `
 uniform sampler2D source;
@@ -58,7 +63,7 @@ export class ContactShadow {
         "gl_FragColor = vec4( vec3( 0.0 ), pow( 1.0 - fragCoordZ, 1.6 ) );",
       );
     };
-    const geometry = new THREE.PlaneGeometry(1, 1).rotateX(-Math.PI / 2);
+    const geometry = new THREE.PlaneGeometry(1, 1, CELLS, CELLS).rotateX(-Math.PI / 2);
     const material = new THREE.MeshBasicMaterial({
       map: this.targets[0].texture,
       transparent: true,
@@ -75,6 +80,13 @@ export class ContactShadow {
 
   set strength(value: number) {
     this.plane.material.opacity = value;
+  }
+
+  /** Not where a section has taken away what stood there. */
+  cut(plane: THREE.Plane | null): void {
+    const { material } = this.plane;
+    material.clippingPlanes = plane && [plane];
+    material.needsUpdate = true;
   }
 
   /** Lay it under a box [m, stage axes]. */
@@ -124,12 +136,42 @@ export class ContactShadow {
       pass(other, target, 0, step / this.size.y);
     }
     this.plane.visible = true;
+    this.leaveOutEmpty(renderer, target);
     renderer.setRenderTarget(null);
     renderer.autoClear = autoClear;
     shadowMap.enabled = shadows;
   }
 
+  /** Keep the cells of the plane in which there is a shadow: laying nothing over a whole floor costs as much as a floor. */
+  private leaveOutEmpty(renderer: THREE.WebGLRenderer, target: THREE.WebGLRenderTarget): void {
+    const { width, height } = target;
+    const pixels = new Uint8Array(4 * width * height);
+    renderer.readRenderTargetPixels(target, 0, 0, width, height, pixels);
+    this.plane.geometry.setIndex(cellsWithShadow(pixels, width, height));
+  }
+
   dispose(): void {
     for (const target of this.targets) target.dispose();
   }
+}
+
+/** Triangles of a plane of ``CELLS`` x ``CELLS`` (rows from the far end, as three.js numbers them) that have something in them. */
+export function cellsWithShadow(pixels: Uint8Array, width: number, height: number): number[] {
+  const index: number[] = [];
+  for (let row = 0; row < CELLS; row++) {
+    // The first row of the plane has v = 1, the first row of pixels v = 0. A pixel more on each side, for the filter.
+    const y0 = Math.max(0, Math.floor(height * (1 - (row + 1) / CELLS)) - 1);
+    const y1 = Math.min(height, Math.ceil(height * (1 - row / CELLS)) + 1);
+    for (let column = 0; column < CELLS; column++) {
+      const x0 = Math.max(0, Math.floor((width * column) / CELLS) - 1);
+      const x1 = Math.min(width, Math.ceil((width * (column + 1)) / CELLS) + 1);
+      let seen = false;
+      for (let y = y0; y < y1 && !seen; y++) for (let x = x0; x < x1 && !seen; x++) seen = pixels[4 * (y * width + x) + 3] >= FAINT;
+      if (!seen) continue;
+      const a = row * (CELLS + 1) + column;
+      const [b, c, d] = [a + CELLS + 1, a + CELLS + 2, a + 1];
+      index.push(a, b, d, b, c, d);
+    }
+  }
+  return index;
 }

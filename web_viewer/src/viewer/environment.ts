@@ -30,8 +30,12 @@ float lines(float step) {
 }
 void main() {
   float fade = 1.0 - smoothstep(0.25, 1.0, distance(place, center) / radius);
+  if (fade <= 0.0) {
+    gl_FragColor = vec4(0.0);
+    return;
+  }
   float a = max(0.32 * lines(1.0), lines(10.0)) * fade * strength;
-  if (a < 0.004) discard;
+  // Nothing is discarded: what a floor of the stage hides is then not computed at all.
   gl_FragColor = vec4(color, a);
 }`;
 
@@ -152,8 +156,9 @@ export class Environment {
     if (direction && direction.dot(up) > 0.2) this.sunDirection.copy(direction).normalize();
   }
 
-  /** Fit shadows, ground and grid to the line. */
-  fit(box: THREE.Box3): void {
+  /** Fit shadows, ground and grid to the line; ``floored``: the stage has a floor of its own, on which shadows fall. */
+  fit(box: THREE.Box3, floored: boolean): void {
+    this.ground.visible = !floored;
     const sphere = box.getBoundingSphere(new THREE.Sphere());
     const r = Math.max(2, sphere.radius * 1.08);
     this.sun.position.copy(sphere.center).addScaledVector(this.sunDirection, 2 * r + 5);
@@ -164,14 +169,16 @@ export class Environment {
     camera.near = 0.5;
     camera.far = 4 * r + 10;
     camera.updateProjectionMatrix();
-    const reach = Math.max(30, r * 3.2);
+    const reach = Math.max(30, r * (floored ? 2.2 : 3.2));
     const center = sphere.center.clone().applyQuaternion(this.upright.clone().invert());
-    const place = (mesh: THREE.Mesh, height: number) => {
-      mesh.scale.setScalar(reach);
-      mesh.position.set(center.x, height, center.z).applyQuaternion(this.upright);
-    };
-    place(this.grid, -BELOW_M);
-    place(this.ground, -BELOW_M - 0.002);
+    this.grid.scale.setScalar(reach);
+    this.grid.position.set(center.x, -BELOW_M, center.z).applyQuaternion(this.upright);
+    // Shadows reach as far as the light's own picture of the scene does, where that meets the ground.
+    const low = -BELOW_M - 0.002;
+    const light = this.sunDirection.clone().applyQuaternion(this.upright.clone().invert());
+    const rise = (center.y - low) / light.y;
+    this.ground.scale.setScalar(r / light.y);
+    this.ground.position.set(center.x - rise * light.x, low, center.z - rise * light.z).applyQuaternion(this.upright);
     this.contact.fit(box);
     this.grid.material.uniforms.center.value.set(center.x, center.z);
     this.grid.material.uniforms.radius.value = reach;

@@ -52,11 +52,11 @@ export function standFor(camera: THREE.PerspectiveCamera, points: THREE.Vector3[
   return { position, target: position.clone().addScaledVector(direction, -distance), distance };
 }
 
-/** From where a view looks, Y up; ``size`` is that of what is looked at. */
-export function viewDirection(view: View, size: THREE.Vector3): THREE.Vector3 {
+/** From where a view looks, Y up; ``size`` is that of what is looked at; ``flat``: without perspective, straight at it. */
+export function viewDirection(view: View, size: THREE.Vector3, flat = false): THREE.Vector3 {
   if (view === "top") return new THREE.Vector3(0, 1, 0.0001);
-  if (view === "front") return new THREE.Vector3(0, 0.12, 1);
-  if (view === "right") return new THREE.Vector3(1, 0.12, 0);
+  if (view === "front") return new THREE.Vector3(0, flat ? 0 : 0.12, 1);
+  if (view === "right") return new THREE.Vector3(1, flat ? 0 : 0.12, 0);
   // Look across the longer side, from a little above and to the right.
   return Math.abs(size.x) >= Math.abs(size.z) ? new THREE.Vector3(0.3, 0.62, 1) : new THREE.Vector3(1, 0.62, 0.3);
 }

@@ -21,11 +21,14 @@ interface Label {
 
 const RANKS: Record<string, number> = { station: 0, source: 1, sink: 1, buffer: 2, router: 3, fleet: 3, conveyor: 4 };
 const HEIGHT = 24;
+/** Levels are written anew at most this often [ms]: each time the layer of all labels is painted. States are shown at once. */
+const LEVELS_EVERY_MS = 1000;
 
 export class Labels {
   private labels: Label[] = [];
   private readonly viewers = new Map<string, HTMLElement>();
   private readonly projected = new THREE.Vector3();
+  private levelsAt = -Infinity;
 
   constructor(
     private readonly layer: HTMLElement,
@@ -81,6 +84,9 @@ export class Labels {
     const states = this.session.nodeStates;
     if (!states) return;
     const index = new Map(this.session.scene.nodes.map((n, i) => [n.path, i]));
+    const now = performance.now();
+    const levels = this.session.replay.active || now - this.levelsAt >= LEVELS_EVERY_MS;
+    if (levels) this.levelsAt = now;
     for (const label of this.labels) {
       const i = index.get(label.path) ?? -1;
       const state = states.state[i] ?? 6;
@@ -90,7 +96,7 @@ export class Labels {
         label.element.dataset.state = String(state);
         label.shownState = state;
       }
-      if (level !== label.shownLevel) {
+      if (level !== label.shownLevel && (levels || label.shownLevel < 0)) {
         label.level.textContent = level > 0 ? String(level) : "";
         label.shownLevel = level;
         label.width = 0;

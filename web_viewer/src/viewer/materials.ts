@@ -2,6 +2,7 @@
 import * as THREE from "three";
 import { assetUrl } from "../net/http";
 import type { MaterialDoc } from "../protocol/messages.gen";
+import { readsVertices } from "./merged";
 
 /** Lamps, screens and windows are lit in a bright hall: their own light must beat what falls on them. */
 const GLOW = 2.4;
@@ -14,7 +15,9 @@ const WRAPS: Record<string, THREE.Wrapping> = {
 
 export class MaterialCache {
   private docs: MaterialDoc[] = [];
-  private readonly made = new Map<string, THREE.Material>();
+  /** What each says, apart from its name: parts of the library bring the same steel along a hundred times. */
+  private contents: string[] = [];
+  private readonly made = new Map<string, { material: THREE.Material; content: string }>();
   private section: THREE.Plane[] = [];
   private readonly textures = new Map<string, THREE.Texture>();
   private readonly loader = new THREE.TextureLoader();
@@ -29,7 +32,7 @@ export class MaterialCache {
   setPlain(plain: boolean): boolean {
     if (plain === this.plain) return false;
     this.plain = plain;
-    for (const material of this.made.values()) material.dispose();
+    for (const { material } of this.made.values()) material.dispose();
     this.made.clear();
     return true;
   }
@@ -40,7 +43,7 @@ export class MaterialCache {
     const ended = plane === null && this.section.length > 0;
     if (plane && !began) this.section[0].copy(plane);
     else this.section = plane ? [plane.clone()] : [];
-    if (began || ended) for (const material of this.made.values()) this.cut(material);
+    if (began || ended) for (const { material } of this.made.values()) this.cut(material);
   }
 
   /** The inside of what is cut is seen. */
@@ -49,29 +52,43 @@ export class MaterialCache {
     material.userData.side ??= material.side;
     material.side = open ? THREE.DoubleSide : (material.userData.side as THREE.Side);
     material.clippingPlanes = open ? this.section : null;
+    material.clipShadows = open;
     material.needsUpdate = true;
   }
 
-  /** A new list of materials; those that changed are made anew. */
+  /** A new list of materials; those that are in use no more are let go. */
   load(docs: MaterialDoc[]): void {
-    for (const [key, material] of this.made) {
-      const index = Number(key.split(" ")[0]);
-      if (JSON.stringify(this.docs[index]) === JSON.stringify(docs[index])) continue;
+    this.docs = docs;
+    this.contents = docs.map((doc) => JSON.stringify({ ...doc, path: "" }));
+    const kept = new Set(this.contents);
+    for (const [key, { material, content }] of this.made) {
+      if (content === "" || kept.has(content)) continue;
       material.dispose();
       this.made.delete(key);
     }
-    this.docs = docs;
   }
 
   /** Material by index in the scene's list (-1: none), one- or two-sided. */
   get(index: number, doubleSided: boolean, kind: string): THREE.Material {
-    const key = `${index} ${doubleSided} ${kind === "bounds"}`;
-    let material = this.made.get(key);
-    if (!material) {
-      material = kind === "bounds" ? placeholder() : this.make(this.docs[index], doubleSided);
-      if (this.section.length > 0) this.cut(material);
-      this.made.set(key, material);
-    }
+    const content = kind === "bounds" ? "" : (this.contents[index] ?? "");
+    return this.keep(`${content} ${doubleSided} ${kind === "bounds"}`, content, () => (kind === "bounds" ? placeholder() : this.make(this.docs[index], doubleSided)));
+  }
+
+  /** What draws shapes that carry their colours themselves. */
+  forMerged(side: THREE.Side): THREE.Material {
+    return this.keep(`merged ${side}`, "", () => {
+      const material = this.plain ? new THREE.MeshLambertMaterial({ side }) : new THREE.MeshStandardMaterial({ side });
+      readsVertices(material);
+      return material;
+    });
+  }
+
+  private keep(key: string, content: string, make: () => THREE.Material): THREE.Material {
+    const known = this.made.get(key);
+    if (known) return known.material;
+    const material = make();
+    if (this.section.length > 0) this.cut(material);
+    this.made.set(key, { material, content });
     return material;
   }
 

@@ -5,6 +5,7 @@ import type { Session } from "../state/session.svelte";
 import type { Theme } from "../state/ui.svelte";
 import { CameraRig } from "./camera";
 import { compose, Recorder, type Scenery } from "./capture";
+import { SectionCaps } from "./caps";
 import { Environment } from "./environment";
 import type { View } from "./framing";
 import { GeometryCache } from "./geometry";
@@ -54,6 +55,7 @@ export class Viewport {
   private readonly labels: Labels;
   private readonly pointer: PointerTools;
   private readonly sectionFrame = new SectionFrame();
+  private readonly caps = new SectionCaps();
   private section: SectionState | null = null;
   private sectionCut: THREE.Plane | null = null;
   private film: Recorder | null = null;
@@ -79,7 +81,7 @@ export class Viewport {
     const canvas = document.createElement("canvas");
     host.prepend(canvas);
     const expected = new Quality(expectSoftware(), session.view.quality);
-    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: expected.antialias, alpha: true, powerPreference: "high-performance" });
+    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: expected.antialias, alpha: true, stencil: true, powerPreference: "high-performance" });
     const software = isSoftware(this.renderer.getContext());
     rememberGraphics(software);
     this.quality = new Quality(software, session.view.quality);
@@ -120,6 +122,7 @@ export class Viewport {
     session.onSwap = () => {
       this.goods.rebuild(session.prototypes, session.scene.prototypes);
       this.castMovers();
+      if (this.section) this.setSection(this.section);
       this.gizmo.update();
       this.moving = true;
     };
@@ -203,8 +206,16 @@ export class Viewport {
     const box = this.world.everything();
     this.sectionCut = state && !box.isEmpty() ? sectionPlane(state, box).plane : null;
     this.materials.setSection(this.sectionCut);
+    this.environment.contact.cut(this.sectionCut);
     this.sectionFrame.set(state, box);
+    this.caps.set(this.sectionCut, box, [...this.world.meshes, ...this.goods.meshes]);
     this.renderer.shadowMap.needsUpdate = true;
+    this.invalidate();
+  }
+
+  /** Without perspective, or with it. */
+  setFlat(flat: boolean): void {
+    this.rig.setFlat(flat);
     this.invalidate();
   }
 
@@ -249,7 +260,7 @@ export class Viewport {
     const box = this.world.extent();
     if (!box.isEmpty()) {
       this.environment.setSun(this.world.sunDirection());
-      this.environment.fit(box);
+      this.environment.fit(box, this.world.hasFloor(box, scene.upAxis === "Y" ? "y" : "z"));
       if (!this.framed) {
         this.rig.frame(this.world.parts(), "home", false);
         // Meshes that are still on their way would change what "all" is.
@@ -328,6 +339,7 @@ export class Viewport {
     }
     this.renderer.setClearColor(0x000000, 0);
     this.renderer.render(this.scene, this.rig.camera);
+    this.caps.render(this.renderer, this.rig.camera);
     this.outline.render(this.renderer, this.rig.camera);
     this.labels.place(this.rig.camera, this.width, this.height);
     this.measure.place((p) => this.toScreen(p));
@@ -467,7 +479,7 @@ export class Viewport {
     const matrix = new THREE.Matrix4();
     hit.mesh.getMatrixAt(hit.instance, matrix);
     const bounds = this.host.getBoundingClientRect();
-    const pixel = (2 * hit.distance * Math.tan(THREE.MathUtils.degToRad(this.rig.camera.fov / 2))) / this.height;
+    const pixel = this.rig.camera.heightAt(hit.distance) / this.height;
     const pointer = { x: clientX - bounds.left, y: clientY - bounds.top };
     return snapTo(featureEdges(hit.mesh.geometry), matrix, hit.point, pointer, (p) => this.toScreen(p), SNAP_REACH_PX * pixel);
   }

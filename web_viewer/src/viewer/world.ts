@@ -9,6 +9,7 @@ import type { Geometry } from "../protocol/messages.gen";
 import { isWithin, type PrimNode, type SceneStore } from "../state/scene.svelte";
 import { geometryKey, type GeometryCache } from "./geometry";
 import type { MaterialCache } from "./materials";
+import { Merged, type Piece } from "./merged";
 import type { PoseStream } from "./poses";
 
 export interface Draw {
@@ -26,6 +27,16 @@ interface Batch {
   draws: Draw[];
   /** What is transparent casts no shadow. */
   casts: boolean;
+  materials: THREE.Material[];
+}
+
+/** A prim on its way into a batch. */
+interface Item {
+  node: PrimNode;
+  geometry: THREE.BufferGeometry;
+  doc: Geometry;
+  body: PrimNode | null;
+  materials: THREE.Material[];
 }
 
 const ONE = new THREE.Vector3(1, 1, 1);
@@ -37,6 +48,7 @@ export class World {
   revision = 0;
 
   private batches: Batch[] = [];
+  private readonly merged: Merged<Draw>;
   private movingDraws: Draw[] = [];
   private drawsOf = new Map<string, Draw>();
   private worlds = new Map<string, THREE.Matrix4>();
@@ -51,7 +63,10 @@ export class World {
     private readonly pendingMatrix: (path: string) => number[] | undefined,
     /** Whether this person sees a prim, apart from what the stage says. */
     private readonly shows: (path: string) => boolean = () => true,
-  ) {}
+  ) {
+    this.merged = new Merged((side) => materials.forMerged(side));
+    this.root.add(this.merged.root);
+  }
 
   // ---- matrices
 
@@ -134,11 +149,12 @@ export class World {
       this.root.remove(mesh);
       mesh.dispose();
     }
+    this.merged.clear();
     this.worlds.clear();
     this.drawsOf.clear();
     this.batches = [];
     this.movingDraws = [];
-    const groups = new Map<string, { node: PrimNode; geometry: THREE.BufferGeometry; doc: Geometry; body: PrimNode | null }[]>();
+    const groups = new Map<string, Item[]>();
     for (const node of this.scene.prims.values()) {
       const doc = node.doc.geometry;
       if (!doc || !this.scene.visible(node) || !this.shows(node.path)) continue;
@@ -146,29 +162,30 @@ export class World {
       const geometry = this.geometries.get(doc, mirrored);
       if (!geometry) continue;
       const body = this.bodyOf(node);
-      const key = [geometryKey(doc), mirrored, doc.materials ?? [], doc.double_sided ?? false, body !== null].join("|");
+      const list = (doc.materials?.length ? doc.materials : [-1]).map((m) => this.materials.get(m, doc.double_sided ?? doc.kind === "plane", doc.kind));
+      const materials = geometry.groups.length > 0 && doc.kind === "mesh" ? list : [list[0]];
+      const key = [geometryKey(doc), mirrored, materials.map((m) => m.id), body !== null].join("|");
+      const item = { node, geometry, doc, body, materials };
       const group = groups.get(key);
-      if (group) group.push({ node, geometry, doc, body });
-      else groups.set(key, [{ node, geometry, doc, body }]);
+      if (group) group.push(item);
+      else groups.set(key, [item]);
     }
     for (const group of groups.values()) this.addBatch(group);
+    this.merge();
     this.place(this.drawsOf.values());
   }
 
-  private addBatch(items: { node: PrimNode; geometry: THREE.BufferGeometry; doc: Geometry; body: PrimNode | null }[]): void {
-    const { geometry, doc, body } = items[0];
-    const list = (doc.materials?.length ? doc.materials : [-1]).map((m) =>
-      this.materials.get(m, doc.double_sided ?? doc.kind === "plane", doc.kind),
-    );
-    const mesh = new THREE.InstancedMesh(geometry, geometry.groups.length > 0 && doc.kind === "mesh" ? list : list[0], items.length);
-    const opaque = doc.kind !== "bounds" && !list.some((m) => m.transparent);
+  private addBatch(items: Item[]): void {
+    const { geometry, doc, body, materials } = items[0];
+    const mesh = new THREE.InstancedMesh(geometry, materials.length > 1 ? materials : materials[0], items.length);
+    const opaque = doc.kind !== "bounds" && !materials.some((m) => m.transparent);
     mesh.castShadow = opaque && doc.kind !== "plane";
     mesh.receiveShadow = opaque;
     // The bounds of what moves would have to be found anew for every frame.
     mesh.frustumCulled = body === null;
-    const batch: Batch = { mesh, draws: [], casts: mesh.castShadow };
+    const batch: Batch = { mesh, draws: [], casts: mesh.castShadow, materials };
     items.forEach((item, index) => {
-      const draw: Draw = { ...item, relative: new THREE.Matrix4(), batch, index };
+      const draw: Draw = { node: item.node, geometry, body: item.body, relative: new THREE.Matrix4(), batch, index };
       batch.draws.push(draw);
       this.drawsOf.set(item.node.path, draw);
       if (item.body) this.movingDraws.push(draw);
@@ -177,14 +194,31 @@ export class World {
     this.root.add(mesh);
   }
 
-  private place(draws: Iterable<Draw>): void {
+  /** What stands still and has plain colours is drawn together. */
+  private merge(): void {
+    const pieces = new Map<Draw, Piece>();
+    for (const { mesh, draws, materials } of this.batches) {
+      if (draws[0].body || !this.merged.takes(mesh.geometry, materials, draws.length)) continue;
+      mesh.visible = false;
+      for (const draw of draws) {
+        pieces.set(draw, { geometry: draw.geometry, materials, matrix: this.matrix(draw.node), casts: mesh.castShadow, receives: mesh.receiveShadow });
+      }
+    }
+    this.merged.build(pieces);
+  }
+
+  /** ``moved``: they were drawn before, elsewhere. */
+  private place(draws: Iterable<Draw>, moved = false): void {
     const touched = new Set<THREE.InstancedMesh>();
     for (const draw of draws) {
       const matrix = this.matrix(draw.node);
       if (draw.body) {
         draw.relative.copy(this.authoredFrame(draw.body)).invert().multiply(matrix);
         draw.batch.mesh.setMatrixAt(draw.index, this.bodyFrame(draw.body).multiply(draw.relative));
-      } else draw.batch.mesh.setMatrixAt(draw.index, matrix);
+      } else {
+        draw.batch.mesh.setMatrixAt(draw.index, matrix);
+        if (moved) this.merged.move(draw, matrix);
+      }
       touched.add(draw.batch.mesh);
     }
     for (const mesh of touched) {
@@ -207,7 +241,7 @@ export class World {
         stack.push(...n.children);
       }
     }
-    this.place(draws);
+    this.place(draws, true);
   }
 
   /** Show a prim at a local matrix that is not (yet) the stage's; null ends it. */
@@ -307,6 +341,18 @@ export class World {
   everything(): THREE.Box3 {
     const drawn = [...this.drawsOf.values()].filter((d) => d.node.doc.geometry?.kind !== "plane");
     return this.bounds(drawn.map((d) => d.node.path), "stage");
+  }
+
+  /** Whether the stage has a floor of its own under a box, within 5 cm of zero: a slab or plane as large as it. */
+  hasFloor(box: THREE.Box3, up: "y" | "z"): boolean {
+    const across = (["x", "y", "z"] as const).filter((a) => a !== up);
+    for (const { node, body } of this.drawsOf.values()) {
+      if (body) continue;
+      const own = this.bounds([node.path], "stage");
+      if (Math.abs(own.max[up]) > 0.05 || own.max[up] - own.min[up] > 1) continue;
+      if (across.every((a) => own.min[a] <= box.min[a] && own.max[a] >= box.max[a])) return true;
+    }
+    return false;
   }
 
   /** As ``extent``, one box for each node: together they are much tighter than the box around all. */

@@ -178,6 +178,8 @@ def test_the_hall_is_cut_isolated_and_coloured(page):
     cut = "() => window.__twin.viewport.materials.section.map((p) => [p.normal.toArray(), p.constant])"
     until(lambda: page.evaluate(cut), what="materials are cut")
     first = page.evaluate(cut)
+    caps = "() => window.__twin.viewport.caps.pairs.length"
+    assert page.evaluate(caps) > 50, "closed shapes are filled"
     page.get_by_test_id("section-flip").click()
     until(lambda: page.evaluate(cut) != first, what="the other side is kept")
     page.keyboard.press("c")
@@ -191,6 +193,63 @@ def test_the_hall_is_cut_isolated_and_coloured(page):
     assert page.evaluate("() => window.__twin.viewport.heat.root.children.length") > 10
     page.get_by_label("End the heat map").click()
     until(lambda: page.evaluate("() => window.__twin.viewport.heat.root.children.length") == 0, what="the colours go")
+
+
+def test_the_line_is_seen_without_perspective(page):
+    # six metres, seen at two depths
+    widths = """() => {
+      const v = window.__twin.viewport;
+      const at = (x, y) => v.toScreen(v.rig.camera.position.clone().set(x, y, 0)).x;
+      return [at(6, 2) - at(0, 2), at(6, -3) - at(0, -3)];
+    }"""
+    page.keyboard.press("2")
+    settle(page)
+    far, near = page.evaluate(widths)
+    assert near > 1.05 * far, "with perspective what is further away is smaller"
+    page.keyboard.press("o")
+    page.keyboard.press("2")
+    settle(page)
+    far, near = page.evaluate(widths)
+    assert near == pytest.approx(far, abs=0.5)
+    # what is pressed is what is seen there
+    page.keyboard.press("1")
+    settle(page)
+    at = page.evaluate("(p) => window.__twin.viewport.screenOf(p)", SEALER)
+    page.keyboard.press("Escape")
+    page.mouse.click(at["x"], at["y"])
+    until(lambda: page.evaluate("() => window.__twin.selected") == SEALER, what="the sealer is selected")
+    page.keyboard.press("o")
+    page.keyboard.press("Escape")
+    page.keyboard.press("a")
+    settle(page)
+
+
+def test_panels_go_to_other_places_and_stay_there(page):
+    places = "() => Object.values(window.__twin.viewport.session.ui.docks).map((d) => d.at)"
+
+    def drag(panel, x, y):
+        grip = page.get_by_test_id(f"grip-{panel}").bounding_box()
+        page.mouse.move(grip["x"] + 20, grip["y"] + 4)
+        page.mouse.down()
+        page.mouse.move(x - 30, y - 20, steps=2)
+        page.mouse.move(x, y, steps=2)
+        page.mouse.up()
+
+    drag("right", 620, 200)
+    assert page.evaluate(places) == ["left", "float", "bottom"]
+    box = page.locator("aside.right").bounding_box()
+    assert box["x"] < 620 < box["x"] + box["width"]
+    drag("left", 1395, 500)
+    assert page.evaluate(places) == ["right", "float", "bottom"]
+    assert page.locator("aside.left").bounding_box()["x"] > 1000
+    # by the keyboard alone
+    page.get_by_test_id("grip-right").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(places) == ["right", "left", "bottom"]
+    kept = page.evaluate("() => JSON.parse(localStorage.getItem('twin.docks')).left.at")
+    assert kept == "right"
+    page.evaluate("() => window.__twin.viewport.session.ui.resetDocks()")
+    until(lambda: page.locator("aside.left").bounding_box()["x"] == 0, what="the panels are back")
 
 
 def test_views_are_kept_and_pictures_and_films_saved(page):

@@ -104,6 +104,9 @@ def test_the_edits_of_the_moment_count_and_the_file_can_be_run_again(client, hos
     assert study["scenarios"]["fast"]["layers"] == ["edits.usda"]
     again = run_study(load_study(folder / "study.yaml"), folder / "results")
     assert (again.computed, again.cached) == (0, 8), "finished work is found"
+    [version] = client.get("/api/versions").json()
+    assert version["label"].startswith("study ")
+    assert "cycleTime:mean = 40" in host.on_owner(lambda: host.document.text_of(version["id"])).result()
 
 
 def test_a_long_study_is_cancelled_and_goes_on_later(client, host):
@@ -152,6 +155,7 @@ def test_a_study_from_now_begins_with_what_stands_on_the_line(client, host):
     assert (document["state"], document["error"]) == ("done", "")
     summary = document["summary"]
     assert summary["start"]["items"] == len(standing.items)
+    assert [entry["start"] for entry in client.get("/api/studies").json()] == ["now"], "the list says where it began"
     assert summary["start"]["source"] == host.settings.project.name
     assert (summary["horizon_s"], summary["warmup_s"]) == (7200.0, 0.0)
     for point in summary["points"]:

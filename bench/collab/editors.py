@@ -40,8 +40,6 @@ class Load:
     refused: int = 0
     used_s: float = 0.0
     """Processor time of the editors."""
-    acknowledged: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By prim and property: number of the last acknowledged edit and what it wrote."""
     ended: str = ""
     """Why it ended before its time."""
     answers: list[tuple[str, int, int]] = field(default_factory=list)
@@ -65,7 +63,7 @@ class Editor:
     def __init__(self, url: str, token: str, name: str, seed: int) -> None:
         address = urlsplit(url)
         self.draw = random.Random(seed)
-        self.begun: dict[int, tuple[float, str, int]] = {}
+        self.begun: dict[int, float] = {}
         self.opid = 0
         self.last_frame = 0.0
         self.session = b""
@@ -180,9 +178,9 @@ def crowd(
 
 def _edit(editor: Editor, load: Load, make: MakeOp) -> None:
     editor.opid += 1
-    value = load.sent = load.sent + 1
-    op = make(editor.draw, value)
-    editor.begun[editor.opid] = (time.perf_counter(), f"{op.path}.{op.field}", value)
+    load.sent += 1
+    op = make(editor.draw, load.sent)
+    editor.begun[editor.opid] = time.perf_counter()
     editor.send(encode(Edit(editor.opid, 0, [op])))
 
 
@@ -199,7 +197,6 @@ def _take(editor: Editor, load: Load) -> None:
                 load.refused += 1
         for message in messages(data, editor.session) if editor.session in data else ():
             if isinstance(message, Edited) and message.session.encode() == editor.session and message.opid in editor.begun:
-                at, key, value = editor.begun.pop(message.opid)
+                at = editor.begun.pop(message.opid)
                 load.trips.append(now - at)
                 load.answers.append((message.session, message.opid, message.seq))
-                load.acknowledged[key] = max(load.acknowledged.get(key, (0, 0)), (message.seq, value))

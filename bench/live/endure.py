@@ -21,9 +21,8 @@ from twin.core import log
 from twin.core.samples import SignalKey
 from twin.history import Historian
 
-RATE = 100.0
-"""Published values a second."""
 PATIENCE_S = 120.0
+"""What has not come when nothing has come for so long is lost [s]."""
 T0 = 1_700_000_000 * 10**9
 
 
@@ -33,7 +32,7 @@ def rss_mb() -> float:
     return float(next(line for line in text.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024.0
 
 
-def killed(minutes: float, every_s: float, folder: Path) -> dict[str, Any]:
+def killed(minutes: float, every_s: float, rate: float, folder: Path) -> dict[str, Any]:
     """The broker is killed again and again while values of QoS 1 come, and the twin has a persistent session."""
     broker = MqttBroker(folder, persistent=True)
     broker.start()
@@ -54,12 +53,14 @@ def killed(minutes: float, every_s: float, folder: Path) -> dict[str, Any]:
                 broker.start()
             broker.publish("killed", json.dumps({"v": sent, "t": T0 + sent}).encode())
             sent += 1
-            time.sleep(max(0.0, start + (sent + kills * RATE) / RATE - time.monotonic()))
+            time.sleep(1.0 / rate)
         there: set[Any] = set()
-        while len(there) < sent and time.monotonic() < end + PATIENCE_S:
+        heard = time.monotonic()
+        while len(there) < sent and time.monotonic() < heard + PATIENCE_S:
             time.sleep(1.0)
             history.flush()
-            there = {s.value for s in history.samples(key, T0, T0 + sent)}
+            known, there = len(there), {s.value for s in history.samples(key, T0, T0 + sent)}
+            heard = time.monotonic() if len(there) > known else heard
         return {
             "name": "broker killed",
             "minutes": round((time.monotonic() - start) / 60.0, 1),
@@ -129,12 +130,13 @@ def main() -> None:
     asked.add_argument("campaign", choices=["killed", "reconnects"])
     asked.add_argument("--minutes", type=float, default=60.0)
     asked.add_argument("--every", type=float, default=60.0, help="seconds between two kills")
+    asked.add_argument("--rate", type=float, default=20.0, help="published values a second")
     asked.add_argument("--times", type=int, default=1000)
     given = asked.parse_args()
     log.configure("error")
     with tempfile.TemporaryDirectory() as folder:
         if given.campaign == "killed":
-            row = killed(given.minutes, given.every, Path(folder))
+            row = killed(given.minutes, given.every, given.rate, Path(folder))
         else:
             row = reconnects(given.times, Path(folder))
     print(json.dumps(row))

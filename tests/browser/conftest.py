@@ -106,7 +106,7 @@ def person(chromium):
         page.add_init_script("localStorage.setItem('twin.tour', 'seen')")
         if name:
             page.add_init_script(f"localStorage.setItem('twin.name', {json.dumps(name)})")
-        page.goto(server.ready["open_url"])
+        page.goto(server.ready["open_url"], timeout=150_000)
         page.wait_for_function("() => window.__twin?.ready", timeout=150_000)
         return page
 

@@ -118,3 +118,50 @@ def test_machine_temperature_from_broker_to_browser(serve, person, until, broker
     chart.get_by_test_id("enlarge").click()
     large = page.get_by_test_id("chart-large")
     until(lambda: int(large.get_attribute("data-points") or 0) > 1000, 60.0, "the trace in the large chart")
+
+
+WRITABLE = """
+schema: twin.mapping/1
+connections:
+  - {{name: plant, driver: mqtt, address: "mqtt://127.0.0.1:{port}"}}
+signals:
+  - connection: plant
+    source: {{topic: plant/sealer/temperature, write_topic: plant/sealer/setpoint}}
+    target: {{prim: /World/Line/Sealer, signal: temperature}}
+    unit: Cel
+    write: {{min: 20, max: 180}}
+"""
+
+
+def test_a_signal_is_armed_and_written_from_the_page(serve, person, until, broker, tmp_path):
+    from paho.mqtt.client import Client
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    mapping = tmp_path / "plant.mapping.yaml"
+    mapping.write_text(WRITABLE.format(port=broker))
+    taken = []
+    device = Client(CallbackAPIVersion.VERSION2)
+    device.on_message = lambda client, data, message: taken.append(message.payload.decode())
+    device.connect("127.0.0.1", broker)
+    device.subscribe("plant/sealer/setpoint", 1)
+    device.loop_start()
+    try:
+        server = serve("--mapping", str(mapping), "--allow-writes", "--paused")
+        page = person(server)
+        device.publish("plant/sealer/temperature", "160", qos=1)
+        page.get_by_test_id("tab-connectors").click()
+        page.get_by_test_id("plant-signals").click()
+        page.get_by_test_id("arm").click()
+        value = page.get_by_test_id("write-value")
+        value.fill("250")
+        page.get_by_test_id("write").click()
+        until(lambda: "outside" in page.locator("body").inner_text(), what="the refusal, with the limits")
+        assert taken == []
+        value.fill("170.5")
+        page.get_by_test_id("write").click()
+        until(lambda: taken == ["170.5"], what="the write at the device")
+        page.get_by_test_id("disarm").click()
+        page.get_by_test_id("arm").wait_for()
+    finally:
+        device.disconnect()
+        device.loop_stop()

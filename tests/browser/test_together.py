@@ -221,6 +221,39 @@ def test_what_was_edited_offline_is_sent_later_and_offered_after_an_epoch_change
     until(lambda: prop(server, "/Box", "size") == 3, what="and applied when asked")
 
 
+def test_what_is_copied_in_one_twin_is_pasted_into_another(serve, person, until, tmp_path):
+    head = '#usda 1.0\n(\n    metersPerUnit = 1\n    upAxis = "Z"\n)\n'
+    box = 'def Xform "W"\n{\n    def Cube "Box"\n    {\n        double size = 0.7\n    }\n}\n'
+    servers = []
+    for name, text in (("from", head + box), ("to", f'{head}def Xform "W"\n{{\n}}\n')):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "stage.usda").write_text(text)
+        servers.append(serve("--paused", "--project", str(folder / "project"), stage=folder / "stage.usda"))
+    ada, bob = (person(server, name) for server, name in zip(servers, ("Ada", "Bob"), strict=True))
+    for page, server in zip((ada, bob), servers, strict=True):
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.ready["url"])
+    select(ada, "/W/Box")
+    ada.locator("canvas").first.focus()
+    ada.bring_to_front()
+    ada.keyboard.press("Control+c")
+    until(lambda: "copied" in ada.inner_text("body"), what="it is copied")
+    text = ada.evaluate("() => navigator.clipboard.readText()")
+    assert json.loads(text)["prims"][0]["name"] == "Box"
+    for pasted in ("/W/Box", "/W/Box_2"):
+        bob.evaluate(
+            """(text) => {
+                const data = new DataTransfer();
+                data.setData("text/plain", text);
+                document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+            }""",
+            text,
+        )
+        until(lambda path=pasted: bob.evaluate("() => window.__twin.selected") == path, what=f"{pasted} is there, and selected")
+    assert prop(servers[1], "/W/Box_2", "size") == 0.7
+    assert bob.locator("[data-testid=toast][data-level=error]").count() == 0
+
+
 def test_a_locked_prim_says_so_and_a_user_signs_in_by_name(serve, person, chromium, until, tmp_path):
     stage = tmp_path / "line.usda"
     stage.write_text('#usda 1.0\n(\n    metersPerUnit = 1\n    upAxis = "Z"\n)\ndef Cube "Box"\n{\n    double size = 1\n}\n')

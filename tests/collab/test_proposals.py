@@ -145,6 +145,25 @@ def test_export_writes_the_stage_with_its_edits_while_the_project_is_open(opened
     assert [layer.identifier for layer in then.GetUsedLayers() if layer.identifier.endswith("part.usda")] == []
 
 
+def test_the_edits_can_be_exported_as_a_layer_of_their_own(opened, stage: Path, tmp_path: Path) -> None:
+    (tmp_path / "part.usda").write_text('#usda 1.0\n(\n    defaultPrim = "P"\n)\ndef Xform "P"\n{\n}\n')
+    document: Document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 3.0), Op("add_prim", "/World/Part", "", {"reference": "part.usda"})])
+    out = tmp_path / "out" / "plant.usda"
+    out.parent.mkdir()
+    done = run(stage, "--project", tmp_path / "project", "--out", out, "--own-layer")
+    assert done.returncode == 0, done.stderr
+    # with nothing of Twin: any program that reads USD
+    look = (
+        "import sys; from pxr import Usd, UsdGeom; s = Usd.Stage.Open(sys.argv[1]); p = s.GetPrimAtPath(sys.argv[2]);"
+        "print(p.GetAttribute('size').Get(), p.GetPrimStack()[0].layer.GetDisplayName(), len(p.GetPrimStack()),"
+        "bool(s.GetPrimAtPath('/World/Part').GetPrimStack()[1:]), UsdGeom.GetStageMetersPerUnit(s), s.GetDefaultPrim().GetName())"
+    )
+    found = subprocess.run([sys.executable, "-c", look, out, A], capture_output=True, text=True, timeout=60, check=False)
+    assert found.stdout.split() == ["3.0", "plant.edits.usda", "2", "True", "1.0", "World"], found.stderr
+    assert run(stage, "--project", tmp_path / "project", "--out", out, "--own-layer", "--flatten").returncode == 2
+
+
 def test_what_cannot_be_exported_is_one_clear_line(opened, stage: Path, tmp_path: Path) -> None:
     opened()
     project = tmp_path / "project"

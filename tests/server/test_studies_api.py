@@ -104,6 +104,9 @@ def test_the_edits_of_the_moment_count_and_the_file_can_be_run_again(client, hos
     assert study["scenarios"]["fast"]["layers"] == ["edits.usda"]
     again = run_study(load_study(folder / "study.yaml"), folder / "results")
     assert (again.computed, again.cached) == (0, 8), "finished work is found"
+    [version] = client.get("/api/versions").json()
+    assert version["label"].startswith("study ")
+    assert "cycleTime:mean = 40" in host.on_owner(lambda: host.document.text_of(version["id"])).result()
 
 
 def test_a_long_study_is_cancelled_and_goes_on_later(client, host):

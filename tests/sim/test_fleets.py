@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from twin.flow import simulate
 from twin.model.factory import NodeKind
 from twin.model.rigid import Body, BodyKind
 from twin.sim import Simulation
+from twin.sim.found import found_line
 
 
 def shuttle(plant, *, drawn=True):
@@ -73,3 +75,15 @@ def test_a_snapshot_on_the_way_goes_on_bit_for_bit(plant):
     simulation.step(200)
     for name, array in simulation.snapshot().items():
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+def test_a_load_on_its_way_is_found_where_it_was_fetched(plant):
+    shuttle(plant)
+    simulation = Simulation(plant.model, hz=20.0)
+    while simulation.frame().node_level[plant.index("F")] == 0:
+        simulation.step(20)
+    simulation.step(100)
+    (item,) = found_line(simulation).items
+    assert (item.node, item.along) == ("/A", 1.0)
+    again = simulate(plant.model, horizon_s=60.0, replications=1, start=found_line(simulation))
+    assert again.sunk[0] == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from twin.model.build import LineBuilder
-from twin.model.factory import NodeState, RouterRule
+from twin.model.factory import NodeState, RouterRule, Shift
 from twin.sim import Simulation
 
 DOWN, OFF, SETUP, WORKING = NodeState.DOWN, NodeState.OFF, NodeState.SETUP, NodeState.WORKING
@@ -364,8 +364,6 @@ def test_pitch_keeps_goods_apart_in_a_queue_too(plant):
 
 
 def test_belt_off_shift_stands_still_with_all_that_is_on_it(plant):
-    from twin.model.factory import Shift
-
     plant.model.shifts.append(Shift("/Hours", ["mon 00:00-00:01"]))
     plant.source("S", plant.constant(2.0))
     plant.conveyor("A", 8.0, shift=0)
@@ -400,3 +398,19 @@ def test_a_pool_of_a_hundred_slots_serves_ten_thousand_pieces():
     assert (s._state.phase.numpy() != 0).sum() == 4
     assert s.world.alive.numpy().sum() == 0
     assert s.statistics()["lead_hist"].sum() == 9_996
+
+
+def test_a_machines_own_belt_stands_off_shift(plant):
+    plant.model.shifts.append(Shift("/Hours", ["mon 00:00-00:01"]))
+    plant.source("S", plant.constant(100.0))
+    plant.conveyor("A", 2.0)
+    plant.station("M", plant.constant(1.0), shift=0)
+    plant.sink("K")
+    plant.chain("S", "A", "M", "K")
+    simulation = Simulation(plant.model, hz=10.0)
+    belt = [s.path for s in plant.model.rigid.shapes].index("/M/belt")
+    simulation.step(590)
+    assert simulation.world.surface_drive.numpy()[0, belt] == 0.5
+    simulation.step(20)
+    assert simulation.world.surface_drive.numpy()[0, belt] == 0.0
+    assert simulation.world.surface_drive.numpy()[0, 0] == 0.5, "the conveyor keeps other hours"

@@ -23,13 +23,16 @@ def export(
     ] = "",
     asset_root: Annotated[Path | None, typer.Option(help="Folder that every asset must lie in.")] = None,
     flatten: Annotated[bool, typer.Option(help="One file that refers to no other USD file.")] = False,
+    own_layer: Annotated[
+        bool, typer.Option(help="The edits as a layer of their own beside FILE, which has them and the stage as sublayers.")
+    ] = False,
     beside_stage: Annotated[bool, typer.Option(help="Paths in the file as if it lay in the stage's folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Write STAGE with the edits of a project. A server may be running meanwhile."""
     from twin.collab.stored import open_with_edits
     from twin.scene import find_asset_root
-    from twin.scene.edits.export import export_stage
+    from twin.scene.edits.export import export_layered, export_stage
 
     if not stage.is_file():
         raise InputError("no such file", file=stage)
@@ -41,7 +44,12 @@ def export(
         raise InputError(f"{number!r} is not the number of a version", attribute="--project")
     place = Path(folder) if folder else root / ".twin" / stage.resolve().relative_to(root)
     opened, findings = open_with_edits(stage, place, version=int(number or 0), asset_root=root)
-    export_stage(opened, out, flatten=flatten, folder=stage.resolve().parent if beside_stage else None)
+    if own_layer and (flatten or beside_stage):
+        raise InputError("does not go together with --flatten or --beside-stage", attribute="--own-layer")
+    if own_layer:
+        export_layered(opened, out)
+    else:
+        export_stage(opened, out, flatten=flatten, folder=stage.resolve().parent if beside_stage else None)
     if as_json:
         print(json.dumps({"out": str(out), "findings": [f.as_dict() for f in findings]}))
         return

@@ -355,6 +355,12 @@ class Document:
         """Keep the edits as they are under a name."""
         return self.journal.save_version(label[:MAX_LABEL], author, self._seq, layer_to_text(self.layer))
 
+    def keep_version(self, label: str, author: str, seq: int, text: str) -> None:
+        """Keep the edits as they were after ``seq`` as a version, unless the newest version is of then."""
+        newest = self.journal.versions()[:1]
+        if not newest or newest[0]["seq"] != seq:
+            self.journal.save_version(label[:MAX_LABEL], author, seq, text)
+
 
 def _describe(txn: list[Op]) -> str:
     """A label for people where the client gave none."""

@@ -46,6 +46,7 @@ from twin.protocol.messages import (
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory, list_signals
 from twin.scene.beside import CompilerProcess
+from twin.scene.clip import clip_of
 from twin.scene.relevance import Relevance
 from twin.scene.render import (
     AssetStore,
@@ -384,6 +385,12 @@ class Host:
         for prop in detail.properties:
             prop.driven = self._driven(path, prop.name)
         return detail
+
+    def clip(self, paths: list[str]) -> bytes:
+        """Owner: prims as what a clipboard holds, JSON."""
+        document = self.document
+        head = {"twin": "clip", "version": 1, "epoch": document.epoch, "stage": self.settings.stage_name or document.path.name}
+        return msgspec.json.encode(head | msgspec.to_builtins(clip_of(document.stage, paths, document.asset_root)))
 
     def uploaded(self, who: str, user: str, asset: str) -> None:
         """Owner: the library has a new part; it counts for ``who`` and is told of in the name of ``user``."""

@@ -24,6 +24,8 @@ from twin.server.host import Host, Settings
 from twin.server.oidc import Provider
 
 MAX_MESSAGE = 8 << 20
+PING_TIMEOUT_S = 60.0
+"""A peer that is there may answer late: what it sent before, edits that wait for a slow disk, is read first."""
 
 
 def bind(address: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -58,6 +60,7 @@ def server_config(app: FastAPI, tls_cert: Path | None = None, tls_key: Path | No
         ws="websockets-sansio",
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,
+        ws_ping_timeout=PING_TIMEOUT_S,
         timeout_graceful_shutdown=3,
         server_header=False,
         ssl_certfile=tls_cert,

@@ -31,7 +31,7 @@ from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import StudyError
 from twin.scene.edits import save_layer
-from twin.server.context import need
+from twin.server.context import named, need
 from twin.server.host import Host
 from twin.studies.spec import Study as SpecStudy
 from twin.studies.spec import load_study
@@ -154,8 +154,8 @@ class StudyRunner:
 
     # ---- actions
 
-    async def add(self, body: StudyRequest) -> Study:
-        """Write the study and queue it.
+    async def add(self, body: StudyRequest, user: str) -> Study:
+        """Write the study and queue it; the edits that it is about are kept as a version, in the name of ``user``.
 
         Raises:
             StudyError: It cannot be a study.
@@ -168,7 +168,7 @@ class StudyRunner:
         folder.mkdir(parents=True)
         try:
             now = body.start == "now"
-            layer, seq, found = await asyncio.wrap_future(self._host.on_owner(lambda: self._take(folder, now)))
+            layer, seq, found, text = await asyncio.wrap_future(self._host.on_owner(lambda: self._take(folder, now)))
             if found is not None:
                 (folder / "results").mkdir()
                 keep_start(folder / "results", found)
@@ -178,6 +178,9 @@ class StudyRunner:
             points = _count_points(load_study(file))
             if points > MAX_POINTS:
                 raise StudyError(f"{points} points are more than the {MAX_POINTS} that a study from the browser may have")
+            if layer is not None:
+                keep = self._host.document.keep_version
+                await asyncio.wrap_future(self._host.on_owner(lambda: keep(f"study {body.name}", user, seq, text)))
         except BaseException:
             shutil.rmtree(folder)
             raise
@@ -220,10 +223,10 @@ class StudyRunner:
 
     # ---- inside
 
-    def _take(self, folder: Path, now: bool) -> tuple[Path | None, int, Found | None]:
-        """Owner: the edits, the edit that the stage stands at, and the line of the same moment."""
+    def _take(self, folder: Path, now: bool) -> tuple[Path | None, int, Found | None, str]:
+        """Owner: the edits, the edit that the stage stands at, the line of the same moment, and the edits as text."""
         layer, seq = self._save_edits(folder)
-        return layer, seq, self._found() if now else None
+        return layer, seq, self._found() if now else None, self._host.document.text()
 
     def _found(self) -> Found:
         """Owner: the line as it stands."""
@@ -344,9 +347,9 @@ def studies_router(host: Host) -> APIRouter:
 
     @router.post("")
     async def add_study(body: StudyRequest, request: Request) -> JSONResponse:
-        need(request, "edit")
+        who = need(request, "edit")
         try:
-            study = await runner.add(body)
+            study = await runner.add(body, named(who))
         except StudyError as error:
             raise HTTPException(422, _without_file(error)) from error
         return JSONResponse({"id": study.entry.id}, status_code=201)

@@ -42,6 +42,8 @@ from twin.sim.tables import LineTables
 
 NEAR_M = wp.constant(0.1)
 """Goods this close to their place have it."""
+TURN_M = wp.constant(0.35)
+"""Goods that are carried over turn on the last stretch [m]: their corners are clear of what they stood beside by then."""
 
 
 @wp.func
@@ -73,7 +75,8 @@ def glide(t: LineTables, s: LineState, g: Goods, w: int, i: int, dt: float):
             take_off(s, g, w, i)
     else:
         g.position[w, b] = g.position[w, b] + way * (step / distance)
-        g.rotation[w, b] = wp.normalize(wp.quat_slerp(g.rotation[w, b], t.entry_rotation[m], step / distance))
+        if distance < TURN_M:
+            g.rotation[w, b] = wp.normalize(wp.quat_slerp(g.rotation[w, b], t.entry_rotation[m], step / distance))
         g.linear_velocity[w, b] = way * (s.glide_speed[w, i] / distance)
 
 
@@ -252,3 +255,7 @@ def drive_belts(t: LineTables, s: LineState, g: Goods, w: int, surface_drive: wp
                 speed = 0.0
             for k in range(t.belt_begin[n], t.belt_begin[n + 1]):
                 surface_drive[w, t.belt_shape[k]] = speed
+        else:
+            off = (s.halts[w, n] & HALT_OFF) != 0
+            for k in range(t.belt_begin[n], t.belt_begin[n + 1]):
+                surface_drive[w, t.belt_shape[k]] = wp.where(off, 0.0, t.belt_drive[k])

@@ -18,8 +18,9 @@ def found_line(simulation: Simulation, world: int = 0) -> LineState:
     """What stands on the line of one world now, for futures that begin here.
 
     Goods that are carried to a belt count at its beginning, goods that a router is still thinking about at the end of the belt
-    that brought them, and a finished pack at the beginning of the belt that it waits for. What waits in a source is not on the
-    line yet. Goods on their way out of the last node, and those that the model has no place for, are left out.
+    that brought them, and a finished pack at the beginning of the belt that it waits for. What a vehicle has still stands where
+    it was fetched, or, where there is no room any more, where it is to go: vehicles begin anew. What waits in a source is not on
+    the line yet. Goods on their way out of the last node, and those that the model has no place for, are left out.
     """
     model = simulation.model
     if not model.nodes:
@@ -33,6 +34,7 @@ def found_line(simulation: Simulation, world: int = 0) -> LineState:
     order = np.argsort(state["sequence"], kind="stable")
     taken: dict[int, list[int]] = {}
     rows: list[tuple[int, float, int, Standing]] = []
+    level = state["level"].astype(int).copy()
     for i in order:
         phase, n = int(state["phase"][i]), int(state["node"][i])
         if phase in (int(places.FREE), int(places.SOURCED), int(places.PACKED)) or n < 0:
@@ -54,6 +56,9 @@ def found_line(simulation: Simulation, world: int = 0) -> LineState:
             node, along = _belt_before(model, n), 1.0
         elif kind == NodeKind.CONVEYOR and phase != int(places.PASSING):
             along = _along(model, n, goods[i], entry)
+        elif kind == NodeKind.FLEET:
+            node, along = _stop_with_room(model, [int(state["vehicle_origin"][server]), int(state["target"][i])], level)
+            level[node] += int(node >= 0)
         elif kind not in (NodeKind.BUFFER, NodeKind.CONVEYOR):
             continue
         if node < 0:
@@ -104,6 +109,18 @@ def _share_of_path(path: np.ndarray, point: np.ndarray) -> float:
     at = np.clip(((point - path[:-1]) * steps).sum(axis=1) / np.maximum(lengths**2, 1e-18), 0.0, 1.0)
     nearest = int(np.argmin(np.linalg.norm(path[:-1] + steps * at[:, None] - point, axis=1)))
     return float((lengths[:nearest].sum() + at[nearest] * lengths[nearest]) / max(lengths.sum(), 1e-9))
+
+
+def _stop_with_room(model: FactoryModel, stops: list[int], level: np.ndarray) -> tuple[int, float]:
+    """The first of a vehicle's origin and goal that is a buffer with room or a belt, and how far along it: first to leave the
+    one, last on the other; -1 for none."""
+    for n, along in zip(stops, (1.0, 0.0), strict=True):
+        node = model.nodes[n] if n >= 0 else None
+        if node is not None and node.kind == NodeKind.CONVEYOR:
+            return n, along
+        if node is not None and node.kind == NodeKind.BUFFER and (node.capacity < 0 or level[n] < node.capacity):
+            return n, along
+    return -1, 0.0
 
 
 def _belt_before(model: FactoryModel, n: int) -> int:

@@ -69,6 +69,7 @@ class LineTables:
     placeless: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # a conveyor without geometry: timed, not simulated [N]
     belt_begin: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [N+1]
     belt_shape: wp.array(dtype=wp.int32)  # type: ignore[valid-type]
+    belt_drive: wp.array(dtype=wp.float32)  # type: ignore[valid-type]  # speed of a machine's own belt [m/s]
     prototype_half: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
     prototype_center: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # bound centre in the frame [m] [P]
     prototype_com: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]  # [m] [P]
@@ -175,16 +176,16 @@ def entry_poses(model: FactoryModel) -> dict[str, np.ndarray]:
     return out
 
 
-def _has_own_belt(model: FactoryModel, node: Node) -> bool:
-    if node.kind == NodeKind.CONVEYOR:
-        return True
-    if node.belt_shapes:
-        return True
+def _belts_of(model: FactoryModel, node: Node) -> list[int]:
+    """Shapes that run for a node: those that a conveyor drives, and the belts within a machine."""
+    if node.kind == NodeKind.CONVEYOR or node.belt_shapes:
+        return node.belt_shapes
     below = node.path + "/"
-    return any(
-        s.path.startswith(below) and s.surface_drive != 0.0 and (np.any(s.surface_linear) or s.surface_path >= 0)
-        for s in model.rigid.shapes
-    )
+    return [
+        i
+        for i, s in enumerate(model.rigid.shapes)
+        if s.path.startswith(below) and s.surface_drive != 0.0 and (np.any(s.surface_linear) or s.surface_path >= 0)
+    ]
 
 
 def _csr(rows: list[list[Any]]) -> tuple[list[int], list[Any]]:
@@ -235,9 +236,11 @@ def upload_tables(model: FactoryModel, device: wp.Device, *, begin_us: int = 0, 
     put("placeless", [int(b and n.zone is None and not n.belt_shapes) for n, b in zip(nodes, belts, strict=True)], wp.int32)
     back = predecessors(model)
     put("predecessors", [len(upstream(model, i, back)) for i in range(len(nodes))], wp.int32)
-    begin, flat = _csr([n.belt_shapes for n in nodes])
+    own = [_belts_of(model, n) for n in nodes]
+    begin, flat = _csr(own)
     put("belt_begin", begin, wp.int32)
     put("belt_shape", flat, wp.int32)
+    put("belt_drive", [rigid.shapes[i].surface_drive for i in flat], wp.float32)
 
     has = [n.zone is not None for n in nodes]
     put("zone_center", [n.zone.center if n.zone else np.zeros(3) for n in nodes], wp.vec3)
@@ -248,7 +251,7 @@ def upload_tables(model: FactoryModel, device: wp.Device, *, begin_us: int = 0, 
     put("entry_rotation", poses["entry_rotation"], wp.quat)
     put("direction", poses["direction"], wp.vec3)
     put("exit_direction", poses["exit_direction"], wp.vec3)
-    put("carried", [int(_has_own_belt(model, n) and h) for n, h in zip(nodes, has, strict=True)], wp.int32)
+    put("carried", [int((b or bool(o)) and h) for b, o, h in zip(belts, own, has, strict=True)], wp.int32)
 
     _put_fleets(t, model, put)
     put("prototype_half", [p.half_extents for p in rigid.prototypes], wp.vec3)

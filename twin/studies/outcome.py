@@ -29,6 +29,7 @@ class Outcome:
         state_time_s: float64 [R,N,7] within the horizon. node_in, node_out: int64 [R,N] items within the horizon.
         node_defective: float64 [R,N] of the items finished within the horizon, those that were defective; NaN: not counted.
         node_waits: float64 [R,N] how often a place in the node was blocked or starved within the horizon; NaN: not counted.
+        node_stuck: bool [R,N] whether items in the node can never move on.
         paths: int64 [P,2] from and to of the pairs of nodes between which items move; moved: float64 [R,P] items that did
             within the horizon; NaN: not counted.
         level_mean: float64 [R,N] items. lead_hist: int32 [R,L] pieces.
@@ -66,6 +67,7 @@ class Outcome:
     lead_most_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     node_waits: np.ndarray = field(default_factory=lambda: np.zeros(0))
     moved: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    node_stuck: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
     def __post_init__(self) -> None:
         for name in ("lead_least_s", "lead_most_s"):
@@ -73,6 +75,8 @@ class Outcome:
                 setattr(self, name, np.full(len(self.replication), np.nan))
         if self.node_waits.size == 0:
             self.node_waits = np.full(self.node_in.shape, np.nan)
+        if self.node_stuck.size == 0:
+            self.node_stuck = np.zeros(self.node_in.shape, bool)
         if self.moved.size == 0:
             self.moved = np.full((len(self.replication), len(self.paths)), np.nan)
 
@@ -148,6 +152,7 @@ def run_flow(
         node_waits=r.node_waits.astype(np.float64),
         paths=np.array(r.paths, np.int64).reshape(-1, 2),
         moved=r.moved.astype(np.float64),
+        node_stuck=r.stuck,
         sunk_per_interval=r.sunk_per_interval.astype(np.int32),
         wip_per_interval=r.wip_per_interval.astype(np.float32),
         **{name: getattr(r, name) for name in same},

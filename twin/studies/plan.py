@@ -16,6 +16,7 @@ import numpy as np
 
 from twin import __version__, flow
 from twin.core.errors import InputError, StudyError, WorkError
+from twin.core.findings import Findings
 from twin.flow import LineState
 from twin.model.factory import FactoryModel
 from twin.model.kpis import LINE_KPIS, kpi_names
@@ -108,7 +109,21 @@ class Plan:
         for scenario in self.study.scenarios.values():
             for name in sorted(set(scenario.values) & set(self.study.sweep)):
                 out.append(f"scenario {scenario.name!r} sets {name}, which the sweep sets again: the swept value counts")
-        return out
+        return out + self._of_the_line()
+
+    def _of_the_line(self) -> list[str]:
+        """Dead ends, what nothing reaches, and loops that can lock: of the baseline, and what other scenarios add to them."""
+        from twin.scene.check import check_graph  # loads USD
+
+        said: dict[str, str] = {}
+        for point in sorted(self.points, key=lambda p: p.scenario != self.study.baseline):
+            if point.model is not None:
+                findings = Findings()
+                check_graph(point.model, findings)
+                for finding in findings:
+                    if finding.severity == "warning":
+                        said.setdefault(f"{finding.path}: {finding.message}", point.scenario)
+        return [text if s == self.study.baseline else f"scenario {s!r}: {text}" for text, s in said.items()]
 
     def require_runnable(self) -> None:
         """Raise StudyError where a point cannot be compiled: a long run must not end with a spelling mistake."""
@@ -233,7 +248,13 @@ def _seed(study: Study, scenario: str, parameters: Mapping[str, object]) -> int:
 
 
 def _require_simulable(study: Study, model: FactoryModel) -> None:
-    """A finding that is an error in the chosen engine stops a study while it is planned."""
+    """A finding that is an error, of the stage's line or in the chosen engine, stops a study while it is planned."""
+    line = {n.path for n in model.nodes} | {c.path for c in model.crews} | {s.path for s in model.shifts}
+    wrong = [f for f in model.findings if f.severity == "error" and f.path.partition(".")[0] in line]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more: twin check lists them)" if len(wrong) > 1 else ""
+        prim, _, attribute = wrong[0].path.partition(".")
+        raise StudyError(wrong[0].message + more, file=study.stage, prim=prim, attribute=attribute or None)
     if study.fidelity == "flow":
         errors = [f for f in flow.flow_findings(model) if f.severity == "error"]
         if errors:

@@ -37,7 +37,8 @@ class PointResult:
             [s], NaN where not counted, inf where none ever waited.
         paths: [P,2] pairs (from, to) of nodes; moved: [P] mean items that moved between them, NaN where not counted.
         node_out: [N] mean items that left each node.
-        deadlocked: Numbers of the replications that came to a standstill.
+        deadlocked: Numbers of the replications that came to a standstill; stuck: paths of the nodes whose items could never
+            move on, in any of them.
         precise: Every figure of ``until`` has its precision (always true without). feasible: it keeps the limits of a
             search (always true without). error: why the point is unfinished.
     """
@@ -60,6 +61,7 @@ class PointResult:
     moved: np.ndarray = field(default_factory=lambda: np.zeros(0))
     node_out: np.ndarray = field(default_factory=lambda: np.zeros(0))
     deadlocked: list[int] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
     pieces: dict[str, int] = field(default_factory=dict)
     precise: bool = True
     feasible: bool = True
@@ -128,6 +130,7 @@ def digest(point: Point, outcome: Outcome | None, error: str | None) -> PointRes
         moved=outcome.moved.mean(axis=0),
         node_out=outcome.node_out.mean(axis=0),
         deadlocked=outcome.replication[outcome.deadlocked].tolist(),
+        stuck=[outcome.nodes[n] for n in np.flatnonzero(outcome.node_stuck.any(axis=0))],
         pieces={name: int(getattr(outcome, name).sum()) for name in ("spawned", "inside", "sunk", "scrapped", "lost")},
         error=error,
     )

@@ -28,7 +28,15 @@ KEY_DIGITS = 24
 _NAME = re.compile(rf"([0-9a-f]{{{KEY_DIGITS}}})-(\d{{7,}})-(\d+)\.parquet")
 _STALE_S = 3600.0
 
-_NODE_ROWS = {"state_time_s": 7, "node_in": 1, "node_out": 1, "node_defective": 1, "node_waits": 1, "level_mean": 1}
+_NODE_ROWS = {
+    "state_time_s": 7,
+    "node_in": 1,
+    "node_out": 1,
+    "node_defective": 1,
+    "node_waits": 1,
+    "level_mean": 1,
+    "node_stuck": 1,
+}
 """Arrays with an axis over nodes, and the numbers they hold for each."""
 
 

@@ -67,6 +67,7 @@ def _point(result: PointResult) -> dict[str, Any]:
         "precise": result.precise,
         "feasible": result.feasible,
         "deadlocked": result.deadlocked,
+        "stuck": result.stuck,
         "pieces": result.pieces,
         "bottlenecks": [
             {

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from twin.model.kpis import kpi_unit
 from twin.studies.plan import short_name, show_value
-from twin.studies.words import interval, signed
+from twin.studies.words import few, interval, signed
 
 
 class Bar:
@@ -126,7 +126,8 @@ def print_summary(document: dict[str, Any]) -> None:
     print(f"computed {document['computed']} replications, {document['cached']} were there; ± is the 95 % interval")
     for p in document["points"]:
         if p["deadlocked"]:
-            print(f"note: {label_of(p)}: {len(p['deadlocked'])} replications came to a standstill (they count)", file=sys.stderr)
+            count, places = len(p["deadlocked"]), few(p["stuck"])
+            print(f"note: {label_of(p)}: {count} replications came to a standstill at {places} (they count)", file=sys.stderr)
         if not p["precise"] and not p["error"] and p["replications"]:
             print(f"note: {label_of(p)}: the wanted precision is not reached", file=sys.stderr)
     if (document["warmup"] or {}).get("too_short"):

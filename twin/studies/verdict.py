@@ -11,7 +11,7 @@ from twin.studies.ranking import Rank, rank_points
 from twin.studies.results import PointResult, Results
 from twin.studies.sections import bottleneck_sentence, last_name
 from twin.studies.statistics import Difference, estimate, paired_difference
-from twin.studies.words import estimate_of, goodness, heading, interval, name_of, unit_of
+from twin.studies.words import estimate_of, few, goodness, heading, interval, name_of, unit_of
 
 NAMED = 4
 """Rivals that are named; more are counted."""
@@ -149,7 +149,8 @@ def _alarms(results: Results) -> str:
         elif p.deadlocked:
             numbers = ", ".join(map(str, p.deadlocked[:8])) + (", …" if len(p.deadlocked) > 8 else "")
             share = f"{len(p.deadlocked)} of {len(p.replication)} replications"
-            out.append(f"<b>{label}</b>: {share} came to a standstill ({numbers}); they count.")
+            places = escape(few(p.stuck))
+            out.append(f"<b>{label}</b>: {share} came to a standstill ({numbers}) at {places}; they count.")
         elif not p.precise:
             out.append(f"<b>{label}</b> has not reached the wanted precision after {len(p.replication)} replications.")
     if beyond := sum(not p.feasible for p in results.points):

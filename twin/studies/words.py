@@ -31,6 +31,11 @@ LESS_IS_BETTER = (
 UNIT_NAMES = {"1/h": "pieces per hour", "s": "seconds", "J": "joule", "W": "watt", "1": ""}
 
 
+def few(names: list[str], most: int = 6) -> str:
+    """The names, the first few of them where there are many."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def interval(mean: float | None, half_width: float | None) -> str:
     """``251.3 ± 1.2`` with the digits that the interval supports; a dash where undefined."""
     if mean is None:

@@ -19,7 +19,7 @@ from twin.scene.stage import resolve_inside
 Step = Callable[[], None]
 """The second half of an operation, run once all of its batch have been found good."""
 
-_METADATA: dict[str, type] = {
+METADATA: dict[str, type] = {
     "active": bool,
     "hidden": bool,
     "instanceable": bool,
@@ -28,7 +28,7 @@ _METADATA: dict[str, type] = {
     "displayName": str,
     "comment": str,
 }
-_FREE = re.compile(r"twin:station:cycleTime:type:.+:[a-z]+|twin:signal:.+:value|twin:belt|primvars:.+|userProperties:.+")
+FREE = re.compile(r"twin:station:cycleTime:type:.+:[a-z]+|twin:signal:.+:value|twin:belt|primvars:.+|userProperties:.+")
 """Attributes that no schema declares and that may be added."""
 
 
@@ -149,12 +149,12 @@ def _targets(op: Op, value: Any) -> list[Sdf.Path]:
 def set_metadata(context: Context, op: Op) -> Step:
     """``field`` names it, ``value`` null takes the opinion away."""
     path = context.prim(op.path).GetPath() if op.field != "active" else _even_inactive(context, op)
-    if op.field not in _METADATA:
+    if op.field not in METADATA:
         raise Rejected(
-            "path", f"this metadata cannot be edited (allowed: {', '.join(_METADATA)})", prim=op.path, attribute=op.field
+            "path", f"this metadata cannot be edited (allowed: {', '.join(METADATA)})", prim=op.path, attribute=op.field
         )
-    if op.value is not None and not isinstance(op.value, _METADATA[op.field]):
-        raise Rejected("type", f"{op.field} needs {_METADATA[op.field].__name__}", prim=op.path, attribute=op.field)
+    if op.value is not None and not isinstance(op.value, METADATA[op.field]):
+        raise Rejected("type", f"{op.field} needs {METADATA[op.field].__name__}", prim=op.path, attribute=op.field)
 
     def step() -> None:
         write_metadata(context, path, op.field, op.value)
@@ -280,7 +280,7 @@ def _attribute_type(prim: Usd.Prim, name: str, given: Sdf.ValueTypeName | None) 
     attribute = prim.GetAttribute(name)
     if attribute and attribute.IsDefined():
         return attribute.GetTypeName(), attribute.IsCustom()
-    if given is None or not _FREE.fullmatch(name) or prim.GetRelationship(name):
+    if given is None or not FREE.fullmatch(name) or prim.GetRelationship(name):
         raise Rejected("path", "the prim has no such attribute", prim=prim.GetPath(), attribute=name)
     return given, not name.startswith("primvars:")
 

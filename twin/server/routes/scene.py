@@ -14,6 +14,7 @@ from twin.server.context import Nanoseconds, twin
 
 router = APIRouter()
 MAX_POINTS = 20_000
+MAX_PATHS = 200
 Seq = Annotated[int | None, Query(ge=0, le=2**62)]
 _NOT_KEPT = {"Cache-Control": "no-store"}
 _KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -57,6 +58,14 @@ async def part(request: Request, asset: str) -> Response:
     context = twin(request)
     doc = await context.owner(lambda: context.host.part(asset))
     return Response(msgspec.json.encode(doc), media_type="application/json", headers=_NOT_KEPT)
+
+
+@router.get("/api/clip")
+async def clip(request: Request, path: Annotated[list[str], Query(max_length=MAX_PATHS)]) -> Response:
+    """What a clipboard holds of prims: text that can be pasted into this scene or another one."""
+    context = twin(request)
+    text = await context.owner(lambda: context.host.clip(path))
+    return Response(text, media_type="application/json", headers=_NOT_KEPT)
 
 
 @router.get("/api/assets/{key}")

@@ -73,6 +73,10 @@ export interface PhysicsDoc {
 
 export const getPhysics = () => json<PhysicsDoc>("/api/physics");
 
+/** Prims as text for the clipboard. */
+export const getClip = async (paths: string[]): Promise<string> =>
+  JSON.stringify(await json<unknown>(`/api/clip?${paths.map((p) => `path=${encodeURIComponent(p)}`).join("&")}`));
+
 export const getHealth = async (): Promise<string> => (await json<{ status: string }>("/api/health")).status;
 
 export interface ChoiceRow {

@@ -22,6 +22,7 @@ export const GESTURES = [
   { group: "Mouse", does: "Orbit; right button pans, wheel zooms", keys: "Drag" },
   { group: "Mouse", does: "Select with a box: rightwards what is within, leftwards what it touches", keys: "Shift Drag" },
   { group: "View", does: "Walk; PgUp and PgDn rise and sink. W A S D too, with the right button held", keys: "← ↑ ↓ →" },
+  { group: "Edit", does: "Paste what was copied, here or in another twin", keys: "Ctrl V" },
   { group: "Edit", does: "Rename (in the stage tree)", keys: "F2" },
 ];
 
@@ -82,6 +83,7 @@ export function actionsOf(session: Session, commands: Commands): Action[] {
     { group: "Edit", does: "Undo your own last change", keys: "Ctrl Z", on: ["ctrl+z"], run: () => session.undo(), repeats: true },
     { group: "Edit", does: "Redo it", keys: "Ctrl Y", on: ["ctrl+y", "ctrl+shift+z"], run: () => session.redo(), repeats: true },
     { group: "Edit", does: "Duplicate", keys: "Ctrl D", on: ["ctrl+d"], run: () => commands.duplicate() },
+    { group: "Edit", does: "Copy, for this twin or another", keys: "Ctrl C", on: ["ctrl+c"], run: () => void commands.copy() },
     { group: "Edit", does: "Delete", keys: "Del", on: ["delete", "backspace"], run: () => commands.remove() },
     { group: "Edit", does: "Hide or show, for everybody", keys: "H", on: ["h"], run: () => commands.toggleVisibility(scene.selection) },
     { group: "Twin", does: "Play or pause", keys: "Space", on: [" "], run: () => commands.togglePlay() },
@@ -134,8 +136,16 @@ export function handleKey(event: KeyboardEvent, session: Session, commands: Comm
   if (combo === " " && event.target instanceof HTMLElement && /^(BUTTON|A|SUMMARY)$/.test(event.target.tagName)) return;
   const bookmark = /^shift\+([1-9])$/.exec(combo)?.[1];
   if (bookmark) return commands.goToBookmark(Number(bookmark) - 1);
+  // Text that somebody has marked is what they mean to copy.
+  if (combo === "ctrl+c" && (window.getSelection()?.toString() || session.scene.selection.length === 0)) return;
   const action = actions.find((a) => a.on?.includes(combo));
   if (!action || (event.repeat && !action.repeats)) return;
   event.preventDefault();
   action.run();
+}
+
+/** The browser gives the clipboard's text to whoever pastes, and to nobody else. */
+export function handlePaste(event: ClipboardEvent, session: Session, commands: Commands): void {
+  if (event.defaultPrevented || session.phase !== "ready" || isTyping(event.target)) return;
+  if (commands.paste(event.clipboardData?.getData("text/plain") ?? "")) event.preventDefault();
 }

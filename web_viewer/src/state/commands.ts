@@ -1,10 +1,11 @@
 /** What a person can do with the scene; toolbar, tree and keys all come through here. */
-import { getPrim } from "../net/http";
+import { getClip, getPrim } from "../net/http";
 import type { Op } from "../protocol/messages.gen";
 import { baseName } from "../ui/format";
 import type { WalkKey } from "../viewer/camera";
 import { download, fileStem } from "../viewer/capture";
 import type { Viewport } from "../viewer/viewport";
+import { pasteOps, readClip, writeClipboard } from "./clip";
 import type { HeatChoice } from "./heat";
 import type { PrimNode } from "./scene.svelte";
 import type { Session } from "./session.svelte";
@@ -49,6 +50,44 @@ export class Commands {
     }
     this.session.edit(txn, `Duplicate ${named(nodes)}`);
     this.selectOnceThere(made);
+  }
+
+  /** Put the selection on the system clipboard, for this scene or another one. */
+  async copy(): Promise<void> {
+    const { scene, ui } = this.session;
+    const nodes = scene.topmost();
+    if (nodes.length === 0) return;
+    try {
+      await writeClipboard(await getClip(nodes.map((n) => n.path)));
+      ui.toast("info", `${named(nodes)} copied: paste it here or into another twin.`);
+    } catch (error) {
+      ui.toast("error", `Not copied: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /** What was copied, beside what is selected, else in the middle of the scene; true where the text is a clip. */
+  paste(text: string): boolean {
+    const { scene, ui } = this.session;
+    const clip = readClip(text);
+    if (!clip || clip.prims.length === 0) return false;
+    if (clip.up !== scene.upAxis || Math.abs(clip.unit - scene.metersPerUnit) > 1e-9) {
+      ui.toast("warning", `Not pasted: it comes from a stage with ${clip.up} up and a unit of ${clip.unit} m; here ${scene.upAxis} is up and the unit ${scene.metersPerUnit} m.`);
+      return true;
+    }
+    const here = clip.epoch === scene.epoch;
+    const root = scene.roots.find((r) => r.doc.type === "Xform" || r.doc.type === "Scope") ?? scene.roots[0];
+    const beside = scene.primary ? scene.prims.get(scene.primary)?.parent : root;
+    const taken = new Set<string>();
+    const places = clip.prims.map(({ name }) => {
+      let path = scene.freePath(beside?.path ?? "", name);
+      while (taken.has(path)) path = path.replace(/(?:_(\d+))?$/, (_, n) => `_${Number(n ?? 1) + 1}`);
+      taken.add(path);
+      return path;
+    });
+    this.session.edit(pasteOps(clip, places, (path) => here && scene.prims.has(path)), `Paste ${clip.prims.length === 1 ? clip.prims[0].name : `${clip.prims.length} prims`}`);
+    this.selectOnceThere(places);
+    if (clip.left_out.length > 0) ui.toast("warning", `Left out, because it cannot be carried over: ${clip.left_out.slice(0, 5).join(", ")}${clip.left_out.length > 5 ? " and more" : ""}`);
+    return true;
   }
 
   /** Show or hide for everybody. */

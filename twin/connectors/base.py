@@ -18,6 +18,8 @@ from twin.core.samples import GOOD, Sample, SampleBlock, SignalKey
 
 BAD_DECODING = 0x80070000
 """The payload could not be understood."""
+BAD_NO_DATA = 0x809B0000
+"""OPC UA status: the source says that it has no value, as NULL, UNAVAILABLE and is_null do."""
 BAD_WAITING_FOR_INITIAL_DATA = 0x80320000
 """Connected, and nothing has ever come."""
 

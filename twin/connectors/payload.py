@@ -12,12 +12,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from twin.connectors.base import Value
+from twin.connectors.base import BAD_NO_DATA, Value
 from twin.connectors.mapping import Strict
 from twin.connectors.stamps import StampError, parse_time, parse_times
 from twin.core.samples import GOOD, is_good
 
-BAD_NO_DATA = 0x809B0000
 _PATH_PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _json = msgspec.json.Decoder()
 

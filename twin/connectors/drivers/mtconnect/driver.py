@@ -5,24 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from twin.connectors.base import BAD_DECODING, Fatal, Found, Plan, Probe, Reading, Retryable, Sink, WriteRequest, WriteResult
-from twin.connectors.drivers.mtconnect.config import MtconnectOptions, MtconnectSource
+from twin.connectors.base import Fatal, Found, Plan, Probe, Retryable, Sink, WriteRequest, WriteResult
+from twin.connectors.drivers.mtconnect.config import MtconnectOptions
 from twin.connectors.drivers.mtconnect.model import Item, read_items
-from twin.connectors.drivers.mtconnect.shdr import LineError, LineReader, Observation
+from twin.connectors.drivers.mtconnect.observed import agree_on_unit, reading_of
+from twin.connectors.drivers.mtconnect.shdr import LineError, LineReader
 from twin.connectors.mapping import Point, ResolvedConnection
-from twin.connectors.units import compile_unit
 from twin.core.clock import now_ns
-from twin.core.errors import MappingError
-from twin.core.samples import GOOD
 
 LINE_BYTES = 1 << 20
 SILENT_HEARTBEATS = 2.5
 """After so many heartbeats without a word an adapter that has answered before is gone."""
-BAD_NO_DATA = 0x809B0000
 _PONG = re.compile(r"^\*\s*PONG\s+(\d+)")
 
 
@@ -91,7 +88,8 @@ class MtconnectDriver:
 
     async def run(self, plan: Plan, sink: Sink) -> None:
         for point in plan.points:
-            self._agree(point, sink)
+            if self._items:
+                agree_on_unit(point, self._items.get(point.source.item), sink, "device model")
             self._points.setdefault(point.source.item, []).append(point)
         async with self._socket() as (reader, writer):
             sink.connected()
@@ -145,23 +143,14 @@ class MtconnectDriver:
             except LineError as error:
                 sink.reject(f"line {error}", line[:60])
                 continue
-            sink.offer([self._reading(p, seen, received) for seen in observations for p in self._points.get(seen.item, ())])
+            sink.offer(
+                [
+                    reading_of(p, seen.value, self._items.get(p.source.item), seen.time, received)
+                    for seen in observations
+                    for p in self._points.get(seen.item, ())
+                ]
+            )
         raise Retryable("the adapter closed the connection")
-
-    def _reading(self, point: Point, seen: Observation, received: int) -> Reading:
-        source: MtconnectSource = point.source
-        value: str | float | None = seen.value
-        quality = GOOD if value is not None else BAD_NO_DATA
-        item = self._items.get(source.item)
-        if isinstance(value, str) and source.index is not None:
-            numbers = value.split()
-            value = numbers[source.index] if source.index < len(numbers) else None
-            quality = GOOD if value is not None else BAD_DECODING
-        if isinstance(value, str) and item is not None and item.category == "SAMPLE":
-            # what is none is told where the mapping wants a number; else it is the text that was sent
-            with suppress(ValueError):
-                value = float(value)
-        return Reading(point, value, quality, seen.time, None, received)
 
     async def _watch(self, writer: asyncio.StreamWriter) -> None:
         """Asks for heartbeats; raises when an adapter that used to answer is silent."""
@@ -176,23 +165,6 @@ class MtconnectDriver:
                     await self._pong.wait()
             except TimeoutError:
                 raise Retryable(f"the adapter is silent ({SILENT_HEARTBEATS * self._heartbeat:g} s)") from None
-
-    def _agree(self, point: Point, sink: Sink) -> None:
-        """The mapping and the device model must mean the same unit: a wrong one would go unnoticed."""
-        if not self._items:
-            return
-        item = self._items.get(point.source.item)
-        if item is None:
-            sink.reject("not in the device model", str(point))
-            return
-        if not item.unit or not point.raw_unit:
-            return
-        try:
-            agrees = compile_unit(point.raw_unit, item.unit).is_identity
-        except MappingError:
-            agrees = False
-        if not agrees:
-            raise Fatal(f"{item.name} is in {item.unit!r} by the device model, not in {point.raw_unit!r}", attribute=str(point))
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[str]:

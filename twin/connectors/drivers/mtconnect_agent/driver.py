@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from twin.connectors.base import BAD_DECODING, Fatal, Found, Plan, Probe, Reading, Retryable, Sink, WriteRequest, WriteResult
+from twin.connectors.base import Fatal, Found, Plan, Probe, Reading, Retryable, Sink, WriteRequest, WriteResult
 from twin.connectors.drivers.mtconnect.model import Item, items_of, worst_level
-from twin.connectors.drivers.mtconnect_agent.config import AgentOptions, AgentSource
+from twin.connectors.drivers.mtconnect.observed import agree_on_unit, reading_of
+from twin.connectors.drivers.mtconnect_agent.config import AgentOptions
 from twin.connectors.drivers.mtconnect_agent.documents import DocumentError, Parts, Seen, Streams, parse_streams, parse_xml
 from twin.connectors.mapping import Point, ResolvedConnection
-from twin.connectors.units import compile_unit
 from twin.core.clock import now_ns
-from twin.core.errors import MappingError
-from twin.core.samples import GOOD
 
-BAD_NO_DATA = 0x809B0000
 SILENT_HEARTBEATS = 2.5
 SCHEMES = {"mtconnect": ("http", 5000), "mtconnects": ("https", 443)}
 FATAL_STATUS = {401, 403}
@@ -83,7 +80,7 @@ class AgentDriver:
         async with self._client() as client:
             self._items = await self._model(client)
             for point in plan.points:
-                self._agree(point, sink)
+                agree_on_unit(point, self._items.get(point.source.item), sink, "agent")
                 self._points.setdefault(point.source.item, []).append(point)
             current, _ = await self._streams(client, "current")
             begin = max(current.first, current.next - self._options.backfill)
@@ -184,39 +181,10 @@ class AgentDriver:
                     continue
             else:
                 value = one.value
+            item = next((self._items[i] for i in one.ids if i in self._items), None)
             points = [p for i in dict.fromkeys(one.ids) for p in self._points.get(i, ())]
-            readings += [self._reading(p, value, one, received) for p in points]
+            readings += [reading_of(p, value, item, one.time, received) for p in points]
         sink.offer(readings)
-
-    def _reading(self, point: Point, text: str | None, seen: Seen, received: int) -> Reading:
-        source: AgentSource = point.source
-        value: str | float | None = text
-        quality = GOOD if text is not None else BAD_NO_DATA
-        item = next((self._items[i] for i in seen.ids if i in self._items), None)
-        if text is not None and source.index is not None:
-            numbers = text.split()
-            value = numbers[source.index] if source.index < len(numbers) else None
-            quality = GOOD if value is not None else BAD_DECODING
-        if isinstance(value, str) and item is not None and item.category == "SAMPLE":
-            # what is none is told where the mapping wants a number; else it is the text that was sent
-            with suppress(ValueError):
-                value = float(value)
-        return Reading(point, value, quality, seen.time, None, received)
-
-    def _agree(self, point: Point, sink: Sink) -> None:
-        """The mapping and the agent must mean the same unit: a wrong one would go unnoticed."""
-        item = self._items.get(point.source.item)
-        if item is None:
-            sink.reject("not in the device model", str(point))
-            return
-        if not item.unit or not point.raw_unit:
-            return
-        try:
-            agrees = compile_unit(point.raw_unit, item.unit).is_identity
-        except MappingError:
-            agrees = False
-        if not agrees:
-            raise Fatal(f"{item.name} is in {item.unit!r} by the agent, not in {point.raw_unit!r}", attribute=str(point))
 
 
 def _judge(status: int) -> None:

@@ -10,7 +10,19 @@ from collections.abc import Sequence
 import aiomqtt
 import msgspec
 
-from twin.connectors.base import BAD_DECODING, Fatal, Found, Plan, Probe, Reading, Retryable, Sink, WriteRequest, WriteResult
+from twin.connectors.base import (
+    BAD_DECODING,
+    BAD_NO_DATA,
+    Fatal,
+    Found,
+    Plan,
+    Probe,
+    Reading,
+    Retryable,
+    Sink,
+    WriteRequest,
+    WriteResult,
+)
 from twin.connectors.drivers.mqtt.session import Receiving, Session, bytes_of, open_session
 from twin.connectors.drivers.sparkplug.config import SparkplugOptions
 from twin.connectors.drivers.sparkplug.nodes import BD_SEQ, Node
@@ -21,7 +33,6 @@ from twin.core.samples import BAD, BAD_NO_COMMUNICATION, BAD_OUT_OF_RANGE, GOOD,
 
 NAMESPACE = "spBv1.0"
 REBIRTH = "Node Control/Rebirth"
-BAD_NO_DATA = 0x809B0000
 _QUALITIES = {0: BAD, 192: GOOD, 500: UNCERTAIN_LAST_USABLE}
 """Values of the property ``Quality`` that the specification names."""
 _ROUTES = 50_000

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from twin.connectors.base import (
     BAD_DECODING,
+    BAD_NO_DATA,
     Fatal,
     Found,
     Plan,
@@ -37,7 +38,6 @@ from twin.core.samples import GOOD
 T = TypeVar("T")
 LOWEST: tuple[Any, ...] = (-(2**62), "-infinity", "")
 """Below every number, time and text."""
-BAD_NO_DATA = 0x809B0000
 ALLOWED = ["sqlite://FILE", "postgresql://USER@HOST:5432/DATABASE"]
 
 

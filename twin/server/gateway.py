@@ -13,13 +13,12 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 
 from twin.core import log
+from twin.core.tasks import first_of
 from twin.protocol.messages import BodyTable, Presence, Seen, decode_client, decode_server, decode_server_batch
 from twin.server.latest import LatestFrame
 from twin.server.ring import RingReader
@@ -73,7 +72,7 @@ class Gateway:
                 await self._websocket(head, reader, writer, up_reader, up_writer)
             else:
                 up_writer.write(_without(head))
-                await _first(_copy(reader, up_writer), _copy(up_reader, writer))
+                await first_of(_copy(reader, up_writer), _copy(up_reader, writer))
         except (TimeoutError, OSError, EOFError, asyncio.LimitOverrunError):
             pass  # one side is gone; the other need not wait
         finally:
@@ -98,7 +97,7 @@ class Gateway:
         relay = Relay(self, reader, writer, up_reader, up_writer)
         self.latest.add(relay.latest)
         try:
-            await _first(relay.from_client(), relay.from_server(), relay.send_frames())
+            await first_of(relay.from_client(), relay.from_server(), relay.send_frames())
         finally:
             self.latest.discard(relay.latest)
             with suppress(OSError, TimeoutError):
@@ -220,19 +219,6 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while data := await reader.read(CHUNK):
         writer.write(data)
         await writer.drain()
-
-
-async def _first(*work: Coroutine[Any, Any, None]) -> None:
-    """Run until one of them ends, and end the others."""
-    tasks = [asyncio.create_task(w) for w in work]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
 
 
 async def run(listening: socket.socket, control: socket.socket, upstream: str) -> None:

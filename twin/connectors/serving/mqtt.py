@@ -15,6 +15,7 @@ from twin.connectors.serving.worker import State, Worker
 from twin.core import log
 from twin.core.errors import InputError
 from twin.core.samples import Sample, SignalKey
+from twin.core.tasks import first_of
 
 RETRY_S = (0.5, 30.0)
 """First and longest pause before the broker is tried again."""
@@ -50,15 +51,7 @@ class MqttPublishing(Worker):
                         self._log.info("publishing again", address=self._address.rpartition("@")[2])
                     self.error, pause = "", RETRY_S[0]
                     # a lost connection is noticed also while nothing changes
-                    tasks = [asyncio.create_task(self._publish(client)), asyncio.create_task(receiving.until_over(client))]
-                    try:
-                        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                    finally:
-                        for task in tasks:
-                            task.cancel()
-                        await asyncio.gather(*tasks, return_exceptions=True)
-                    for task in done:
-                        task.result()
+                    await first_of(self._publish(client), receiving.until_over(client))
             except Retryable as error:
                 if not self.error:
                     self._log.warning("cannot publish", reason=str(error))

@@ -18,6 +18,7 @@ from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import InputError, TwinError
 from twin.core.samples import Sample, SignalKey, is_bad, is_good
+from twin.core.tasks import first_of
 from twin.model.factory import Signal
 
 NAMESPACE = "spBv1.0"
@@ -107,19 +108,12 @@ class SparkplugEdge(Worker):
                 topics.append((f"{NAMESPACE}/STATE/{self._host}", 1))
             await client.subscribe(topics)
             self.error = ""
-            tasks = [asyncio.create_task(self._publish(client)), asyncio.create_task(receiving.until_over(client))]
             try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                await first_of(self._publish(client), receiving.until_over(client))
             except asyncio.CancelledError:
                 # a goodbye keeps the broker from publishing the will, so the death is sent first
                 await client.publish(self._topic("NDEATH"), self._death(), qos=1)
                 raise
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-            for task in done:
-                task.result()
 
     async def _publish(self, client: aiomqtt.Client) -> None:
         born = False

@@ -19,6 +19,7 @@ from twin.connectors.drivers.modbus.registers import decode, encode
 from twin.connectors.drivers.modbus.unit import BAD_NOT_WRITABLE, Unit, UnitSilent, quality_of, request
 from twin.connectors.mapping import Point, ResolvedConnection
 from twin.core.samples import BAD_OUT_OF_RANGE, GOOD
+from twin.core.tasks import first_of
 
 BROWSED_REGISTERS = 200
 BROWSED_AT_ONCE = 10
@@ -99,16 +100,9 @@ class ModbusDriver:
             number: Unit(number, points, self._options, self._connect, self._took, self._refused)
             for number, points in by_unit.items()
         }
-        polling = [asyncio.create_task(unit.poll(), name=f"unit {number}") for number, unit in self._units.items()]
-        watching = asyncio.create_task(self._until_all_silent())
         try:
-            done, _ = await asyncio.wait([*polling, watching], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await first_of(*(unit.poll() for unit in self._units.values()), self._until_all_silent())
         finally:
-            for task in (*polling, watching):
-                task.cancel()
-            await asyncio.gather(*polling, watching, return_exceptions=True)
             for unit in self._units.values():
                 unit.close()
 

@@ -16,6 +16,7 @@ from twin.connectors.drivers.mtconnect.observed import agree_on_unit, reading_of
 from twin.connectors.drivers.mtconnect.shdr import LineError, LineReader
 from twin.connectors.mapping import Point, ResolvedConnection
 from twin.core.clock import now_ns
+from twin.core.tasks import first_of
 
 LINE_BYTES = 1 << 20
 SILENT_HEARTBEATS = 2.5
@@ -93,16 +94,7 @@ class MtconnectDriver:
             self._points.setdefault(point.source.item, []).append(point)
         async with self._socket() as (reader, writer):
             sink.connected()
-            watching = asyncio.create_task(self._watch(writer))
-            reading = asyncio.create_task(self._read(reader, sink))
-            try:
-                done, _ = await asyncio.wait({watching, reading}, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            finally:
-                watching.cancel()
-                reading.cancel()
-                await asyncio.gather(watching, reading, return_exceptions=True)
+            await first_of(self._watch(writer), self._read(reader, sink))
 
     def subscribed(self) -> set[int]:
         return {p.index for points in self._points.values() for p in points}

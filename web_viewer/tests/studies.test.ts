@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { attributeLabel, reach, Studies, sweepValues, utilisation, type Varied } from "../src/state/studies.svelte";
+import { attributeLabel, limitsOf, reach, Studies, sweepValues, utilisation, type Varied } from "../src/state/studies.svelte";
 
 const varied = (v: Partial<Varied>): Varied => ({
   attribute: "/World/Line/Spiral.twin:buffer:capacity",
@@ -11,6 +11,29 @@ const varied = (v: Partial<Varied>): Varied => ({
   high: "",
   steps: "",
   ...v,
+});
+
+describe("proposed values", () => {
+  const triangular = [
+    { name: "twin:station:cycleTime:mean", value: null },
+    { name: "twin:station:cycleTime:min", value: 21 },
+    { name: "twin:station:cycleTime:mode", value: 24 },
+    { name: "twin:station:cycleTime:max", value: 31 },
+  ];
+  const proposed = (property: { name: string; value: number; low?: number; high?: number }) => {
+    const studies = new Studies(() => undefined);
+    studies.vary("/M", property.name, "double", property.value, limitsOf(property, triangular));
+    return studies.varied[0]?.text;
+  };
+  it("keep a distribution possible", () => {
+    expect(proposed({ name: "twin:station:cycleTime:min", value: 21 })).toBe("10.5, 24");
+    expect(proposed({ name: "twin:station:cycleTime:mode", value: 24 })).toBe("21, 31");
+    expect(proposed({ name: "twin:station:cycleTime:max", value: 31 })).toBe("24, 62");
+  });
+  it("keep within the range of the schema, and are half and double elsewhere", () => {
+    expect(proposed({ name: "twin:station:scrapRate", value: 0.7, low: 0, high: 1 })).toBe("0.35, 1");
+    expect(proposed({ name: "twin:conveyor:speed", value: 0.5 })).toBe("0.25, 1");
+  });
 });
 
 describe("sweepValues", () => {

@@ -94,6 +94,26 @@ export function bottleneck(kpis: Record<string, StudyFigure>): { path: string; w
 /** Futures of now are asked for hours and need no warm-up: what they begin with is no start-up. */
 const USUAL = { empty: { horizon: "8 h", warmup: "1 h" }, now: { horizon: "2 h", warmup: "0 h" } } as const;
 
+/** What a value may be, ends included. */
+export interface Limits {
+  low: number;
+  high: number;
+}
+const ANY: Limits = { low: -Infinity, high: Infinity };
+
+/** What a property may be while the others of its prim stay: its own range, and the order min, mode, max of a distribution. */
+export function limitsOf(property: { name: string; low?: number | null; high?: number | null }, others: readonly { name: string; value?: unknown }[]): Limits {
+  const limits = { low: property.low ?? -Infinity, high: property.high ?? Infinity };
+  const [, prefix, part] = /^(.*:)(min|mode|max)$/.exec(property.name) ?? [];
+  if (prefix === undefined) return limits;
+  const of = (name: string) => others.find((o) => o.name === prefix + name && typeof o.value === "number")?.value as number | undefined;
+  const below = { min: [], mode: ["min"], max: ["min", "mode"] }[part as "min"].map(of);
+  const above = { min: ["mode", "max"], mode: ["max"], max: [] }[part as "min"].map(of);
+  for (const v of below) if (v !== undefined) limits.low = Math.max(limits.low, v);
+  for (const v of above) if (v !== undefined) limits.high = Math.min(limits.high, v);
+  return limits;
+}
+
 export class Studies {
   list = $state.raw<StudyEntry[]>([]);
   /** The study that is shown; null: a new one is being made. */
@@ -120,15 +140,16 @@ export class Studies {
     if (this.warmup === old.warmup) this.warmup = usual.warmup;
   }
 
-  /** Add a property to what the next study varies, or take it away. */
-  vary(path: string, property: string, type: string, value: unknown): void {
+  /** Add a property to what the next study varies, or take it away; the values that are proposed keep within ``limits``. */
+  vary(path: string, property: string, type: string, value: unknown, limits: Limits = ANY): void {
     const attribute = `${path}.${property}`;
     if (this.varied.some((v) => v.attribute === attribute)) {
       this.varied = this.varied.filter((v) => v.attribute !== attribute);
       return;
     }
     const current = typeof value === "number" ? value : null;
-    const around = current ? [current / 2, current * 2] : [1, 2];
+    const wide = current ? [current / 2, current * 2] : [1, 2];
+    const around = wide.map((v) => Math.min(Math.max(v, limits.low), limits.high));
     const tidy = (v: number) => String(WHOLE.test(type) ? Math.max(1, Math.round(v)) : Number(v.toPrecision(3)));
     this.varied = [...this.varied, { attribute, type, current, mode: "values", text: around.map(tidy).join(", "), low: tidy(around[0]), high: tidy(around[1]), steps: "5" }];
     this.shown = null;

@@ -75,6 +75,8 @@ def serve(tmp_path):
     yield start
     for server in started:
         server.stop()
+        log = (server.project / "server.log").read_text()
+        assert "Traceback" not in log, log
 
 
 @pytest.fixture(scope="module")

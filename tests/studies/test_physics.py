@@ -54,9 +54,9 @@ def test_the_running_twin_counts_as_a_study_does(make_study, compile_line, two_m
     simulation = Simulation(two_machines(), seed=3)
     figures = SlidingFigures()
     simulation.step(10 * 60)
-    figures.add(simulation.statistics())
+    figures.add(simulation.statistics(), simulation.model)
     simulation.step(90 * 60)
-    figures.add(simulation.statistics())
+    figures.add(simulation.statistics(), simulation.model)
     live = {k.name: k.value for k in figures.kpis(simulation.model)}
     assert list(live) == list(point.kpis)
     for name, value in live.items():

@@ -19,27 +19,31 @@ WINDOW_S = 600.0
 class SlidingFigures:
     """KPIs between now and up to ``WINDOW_S`` ago.
 
-    ``add`` takes ``Simulation.statistics()``; ``kpis`` answers with the figures of ``twin.model.kpis``, by which studies count
-    too. What is undefined (nothing sunk yet) is None.
+    ``add`` takes ``Simulation.statistics()`` and the model that they are of; ``kpis`` answers with the figures of
+    ``twin.model.kpis``, by which studies count too. What is undefined (nothing sunk yet) is None.
     """
 
     def __init__(self) -> None:
         self._history: deque[dict[str, np.ndarray]] = deque()
+        self._nodes: list[str] = []
         self._planned: tuple[FactoryModel, np.ndarray, np.ndarray] | None = None
 
     def clear(self) -> None:
         self._history.clear()
 
-    def add(self, statistics: dict[str, np.ndarray]) -> None:
-        if self._history and len(self._history[-1]["level_us"]) != len(statistics["level_us"]):
+    def add(self, statistics: dict[str, np.ndarray], model: FactoryModel) -> None:
+        nodes = [node.path for node in model.nodes]
+        if nodes != self._nodes:
             self._history.clear()
+        self._nodes = nodes
         self._history.append(statistics)
         newest = int(statistics["time_us"])
         while len(self._history) > 2 and newest - int(self._history[1]["time_us"]) >= WINDOW_S * 1e6:
             self._history.popleft()
 
     def kpis(self, model: FactoryModel) -> list[Kpi]:
-        if len(self._history) < 2:
+        """Figures of ``model``; none yet where what has been seen is of other nodes, as just after an edit."""
+        if len(self._history) < 2 or self._nodes != [node.path for node in model.nodes]:
             return []
         first, last = self._history[0], self._history[-1]
         span_s = float(last["time_us"] - first["time_us"]) * 1e-6

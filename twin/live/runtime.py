@@ -472,7 +472,7 @@ class Runtime:
 
     def _publish_figures(self) -> None:
         self._emit(self.clock())
-        self._figures.add(self.simulation.statistics())
+        self._figures.add(self.simulation.statistics(), self.model)
         self._emit(KpiBatch(self.simulation.time, self._figures.kpis(self.model)))
         if self._live is not None:
             self._emit(Connectors(self._live.statuses()))

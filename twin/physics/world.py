@@ -14,7 +14,7 @@ from twin.core.findings import Finding
 from twin.model.rigid import BodyKind, RigidModel
 from twin.physics.graphs import Graphs
 from twin.physics.joints import CARRIED, allocate_joints, stands_at, upload_joints
-from twin.physics.kernels import launch
+from twin.physics.kernels import launch, launch_parts, stages
 from twin.physics.kernels.data import (
     CANDIDATES,
     LARGE_ISLAND,
@@ -110,7 +110,7 @@ class World:
         self.model, self.worlds, self.hz, self.substeps = model, worlds, hz, substeps
         self.slots = len(model.bodies) + item_capacity
         self._lanes = Lanes(self.device, 1 if capture else threads)
-        self._stages = launch.stages(substeps)
+        self._stages = stages.count(substeps)
         self._graphs = Graphs(self.device) if capture or (capture is None and self.device.is_cuda) else None
         self._swapped = False
         self._uploaded = upload(model, self.device)
@@ -287,7 +287,9 @@ class World:
         self._parts.some.zero_()
         args = [self._tables, self._joint_tables, self._bodies, self._joints, new, self.slots]
         wp.launch(launch.islands, self.worlds, [*args, self._work, self._naps, self._parts], device=self.device)
-        self._launch_solve(launch.EACH_ISLAND, every, 0, self._stages)
+        args = [self._tables, self._joint_tables, self.slots, dt, self.substeps]
+        args += [self._bodies, self._joints, self._work, self._naps, new]
+        self._lanes.launch(launch.solve, every, args)
         if self._parts.most > 0:
             if self._graphs is None and self.device.is_cpu:
                 self._solve_large()
@@ -296,10 +298,10 @@ class World:
             else:
                 self._solve_parts()
 
-    def _launch_solve(self, per: int, total: int, stage: int, until: int) -> None:
-        args = [self._tables, self._joint_tables, self.slots, 1.0 / self.hz, self.substeps, per, stage, until]
+    def _launch_parts(self, total: int, whole: bool, stage: int, until: int) -> None:
+        args = [self._tables, self._joint_tables, 1.0 / self.hz, self.substeps, int(whole), stage, until]
         args += [self._bodies, self._joints, self._work, self._naps, self._parts, self._contacts[1]]
-        self._lanes.launch(launch.solve, total, args, worth=1 if per == launch.EACH_PART else WORTH_IT)
+        self._lanes.launch(launch_parts.solve, total, args, worth=WORTH_IT if whole else 1)
 
     def _solve_large(self) -> None:
         """Large islands on a CPU: one thread a world, or the parts of each on all of them. The order is the same."""
@@ -309,12 +311,12 @@ class World:
         if self._lanes.threads > 1 and counts.max() >= PARALLEL_PARTS:
             self._solve_parts()
         else:
-            self._launch_solve(launch.EACH_WORLD, self.worlds, 0, self._stages)
+            self._launch_parts(self.worlds, True, 0, self._stages)
 
     def _solve_parts(self) -> None:
         """Large islands, a thread for each part, one launch for each stage of the step."""
         for stage in range(self._stages):
-            self._launch_solve(launch.EACH_PART, self.worlds * self._parts.most, stage, stage + 1)
+            self._launch_parts(self.worlds * self._parts.most, False, stage, stage + 1)
 
     # ---- goods
 

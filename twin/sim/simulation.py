@@ -11,6 +11,7 @@ from twin.core.findings import Finding
 from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.frame import Counts, StateFrame
 from twin.physics import World
+from twin.physics.kernels.data import LARGE_ISLAND
 from twin.process.device import load_modules, resolve_device
 from twin.process.line import all_slots, batch_size
 from twin.process.tables import upload_distributions
@@ -74,11 +75,14 @@ class Simulation:
         begin_s: float = 0.0,
     ) -> None:
         self.device = resolve_device(device)
-        if model.nodes:
-            load_modules(["twin.physics.kernels.launch", "twin.sim.kernels"], self.device)
         self.hz, self.substeps, self.seed, self.worlds = hz, substeps, seed, worlds
         self.first_replication = first_replication
         self.capacity = item_capacity(model) if capacity is None else capacity
+        if model.nodes:
+            modules = ["twin.physics.kernels.launch", "twin.sim.kernels"]
+            if len(model.rigid.bodies) + self.capacity > LARGE_ISLAND:
+                modules.append("twin.physics.kernels.launch_parts")
+            load_modules(modules, self.device)
         self._begin_us = round(begin_s * 1e6)
         self.tick = 0
         self._build(model, all_slots(model))

@@ -38,6 +38,8 @@ def smallest_line() -> FactoryModel:
 
 def compile_kernels() -> None:
     """Load every kernel of twin.sim and twin.physics, compiling what the cache lacks."""
+    from twin.physics.kernels.data import LARGE_ISLAND
     from twin.sim.simulation import Simulation
 
-    Simulation(smallest_line(), capacity=4).step(3)
+    # room for large islands, so that the module that solves them is loaded too
+    Simulation(smallest_line(), capacity=LARGE_ISLAND + 1).step(3)

@@ -9,18 +9,9 @@ import warp as wp
 
 from twin.physics.kernels.collide import bound, collide_body, notice
 from twin.physics.kernels.data import Bodies, Contacts, JointState, JointTables, Naps, Parts, RigidTables, Scratch, Work
+from twin.physics.kernels.island import carry_kinematic, is_head, solve_island
 from twin.physics.kernels.islands import build_islands
 from twin.physics.kernels.parts import build_parts
-from twin.physics.kernels.solve import SLEEP, SUBSTEP, carry_kinematic, is_head, solve_lists
-
-EACH_ISLAND = wp.constant(0)
-EACH_WORLD = wp.constant(1)
-EACH_PART = wp.constant(2)
-
-
-def stages(substeps: int) -> int:
-    """Stages of a step of so many substeps."""
-    return int(SLEEP) + 1 + int(SUBSTEP) * (substeps - 1)
 
 
 @wp.kernel
@@ -102,39 +93,18 @@ def solve(
     slots: int,
     dt: float,
     substeps: int,
-    # which
-    per: int,
-    stage: int,
-    until: int,
     # state in/out
     b: Bodies,
     js: JointState,
     k: Work,
     z: Naps,
-    p: Parts,
     contacts: Contacts,
 ):
-    """Velocities and positions. ``per`` thread: a small island (``EACH_ISLAND``), the large ones of a world one after the other
-    (``EACH_WORLD``), or one part of them, for a single stage (``EACH_PART``)."""
+    """Velocities and positions of small islands, one thread an island, and of kinematic bodies."""
     n = first + wp.tid()
-    w = n
-    alone = int(-1)
-    begin = int(0)
-    end = int(0)
-    if per == EACH_ISLAND:
-        w = n // slots
-        i = n % slots
-        if is_head(t, b, k, z, w, i):
-            alone = i
-            end = 1
-        else:
-            carry_kinematic(t, b, w, i, dt)
-    elif per == EACH_WORLD:
-        end = p.count[w]
+    w = n // slots
+    i = n % slots
+    if is_head(t, b, k, z, w, i):
+        solve_island(t, jt, b, js, k, z, contacts, w, i, dt, substeps)
     else:
-        w = n // p.most
-        begin = n % p.most
-        if begin < p.count[w]:
-            end = begin + 1
-    if end > begin:
-        solve_lists(t, jt, b, js, k, z, p, contacts, w, alone, begin, end, stage, until, dt, substeps)
+        carry_kinematic(t, b, w, i, dt)

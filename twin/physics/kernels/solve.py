@@ -1,4 +1,6 @@
-"""The solver: soft contacts with warm starting, in substeps (E. Catto, "Solver2D", 2024), one island after another.
+"""The solver: soft contacts with warm starting, in substeps (E. Catto, "Solver2D", 2024).
+
+Here is what is done with one body; ``island`` says in which order for small islands, ``stages`` for the parts of large ones.
 
 Signs: the normal points towards the owner A; impulses act on A, their opposites on the partner B.
 """
@@ -10,25 +12,19 @@ from __future__ import annotations
 import warp as wp
 
 from twin.physics.kernels.data import (
-    COLOURS,
-    KINEMATIC,
-    LARGE,
     Bodies,
     Contacts,
     JointState,
     JointTables,
     Naps,
-    Parts,
     RigidTables,
     Work,
     first_point,
     kind_of,
-    reacts,
 )
 from twin.physics.kernels.ends import ends_of
 from twin.physics.kernels.joints import break_joint, leads, solve_joint, warm_joint
-from twin.physics.kernels.motion import drop, sound, turned
-from twin.physics.kernels.parts import agreed
+from twin.physics.kernels.motion import turned
 
 CONTACT_HERTZ = wp.constant(60.0)
 DAMPING_RATIO = wp.constant(10.0)
@@ -51,22 +47,6 @@ LEAST_RADIUS = wp.constant(0.1)
 """Bodies without colliders turn as if they were this large [m]."""
 STILL = wp.constant(0.005)
 """Bodies that are slower for a while fall asleep [m/s]."""
-# stages of a step; each pass over contacts has three, one for each colour
-BEGIN = wp.constant(0)
-PREPARE = wp.constant(1)
-ACCELERATE = wp.constant(
-    2
-)  # a substep: this, warm start, the pass with bias, the positions, and the passes that take it out again
-WARM = wp.constant(3)
-BIAS = wp.constant(6)
-MOVE = wp.constant(9)
-RELAX = wp.constant(10)
-AGAIN = wp.constant(13)
-JUDGE = wp.constant(16)
-BOUNCE = wp.constant(17)
-REST = wp.constant(20)
-SLEEP = wp.constant(21)
-SUBSTEP = wp.constant(15)
 TWO_PI = wp.constant(6.283185307179586)
 
 
@@ -447,198 +427,3 @@ def nod_off(b: Bodies, z: Naps, w: int, i: int, head: int):
     z.seen_position[w, i] = b.position[w, i]
     b.linear_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
     b.angular_velocity[w, i] = wp.vec3(0.0, 0.0, 0.0)
-
-
-@wp.func
-def act(
-    t: RigidTables,
-    jt: JointTables,
-    b: Bodies,
-    js: JointState,
-    k: Work,
-    z: Naps,
-    s: Contacts,
-    w: int,
-    head: int,
-    what: int,
-    h: float,
-    elapsed: float,
-    last: bool,
-) -> bool:
-    """Do one thing with the bodies of a list, ``elapsed`` seconds into the step.
-
-    Returns:
-        After ``BIAS``, ``JUDGE`` and ``REST``: whether all of them are settled, go on as they do, or may sleep.
-    """
-    same = bool(True)
-    # one alone may have left out the pass after it moved
-    moved = (what >= RELAX and what < AGAIN) or (what == BIAS and k.next[w, head] < 0)
-    if jt.count > 0 and what >= WARM and what < JUDGE and what != MOVE:
-        stage = int(2)
-        if what < BIAS:
-            stage = 0
-        elif what < MOVE:
-            stage = 1
-        elif last:
-            stage = 3
-        i = head
-        while i >= 0:
-            if i < t.bodies:
-                pass_joints(t, jt, b, js, k, w, i, h, elapsed, stage)
-            i = k.next[w, i]
-    i = head
-    while i >= 0:
-        if what >= BIAS and what < JUDGE and what != MOVE:
-            changed = solve_body(b, k, s, w, i, h, elapsed, what < MOVE, moved)
-            if changed >= STEADY * STEADY:
-                same = False
-        elif what == MOVE:
-            move(t, b, k, w, i, h)
-        elif what >= WARM and what < BIAS:
-            warm_start(b, k, s, w, i)
-        elif what == ACCELERATE:
-            accelerate(t, b, w, i, h)
-        elif what == PREPARE:
-            prepare(t, b, k, s, w, i)
-        elif what == BEGIN:
-            begin_body(t, b, k, w, i)
-        elif what == JUDGE:
-            if not steady(t, b, k, s, w, i):
-                return False
-        elif what < REST:
-            bounce(b, k, s, w, i)
-        elif what == REST:
-            if not sound(b, w, i):
-                drop(b, k, w, i)
-            if z.steps > 0:
-                if not drowsy(t, jt, b, js, z, s, w, i):
-                    same = False
-        else:
-            nod_off(b, z, w, i, k.root[w, head])
-        i = k.next[w, i]
-    return same
-
-
-@wp.func
-def solve_lists(
-    t: RigidTables,
-    jt: JointTables,
-    b: Bodies,
-    js: JointState,
-    k: Work,
-    z: Naps,
-    p: Parts,
-    s: Contacts,
-    w: int,
-    alone: int,
-    begin: int,
-    end: int,
-    stage: int,
-    until: int,
-    dt: float,
-    substeps: int,
-):
-    """Advance by one step: the small island that body ``alone`` leads, or where that is -1 the parts from ``begin`` to ``end``.
-
-    A step is a row of stages, the same for both; parts have each pass in three colours. ``stage`` and ``until`` say which of
-    them: all at once, or one, where several threads solve the parts of one island and wait for each other in between.
-    """
-    h = dt / float(substeps)
-    # a pass that ends on the ground alone leaves what stands on it with the error; bodies on bodies then sway ever more
-    single = bool(False)
-    if alone >= 0:
-        single = k.next[w, alone] < 0
-    settled = bool(False)
-    leap = bool(False)
-    while stage < until:
-        # what the stage is of: before the substeps, in one of them, after them
-        what = stage
-        n = int(0)
-        if stage >= ACCELERATE + SUBSTEP * substeps:
-            what = stage - SUBSTEP * (substeps - 1)
-        elif stage >= ACCELERATE:
-            n = (stage - ACCELERATE) // SUBSTEP
-            what = stage - SUBSTEP * n
-        skip = bool(False)
-        coloured = int(0)
-        if what >= WARM and what <= BOUNCE + 2 and what != MOVE and what != JUDGE:
-            coloured = 1
-        colour = (what - WARM) % COLOURS
-        if what >= RELAX:
-            colour = (what - RELAX) % COLOURS
-        if what >= BOUNCE:
-            colour = (what - BOUNCE) % COLOURS
-        if what == JUDGE and (n > 0 or substeps == 1 or jt.count > 0):
-            skip = True
-        if what > REST and z.steps == 0:
-            skip = True
-        # a body alone whose last impulses were right: there is no bias to take out either
-        if single and what >= RELAX and what < JUDGE and (what >= AGAIN or (settled and jt.count == 0)):
-            skip = True
-        if alone >= 0 and what > REST and not settled:
-            skip = True
-        if not skip:
-            elapsed = float(n) * h
-            if what > MOVE:
-                elapsed = elapsed + h
-            for c in range(begin, end):
-                head = alone
-                does = what
-                time = h
-                mine = bool(True)
-                if alone < 0:
-                    head = p.order[w, p.begin[w, c]]
-                    if coloured != 0 and (c - p.first[w, c]) % COLOURS != colour:
-                        mine = False
-                    if what == BEGIN:
-                        p.done[w, c] = 0
-                        p.settled[w, c] = 0
-                    if n > 0 and what < BOUNCE:
-                        # goods that ride on, or wait on a running belt, do in the other substeps what they did in this one
-                        if n == 1 and what == ACCELERATE:
-                            if agreed(p, w, c):
-                                p.done[w, c] = 1
-                                does = MOVE
-                                time = dt - h
-                        elif p.done[w, c] != 0:
-                            mine = False
-                    if what > REST:
-                        mine = agreed(p, w, c)
-                elif leap:
-                    does = MOVE
-                    time = dt - h
-                if mine:
-                    same = act(
-                        t, jt, b, js, k, z, s, w, head, does, time, elapsed, n == substeps - 1 and (single or what >= AGAIN)
-                    )
-                    if what == JUDGE or what == REST:
-                        if alone < 0:
-                            p.settled[w, c] = wp.where(same, 1, 0)
-                        else:
-                            settled = same
-                    elif what == BIAS:
-                        settled = same
-        if leap:
-            leap = False
-            stage = BOUNCE + SUBSTEP * (substeps - 1)
-        elif alone >= 0 and coloured != 0:
-            stage += COLOURS
-        else:
-            if alone >= 0 and what == JUDGE and settled and not skip:
-                leap = True
-            stage += 1
-
-
-@wp.func
-def carry_kinematic(t: RigidTables, b: Bodies, w: int, i: int, dt: float):
-    """A kinematic body goes on with the velocity it has."""
-    if b.alive[w, i] != 0 and b.held[w, i] == 0:
-        if t.body[kind_of(t, b, w, i)].kind == KINEMATIC:
-            b.position[w, i] = b.position[w, i] + b.linear_velocity[w, i] * dt
-            b.rotation[w, i] = turned(b.rotation[w, i], b.angular_velocity[w, i], dt)
-
-
-@wp.func
-def is_head(t: RigidTables, b: Bodies, k: Work, z: Naps, w: int, i: int) -> bool:
-    """Whether body ``i`` leads an island that is awake and solved by one thread."""
-    return k.root[w, i] == i and k.size[w, i] <= LARGE and z.nap[w, i] == 0 and reacts(t, b, w, i)

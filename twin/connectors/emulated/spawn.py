@@ -21,7 +21,7 @@ from twin.core.samples import SignalKey
 MAPPING = Path(__file__).parent / "packaging_line.mapping.yaml"
 
 
-def spawn_emulated(*, port: int = 0, seed: int = 1, timeout_s: float = 30.0) -> tuple[str, subprocess.Popen[bytes]]:
+def spawn_emulated(*, port: int = 0, seed: int = 1, timeout_s: float = 120.0) -> tuple[str, subprocess.Popen[bytes]]:
     """Start the emulated packaging line in a process of its own; returns its endpoint and the process.
 
     The process ends when its standard input is closed, so also when this process dies. ``port`` 0 takes a free one.

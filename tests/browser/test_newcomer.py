@@ -14,7 +14,7 @@ import pytest
 from tests.browser.conftest import Server, until
 from twin.protocol.track import FORMAT, RECORD, records
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 MINUTE = 60_000_000_000
 
 
@@ -53,7 +53,7 @@ def page(hall, chromium):
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.add_init_script("localStorage.setItem('twin.quality', 'fast'); localStorage.setItem('twin.graphics', 'software')")
     page.goto(hall.ready["open_url"])
-    page.wait_for_function("() => window.__twin?.ready", timeout=90_000)
+    page.wait_for_function("() => window.__twin?.ready", timeout=150_000)
     yield page
     context.close()
     assert problems == []

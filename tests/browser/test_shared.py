@@ -98,7 +98,7 @@ def test_alarms_limits_and_bookmarks_are_everybodys_and_outlast_the_server(serve
     where = "() => window.__twin.viewport.rig.viewpoint.position"
 
     anna.evaluate("(path) => window.__twin.select(path)", BELT)
-    anna.get_by_role("button", name=re.compile("^speed")).click()
+    anna.get_by_role("complementary", name="Properties").get_by_role("button", name=re.compile("^speed")).click()
     anna.get_by_label("Alarm when above").fill("0.4")
     anna.keyboard.press("Enter")
     bo.get_by_role("tab", name="Alarms").click()

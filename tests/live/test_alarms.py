@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from twin.core.samples import BAD_NO_COMMUNICATION, GOOD, SignalKey
+from twin.core.samples import BAD, BAD_NO_COMMUNICATION, GOOD, SignalKey
 from twin.live.alarms import CONFIRM_S, OFF_DELAY_S, AlarmBoard
 from twin.live.disagreement import PastAlarm
 from twin.model.factory import NodeState
@@ -45,16 +45,36 @@ def test_a_machine_that_fails_is_one_alarm_until_it_works_again() -> None:
 
 def test_a_signal_that_flickers_is_one_alarm_that_ends_when_it_went_for_good() -> None:
     board = Board()
-    board.signals(sample(None, BAD_NO_COMMUNICATION), 10 * S)
-    for at in (11, 12, 13):
+    board.signals(sample(None, BAD), 5 * S)
+    board.signals(sample(20.0), 6 * S)
+    board.tick(10 * S)
+    assert board.said == [], "one bad value is no alarm"
+    board.signals(sample(None, BAD), 10 * S)
+    board.tick(13 * S)
+    for at in (14, 15, 16):
         board.signals(sample(20.0), at * S)
         board.tick(at * S + S // 2)
-        board.signals(sample(None, BAD_NO_COMMUNICATION), at * S + S * 3 // 4)
-    board.signals(sample(20.0), 14 * S)
-    board.tick(14 * S + round(OFF_DELAY_S * S))
+        board.signals(sample(None, BAD), at * S + S * 3 // 4)
+    board.signals(sample(20.0), 17 * S)
+    board.tick(17 * S + round(OFF_DELAY_S * S))
     assert len(board.said) == 1
-    board.tick(15 * S + round(OFF_DELAY_S * S))
-    assert told(board) == [("Sealer temperature: no good value", 10, 0), ("Sealer temperature: no good value", 10, 14)]
+    board.tick(18 * S + round(OFF_DELAY_S * S))
+    assert told(board) == [("Sealer temperature: no good value", 10, 0), ("Sealer temperature: no good value", 10, 17)]
+
+
+def test_a_lost_connection_is_one_alarm_and_not_one_for_each_of_its_signals() -> None:
+    board = Board()
+    board.signals(sample(None, BAD_NO_COMMUNICATION), S)
+    line = ConnectorStatus("line", "opcua", "backoff", "plant", 4, 0, 4, 0.0)
+    board.connections([line], 2 * S)
+    board.tick(60 * S)
+    assert [a.kind for a in board.said] == ["connection"]
+    line.state = "live"
+    board.connections([line], 61 * S)
+    board.tick(62 * S)
+    assert len(board.said) == 1, "values need a moment to come back"
+    board.tick(64 * S)
+    assert told(board)[1:] == [("Sealer temperature: no good value", 1, 0), ("Connection line is backoff", 2, 61)]
 
 
 @pytest.mark.parametrize(("value", "text"), [(171.0, "above 170"), (149.5, "below 150"), (170.0, ""), (150.0, ""), ("on", "")])
@@ -107,14 +127,15 @@ def test_a_disagreement_with_the_plant_is_an_alarm_for_as_long_as_it_lasts() -> 
 
 def test_after_a_restart_what_lasts_goes_on_and_the_rest_ends() -> None:
     before = Board()
-    before.signals(sample(None, BAD_NO_COMMUNICATION), S)
+    before.signals(sample(None, BAD), S)
+    before.tick(4 * S)
     before.nodes(PATHS, [NodeState.DOWN, NodeState.DOWN], 2 * S)
     before.connections([ConnectorStatus("gone", "mqtt", "lost", "plant", 0, 0, 0, 0.0)], 3 * S)
     lasting = list(before.said)
     board = Board(next_id=9, lasting=lasting)
     board.acknowledged([replace(lasting[0], acked_ns=7, acked_by="Bo")])
     board.tick(100 * S)
-    board.signals(sample(None, BAD_NO_COMMUNICATION), 101 * S)
+    board.signals(sample(None, BAD), 101 * S)
     board.nodes(PATHS, [NodeState.WORKING, NodeState.DOWN], 102 * S)
     assert told(board) == [("Sealer is down", 2, 102)]
     board.tick(round((101 + CONFIRM_S) * S))

@@ -1,8 +1,9 @@
 """What asks for attention: machines that are down, signals that are bad or beyond a limit, lost connections, disagreement.
 
 An alarm is raised when its condition begins and ends with it; acknowledging is somebody's own act and kept elsewhere. Signals
-flicker: their alarms end only when the condition has been away for ``OFF_DELAY_S``, and then at the moment when it went (an
-off-delay as in ISA-18.2, 2016, clause 10.5).
+flicker: their alarms end only when the condition has been away for ``OFF_DELAY_S``, and then at the moment when it went; a bad
+value is one only after ``ON_DELAY_S``, with the moment when it began (on-delay and off-delay as in ISA-18.2, 2016). Where a
+connection is lost, that is the alarm: the signals that it leaves without a value are none of their own.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from twin.core.samples import SignalKey, is_bad
+from twin.core.samples import BAD_NO_COMMUNICATION, SignalKey, is_bad
 from twin.live.disagreement import PastAlarm
 from twin.model.factory import NodeState
 from twin.protocol.messages import AlarmDoc, ConnectorStatus, LimitDoc, SignalValue
 
+ON_DELAY_S = 2.0
 OFF_DELAY_S = 2.0
 CONFIRM_S = 30.0
 """An alarm of before a restart ends when nothing has confirmed it for so long."""
@@ -44,10 +46,12 @@ class AlarmBoard:
     def __init__(self, tell: Callable[[list[AlarmDoc]], None], *, next_id: int, lasting: Iterable[AlarmDoc] = ()) -> None:
         self._tell, self._next = tell, next_id
         self._open = {a.key: _Open(a, confirmed=False) for a in lasting}
+        self._suspects: dict[str, tuple[int, SignalValue]] = {}
+        """Signals that have been bad for a moment, since when [ns], and what they said last."""
         self._limits: dict[SignalKey, LimitDoc] = {}
         self._units: dict[SignalKey, str] = {}
         self._changed: list[AlarmDoc] = []
-        self._since_ns = 0
+        self._since_ns = self._lost_ns = 0
 
     def limits(self, limits: Iterable[LimitDoc]) -> None:
         """The limits that hold from now on; alarms of others end with the next ``tick``."""
@@ -83,14 +87,20 @@ class AlarmBoard:
             signal = SignalKey(v.prim, v.name)
             bad = is_bad(v.quality)
             key = f"quality {signal}"
-            if bad:
-                self._on(key, "quality", "warning", v.prim, f"{_name(v.prim)} {v.name}: no good value", now_ns)
-            else:
+            if not bad:
+                self._suspects.pop(key, None)
                 self._away(key, now_ns)
+            elif key in self._open:
+                self._without_value(key, v, now_ns)
+            else:
+                self._suspects[key] = (self._suspects.get(key, (now_ns, v))[0], v)
             limit = self._limits.get(signal)
             if limit is not None and not bad:
                 self._compare(limit, signal, v.value, now_ns)
         self._say()
+
+    def _without_value(self, key: str, v: SignalValue, since_ns: int) -> None:
+        self._on(key, "quality", "warning", v.prim, f"{_name(v.prim)} {v.name}: no good value", since_ns)
 
     def _compare(self, limit: LimitDoc, signal: SignalKey, value: object, now_ns: int) -> None:
         number = float(value) if isinstance(value, (int, float)) else math.nan
@@ -128,7 +138,14 @@ class AlarmBoard:
         self._say()
 
     def tick(self, now_ns: int) -> None:
-        """About once a second: end what has been away long enough, or has not come back after a restart."""
+        """About once a second: raise what has lasted; end what has been away long enough, or never came back after a restart."""
+        if any(entry.alarm.kind == "connection" and not entry.away_ns for entry in self._open.values()):
+            self._lost_ns = now_ns
+        for key, (since_ns, v) in list(self._suspects.items()):
+            alone_ns = max(since_ns, self._lost_ns) if v.quality == BAD_NO_COMMUNICATION else since_ns
+            if now_ns - alone_ns > ON_DELAY_S * 1e9:
+                del self._suspects[key]
+                self._without_value(key, v, since_ns)
         self._since_ns = self._since_ns or now_ns
         late = now_ns - self._since_ns > CONFIRM_S * 1e9
         for key, entry in list(self._open.items()):

@@ -185,7 +185,7 @@ export class Commands {
       scene.select(paths);
     });
     // Refused edits never get there.
-    setTimeout(stop, 5000);
+    setTimeout(stop, 30_000);
   }
 
   // ---- looking

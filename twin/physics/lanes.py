@@ -1,11 +1,14 @@
 """Kernels over bodies on several cores: on a CPU one launch is one thread, so blocks of it go to several.
 
-A launch lets go of the interpreter while it runs. Blocks write disjoint bodies: the result does not depend on who ran when.
+A launch lets go of the interpreter while it runs. Blocks write disjoint bodies: the result does not depend on who ran when. What
+must be done in stages is run by a team: the same launch in each thread, which wait for each other inside (``kernels.team``).
 """
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
@@ -16,6 +19,8 @@ import warp as wp
 WORTH_IT = 256
 """Bodies below which handing over a block costs more than it gains."""
 _BLOCKS_A_LANE = 4
+_ONE_TEAM = threading.Lock()
+"""Two teams at a time could wait for each other's threads for ever: each holds some of the pool and wants the others'."""
 
 
 def cores() -> int:
@@ -52,3 +57,19 @@ class Lanes:
         ]
         for block in work:
             block.result()
+
+    def together(self, kernel: wp.Kernel, total: int, args: Callable[[int], list[Any]]) -> None:
+        """Run ``kernel(0, *args(team))`` over ``total`` in each thread of a team at the same time; the team is one thread where
+        another one is at work."""
+        team = self.threads if _ONE_TEAM.acquire(blocking=False) else 1
+        try:
+            launched = args(team)
+            others = [
+                _pool(self.threads).submit(wp.launch, kernel, total, [0, *launched], device=self._device) for _ in range(team - 1)
+            ]
+            wp.launch(kernel, total, [0, *launched], device=self._device)
+            for other in others:
+                other.result()
+        finally:
+            if team > 1:
+                _ONE_TEAM.release()

@@ -28,7 +28,7 @@ from twin.physics.kernels.data import (
     Scratch,
     Work,
 )
-from twin.physics.lanes import WORTH_IT, Lanes, cores
+from twin.physics.lanes import Lanes, cores
 from twin.physics.tables import upload
 from twin.process.device import resolve_device
 
@@ -47,8 +47,8 @@ _OF_POINT = (
 )  # fmt: skip
 BOUNDS_ALONE = 4096
 """Bodies whose bounds are found faster by one thread than handed to several."""
-PARALLEL_PARTS = 96
-"""Parts of large islands in a world from which on handing them over, stage by stage, gains more than it costs on a CPU."""
+TEAM_PARTS = 6
+"""Parts of large islands in a world from which on several threads solve them faster than one."""
 SLEEP_S = 0.5
 """An island that has been still for so long falls asleep [s]."""
 
@@ -298,25 +298,26 @@ class World:
             else:
                 self._solve_parts()
 
-    def _launch_parts(self, total: int, whole: bool, stage: int, until: int) -> None:
-        args = [self._tables, self._joint_tables, 1.0 / self.hz, self.substeps, int(whole), stage, until]
-        args += [self._bodies, self._joints, self._work, self._naps, self._parts, self._contacts[1]]
-        self._lanes.launch(launch_parts.solve, total, args, worth=WORTH_IT if whole else 1)
+    def _parts_arguments(self, team: int, stage: int, until: int) -> list[object]:
+        which = [self._tables, self._joint_tables, 1.0 / self.hz, self.substeps, team, stage, until]
+        return [*which, self._bodies, self._joints, self._work, self._naps, self._parts, self._contacts[1]]
 
     def _solve_large(self) -> None:
-        """Large islands on a CPU: one thread a world, or the parts of each on all of them. The order is the same."""
+        """Large islands on a CPU: one thread a world, or several for each of few worlds. The order is the same."""
         counts = self._parts.count.numpy()
-        if not counts.any():
+        crowded = np.count_nonzero(counts)
+        if not crowded:
             return
-        if self._lanes.threads > 1 and counts.max() >= PARALLEL_PARTS:
-            self._solve_parts()
+        if crowded < 2 * self._lanes.threads and counts.max() >= TEAM_PARTS:
+            self._lanes.together(launch_parts.solve, self.worlds, partial(self._parts_arguments, stage=0, until=self._stages))
         else:
-            self._launch_parts(self.worlds, True, 0, self._stages)
+            self._lanes.launch(launch_parts.solve, self.worlds, self._parts_arguments(1, 0, self._stages), worth=1)
 
     def _solve_parts(self) -> None:
         """Large islands, a thread for each part, one launch for each stage of the step."""
         for stage in range(self._stages):
-            self._launch_parts(self.worlds * self._parts.most, False, stage, stage + 1)
+            args = self._parts_arguments(0, stage, stage + 1)
+            wp.launch(launch_parts.solve, self.worlds * self._parts.most, [0, *args], device=self.device)
 
     # ---- goods
 

@@ -30,7 +30,7 @@ def solve(
     dt: float,
     substeps: int,
     # which
-    whole: int,
+    team: int,
     stage: int,
     until: int,
     # state in/out
@@ -41,13 +41,13 @@ def solve(
     parts: Parts,
     contacts: Contacts,
 ):
-    """Velocities and positions of large islands, from ``stage`` to ``until``: all parts of a world, one thread a world, where
-    ``whole`` is not 0; else one thread a part."""
+    """Velocities and positions of large islands, from ``stage`` to ``until``: all parts of a world, one thread a world or a
+    ``team`` of several that run the same launch, or one thread a part where the team is 0."""
     n = first + wp.tid()
     w = n
     begin = int(0)
     end = int(0)
-    if whole != 0:
+    if team != 0:
         end = parts.count[w]
     else:
         w = n // parts.most
@@ -63,4 +63,4 @@ def solve(
         z = view_naps(naps, w)
         p = view_parts(parts, w)
         s = view_contacts(contacts, w)
-        solve_parts(t, jt, b, js, k, z, p, s, w, begin, end, stage, until, dt, substeps)
+        solve_parts(t, jt, b, js, k, z, p, s, w, begin, end, stage, until, team, dt, substeps)

@@ -205,9 +205,9 @@ def box_box(
     step: wp.vec3,
     margin: float,
 ) -> int:
-    """Box A against box B, whose axes in the world are the columns of ``ma`` and ``mb``; ``of_b`` are those of A in the frame of B.
-    ``step`` is how far A moves relative to B in this step [m]: at a seam (two boxes level with each
-    other, say a carton crossing from belt to belt) the axis on which they will still be apart is taken, not a phantom wall."""
+    """Box A against box B, whose axes in the world are the columns of ``ma`` and ``mb``; ``of_b``: those of A in the frame of B.
+    ``step`` is how far A moves relative to B in this step [m]: at a seam (two boxes level with each other, say a carton
+    crossing from belt to belt) the axis on which they will still be apart is taken, not a phantom wall."""
     of_a = wp.transpose(of_b)  # [i, j]: axis i of A along axis j of B
     da = wp.transpose(ma) * (pa - pb)
     db = wp.transpose(mb) * (pa - pb)
@@ -357,8 +357,8 @@ def box_on_face(
     """Box A where it lies on a face of B, all four corners well inside it: what ``box_box`` finds, without its other axes.
 
     No other axis separates more there: the deepest corner is deeper below any tilted plane that B lies behind, as long as the
-    overlap is smaller than its distance from the edges of the face. ``m`` are the axes of A in the frame of B, ``mb`` those of B in
-    the world; ``side`` is -1 where the owner is B.
+    overlap is smaller than its distance from the edges of the face. ``m`` are the axes of A in the frame of B, ``mb`` those of B
+    in the world; ``side`` is -1 where the owner is B.
 
     Returns:
         Points found, 0 where a face of B separates the boxes, -1 where all axes must be looked at.

@@ -167,6 +167,8 @@ def view_parts(s: Parts, row: int):
     o.most = s.most
     o.count = dense_i32(s.count)
     o.some = dense_i32(s.some)
+    o.ticket = dense_i32(s.ticket)
+    o.met = dense_i32(s.met)
     o.begin = row_i32(s.begin, row)
     o.end = row_i32(s.end, row)
     o.first = row_i32(s.first, row)

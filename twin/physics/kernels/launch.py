@@ -1,6 +1,6 @@
 """The kernels that the host launches, once a step each, in this order.
 
-Those over bodies take the index of the first one (world after world), so that the host may launch them in blocks.
+They take the index of their first body (world after world) or world, so that the host may launch them in blocks.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def collide(
 
 @wp.kernel
 def islands(
+    first: int,
     # model
     tables: RigidTables,
     joint_tables: JointTables,
@@ -100,7 +101,7 @@ def islands(
     parts: Parts,
 ):
     """Islands of touching bodies, and the parts of large ones; one thread a world."""
-    w = wp.tid()
+    w = first + wp.tid()
     t = view_tables(tables)
     jt = view_joint_tables(joint_tables)
     b = view_bodies(bodies, w)

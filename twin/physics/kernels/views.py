@@ -22,12 +22,12 @@ from twin.physics.kernels.data import (
 )
 from twin.process.dense import make_dense, make_row
 
-dense_bodyrows = make_dense(BodyRow)
-dense_colliderrows = make_dense(ColliderRow)
+dense_body_rows = make_dense(BodyRow)
+dense_collider_rows = make_dense(ColliderRow)
 dense_f32 = make_dense(wp.float32)
-dense_fieldrows = make_dense(FieldRow)
+dense_field_rows = make_dense(FieldRow)
 dense_i32 = make_dense(wp.int32)
-dense_jointrows = make_dense(JointRow)
+dense_joint_rows = make_dense(JointRow)
 dense_points = make_dense(Point)
 dense_vec3 = make_dense(wp.vec3)
 row_f32 = make_row(wp.float32)
@@ -44,8 +44,8 @@ def view_tables(s: RigidTables):
     o = RigidTables()
     o.bodies = s.bodies
     o.shapes = s.shapes
-    o.body = dense_bodyrows(s.body)
-    o.collider = dense_colliderrows(s.collider)
+    o.body = dense_body_rows(s.body)
+    o.collider = dense_collider_rows(s.collider)
     o.path_begin = dense_i32(s.path_begin)
     o.path_point = dense_vec3(s.path_point)
     o.hull_begin = dense_i32(s.hull_begin)
@@ -54,7 +54,7 @@ def view_tables(s: RigidTables):
     o.face_normal = dense_vec3(s.face_normal)
     o.loop_begin = dense_i32(s.loop_begin)
     o.loop = dense_i32(s.loop)
-    o.field = dense_fieldrows(s.field)
+    o.field = dense_field_rows(s.field)
     o.height = dense_f32(s.height)
     o.split = dense_i32(s.split)
     o.fixed = dense_i32(s.fixed)
@@ -73,7 +73,7 @@ def view_tables(s: RigidTables):
 def view_joint_tables(s: JointTables):
     o = JointTables()
     o.count = s.count
-    o.joint = dense_jointrows(s.joint)
+    o.joint = dense_joint_rows(s.joint)
     o.begin = dense_i32(s.begin)
     o.of_body = dense_i32(s.of_body)
     return o

@@ -6,7 +6,7 @@ from typing import Any
 
 import warp as wp
 
-from twin.flow.dense import make_dense
+from twin.process.dense import make_dense
 from twin.process.line import struct
 from twin.process.nodes import SHARES
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from twin.flow.dense import make_dense
 from twin.model.factory import FactoryModel, Node, NodeKind, RouterRule
 from twin.model.shifts import switch_times
+from twin.process.dense import make_dense
 from twin.process.line import (
     COLUMNS,
     NODE_FIELDS,

@@ -138,7 +138,7 @@ class PostgresStore:
                 self._writer.execute("SELECT pg_advisory_xact_lock(7401925)")  # two processes that begin at once
                 self._writer.execute(_SCHEMA)
                 version = self._writer.execute("SELECT max(version) FROM format").fetchone()[0]
-                if version is None:
+                if version is None or version < FORMAT:  # from now on programs that read only older ones refuse it
                     self._writer.execute("INSERT INTO format VALUES (%s)", (FORMAT,))
                 elif version > FORMAT:
                     raise InputError(f"history of format {version}, this program reads up to {FORMAT}", file=self.path)

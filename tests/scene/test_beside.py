@@ -1,7 +1,9 @@
 """Compiling beside: the process comes to the same model as whoever owns the stage, and its loss is told."""
 
 import dataclasses
+import os
 import random
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from twin.core.errors import Rejected, WorkError
 from twin.protocol.messages import Op
+from twin.scene import beside as beside_module
 from twin.scene import compile_factory, open_stage
 from twin.scene.beside import CompilerProcess
 from twin.scene.edits import apply_txn, layer_to_text, make_edit_layer
@@ -81,3 +84,33 @@ def test_whoever_waits_for_a_lost_process_is_told_and_the_next_compilation_begin
     with pytest.raises(WorkError, match="lost"):
         beside.compile().result(60)
     assert same(beside.compile().result(60), compile_factory(stage))
+
+
+def test_what_waits_for_a_slow_process_is_bounded_and_nothing_is_missed(edited, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, layer, beside = edited
+    monkeypatch.setattr(beside_module, "MOST_UNTOLD", 10_000)
+    monkeypatch.setattr(beside_module, "TOLD_AT_ONCE", 5)
+    beside.compile().result(60)
+    process = beside._talk._process
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        compiled = beside.compile()  # the process is busy, as far as can be told from outside
+        most = 0
+        for i in range(400):
+            txn = [Op("set_field", "/Line/Belt", "twin:conveyor:speed", ["double", 0.5 + i]),
+                   Op("set_metadata", "/Line/Belt", "comment", f"{i} {'x' * 200}")]  # fmt: skip
+            apply_txn(stage, layer, txn)
+            beside.applied(txn)
+            most = max(
+                most, beside._bytes + beside._talk.bytes + sum(len(item[0].text or "") for item in beside._talk._requests.queue)
+            )
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    compiled.result(60)
+    assert most <= 10_000
+    assert same(beside.compile().result(60), compile_factory(stage))
+    txn = [Op("set_field", "/Line/Belt", "twin:conveyor:speed", ["double", 0.25])]
+    apply_txn(stage, layer, txn)
+    beside.applied(txn)
+    assert same(beside.compile().result(60), compile_factory(stage))
+    assert beside._talk._process is process

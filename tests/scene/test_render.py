@@ -299,10 +299,13 @@ def test_a_part_of_the_library_is_drawn_by_itself_and_nothing_else_is_read(tmp_p
         'def Xform "Box"\n{\ndef Cube "C"\n{\ndouble size = 3\n}\n}\n'
     )
     (tmp_path / "secret.usda").write_text("#usda 1.0\n")
+    (tmp_path / "_uploads" / "box-1").mkdir(parents=True)
+    (tmp_path / "_uploads" / "box-1" / "box.usda").write_text((tmp_path / "_assets" / "box.usda").read_text())
+    assert [p.path for p in part_doc(tmp_path, "_uploads/box-1/box.usda", AssetStore()).prims] == ["/Box", "/Box/C"]
     doc = part_doc(tmp_path, "_assets/box.usda", AssetStore())
     assert [p.path for p in doc.prims] == ["/Box", "/Box/C"]
     assert (doc.prims[1].geometry.size, doc.up_axis, doc.meters_per_unit) == ([3, 3, 3], "Y", 0.01)
-    for name in ("secret.usda", "_assets/../secret.usda", "_assets/none.usda"):
+    for name in ("secret.usda", "_assets/../secret.usda", "_assets/none.usda", "_uploads/../secret.usda", "_uploads/box-1"):
         with pytest.raises(SceneError, match="no such part"):
             part_doc(tmp_path, name, AssetStore())
 

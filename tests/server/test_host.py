@@ -155,3 +155,28 @@ def test_alarms_of_residuals_outlive_the_process_and_one_that_lasted_ends_with_i
         assert len(after) == 2
         ends.append(after[lasting].end_ns)
     assert begun <= ends[0] == ends[1] <= time.time_ns()
+
+
+def test_somebody_who_leaves_while_edits_are_committed_hides_nothing_from_the_others(host: Host) -> None:
+    """Their edits are given up as long as nobody has begun with them; from then on they are done, and told, like the others'."""
+    told: list[int] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(number: int):
+        if number == 0:
+            begun.set()
+            assert go_on.wait(30)
+        return host.edit(ADMIN, "s", number, "Ann", [Op("set_field", "/World/A", "size", ["double", float(number)])], "")
+
+    def tell(outcome, events) -> None:
+        told.append(outcome.entry.opid)
+
+    futures = [host.commits.commit(lambda i=i: work(i), tell) for i in range(4)]
+    assert begun.wait(30)
+    given_up = [futures[0].cancel(), futures[2].cancel()]
+    go_on.set()
+    for i in (0, 1, 3):
+        assert futures[i].result(30).entry.opid == i
+    assert given_up == [False, True]
+    assert told == [0, 1, 3]
+    assert host.commits.commit(lambda: work(9), tell).result(30).entry.seq == 4

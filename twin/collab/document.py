@@ -147,6 +147,7 @@ class Document:
             with self.journal.together():  # one step: a loss between these would hide the change, or tell of it twice
                 if moved:
                     self.journal.new_epoch()
+                    self.journal.set_meta("epoch_begin", str(last))
                     self.journal.write("delete from checkpoints")
                     self.journal.write("insert into checkpoints values (?, ?, ?)", (last, layer_to_text(self.layer), now_ns()))
                     kept = [[f.severity, f.path, f.code, f.message] for f in self.findings]

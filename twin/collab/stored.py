@@ -61,7 +61,7 @@ def _opened(stage_path: Path, project: Path, version: int, root: Path) -> tuple[
     findings = Findings()
     stage = open_stage(stage_path, root)
     layer = make_edit_layer(stage)
-    database = sqlite3.connect(f"file:{file.resolve()}?mode=ro", uri=True)
+    database = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
     try:
         database.execute("begin")  # all that follows sees one state
         meta = database.execute("select value from meta where key = 'epoch'").fetchone()

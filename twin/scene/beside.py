@@ -1,8 +1,8 @@
 """Compiling beside: a process of its own compiles the edited stage, so that whoever owns the stage does not stand still for it.
 
 The process has the same stage open, is told of every accepted transaction, and compiles when it is asked to. It reads requests
-from its standard input and answers on its standard output, each a length (8 bytes, little endian) and as many bytes: MessagePack
-in, pickle out. It ends when its input does, so it never outlives the server.
+from its standard input and answers on its standard output (``twin.core.pipes``), MessagePack in, pickle out. It ends when its
+input does, so it never outlives the server.
 
 ``python -m twin.scene.beside STAGE ASSET_ROOT``
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import pickle
 import queue
-import struct
 import subprocess
 import sys
 import threading
@@ -26,12 +25,14 @@ import msgspec
 
 from twin.core import log
 from twin.core.errors import InputError, Rejected, WorkError
+from twin.core.pipes import read_message, write_message
 from twin.model.factory import FactoryModel
 from twin.protocol.messages import Op
 
-_LENGTH = struct.Struct("<Q")
 TOLD_AT_ONCE = 500
 """So many transactions are gathered before the process is told of them, where nothing is to be compiled."""
+MOST_UNTOLD = 16 << 20
+"""When so much is gathered or on its way to the process [bytes], it is told the whole text of the edits the next time instead."""
 STOP_S = 5.0
 
 
@@ -43,8 +44,19 @@ class Request(msgspec.Struct):
     compile: bool
 
 
+class _Told(msgspec.Struct):
+    """A ``Request`` on its way, with transactions that are encoded already."""
+
+    text: str | None
+    txns: list[msgspec.Raw]
+    compile: bool
+
+
 class CompilerProcess:
     """The process and what it still has to be told. All methods belong to the thread that owns the stage.
+
+    However long a compilation takes, what waits for it is bounded: beyond ``MOST_UNTOLD`` single transactions are let go, and the
+    text of all edits takes their place when something is to be compiled.
 
     Args:
         stage: The stage file. asset_root: Folder that all assets lie in. text: Gives the edits as USDA; asked at the start, and
@@ -54,7 +66,9 @@ class CompilerProcess:
     def __init__(self, stage: Path, asset_root: Path, text: Callable[[], str]) -> None:
         self._command = [sys.executable, "-m", "twin.scene.beside", str(stage), str(asset_root)]
         self._text = text
-        self._untold: list[list[Op]] = []
+        self._untold: list[msgspec.Raw] = []
+        self._bytes = 0
+        self._anew = False
         self._talk: _Talk | None = None
 
     def start(self) -> None:
@@ -63,13 +77,20 @@ class CompilerProcess:
             if self._talk is not None:
                 self._talk.close()
             self._talk = _Talk(self._command)
-            self._untold = []
-            self._talk.ask(Request(self._text(), [], False), None)
+            self._anew = True
+            self._tell(None)
 
     def applied(self, txn: list[Op]) -> None:
         """A transaction was accepted."""
-        self._untold.append(txn)
-        if len(self._untold) >= TOLD_AT_ONCE:
+        if self._talk is None or self._anew:
+            return  # the text of the edits will hold it
+        data = msgspec.Raw(msgspec.msgpack.encode(txn))
+        self._untold.append(data)
+        self._bytes += len(data)
+        if self._bytes + self._talk.bytes > MOST_UNTOLD:
+            self._anew = True
+            self._untold, self._bytes = [], 0
+        elif len(self._untold) >= TOLD_AT_ONCE:
             self._tell(None)
 
     def forget(self) -> None:
@@ -77,7 +98,7 @@ class CompilerProcess:
         if self._talk is not None:
             self._talk.close()
             self._talk = None
-        self._untold = []
+        self._untold, self._bytes, self._anew = [], 0, False
 
     def compile(self) -> Future[FactoryModel]:
         """Compile the stage as it stands now.
@@ -95,9 +116,11 @@ class CompilerProcess:
         return future
 
     def _tell(self, future: Future[FactoryModel] | None) -> None:
-        told, self._untold = self._untold, []
-        if self._talk is not None:
-            self._talk.ask(Request(None, told, future is not None), future)
+        if self._talk is None:
+            return
+        told = _Told(self._text() if self._anew else None, self._untold, future is not None)
+        self._untold, self._bytes, self._anew = [], 0, False
+        self._talk.ask(told, future)
 
     def close(self) -> None:
         """End it."""
@@ -105,19 +128,30 @@ class CompilerProcess:
 
 
 class _Talk:
-    """One process and the thread that talks to it: neither a full pipe nor a long compilation holds up the owner."""
+    """One process and the thread that talks to it: neither a full pipe nor a long compilation holds up the owner.
+
+    Attributes:
+        bytes: Of transactions that the process has not read yet.
+    """
 
     def __init__(self, command: list[str]) -> None:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._requests: queue.Queue[tuple[Request, Future[FactoryModel] | None] | None] = queue.Queue()
+        self._requests: queue.Queue[tuple[_Told, int, Future[FactoryModel] | None] | None] = queue.Queue()
+        self._counting = threading.Lock()
+        self.bytes = 0
         self.lost = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._main, name="twin-compiler", daemon=True)
         self._thread.start()
 
-    def ask(self, request: Request, future: Future[FactoryModel] | None) -> None:
-        self._requests.put((request, future))
+    def ask(self, request: _Told, future: Future[FactoryModel] | None) -> None:
+        size = sum(map(len, request.txns))
+        with self._counting:
+            self.bytes += size
+        self._requests.put((request, size, future))
+        if self.lost.is_set():
+            self._refuse_others()  # the thread has looked for them already
 
     def close(self) -> None:
         """End the process; whoever waits for it is told that it was lost."""
@@ -133,10 +167,12 @@ class _Talk:
         waiting: Future[FactoryModel] | None = None
         try:
             while (item := self._requests.get()) is not None:
-                request, waiting = item
-                _write(into, msgspec.msgpack.encode(request))
+                request, size, waiting = item
+                write_message(into, msgspec.msgpack.encode(request))
+                with self._counting:
+                    self.bytes -= size
                 if waiting is not None:
-                    answer = _read(out)
+                    answer = read_message(out)
                     if answer is None:
                         raise EOFError("it ended")
                     _settle(waiting, answer)
@@ -160,8 +196,8 @@ class _Talk:
                 item = self._requests.get_nowait()
             except queue.Empty:
                 return
-            if item is not None and item[1] is not None:
-                item[1].set_exception(WorkError("the compiling process was lost"))
+            if item is not None and item[2] is not None:
+                item[2].set_exception(WorkError("the compiling process was lost"))
 
 
 def _settle(future: Future[FactoryModel], answer: bytes) -> None:
@@ -171,20 +207,6 @@ def _settle(future: Future[FactoryModel], answer: bytes) -> None:
     else:
         text, prim, attribute = found
         future.set_exception(InputError(text, prim=prim, attribute=attribute))
-
-
-def _write(stream: IO[bytes], data: bytes) -> None:
-    stream.write(_LENGTH.pack(len(data)) + data)
-    stream.flush()
-
-
-def _read(stream: IO[bytes]) -> bytes | None:
-    """The next message; None at the end."""
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    data = stream.read(length := _LENGTH.unpack(head)[0])
-    return data if len(data) == length else None
 
 
 # ---- in the process
@@ -204,7 +226,7 @@ def serve(stage_path: Path, asset_root: Path, requests: IO[bytes], answers: IO[b
     stage = open_stage(stage_path, asset_root)
     layer = make_edit_layer(stage)
     decode = msgspec.msgpack.Decoder(Request).decode
-    while (data := _read(requests)) is not None:
+    while (data := read_message(requests)) is not None:
         request = decode(data)
         if request.text is not None:
             layer_from_text(layer, request.text)
@@ -216,7 +238,7 @@ def serve(stage_path: Path, asset_root: Path, requests: IO[bytes], answers: IO[b
                 answer = compile_factory(stage)
             except InputError as error:
                 answer = (error.message, error.prim, error.attribute)
-            _write(answers, pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL))
+            write_message(answers, pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL))
 
 
 def main(arguments: list[str]) -> int:

@@ -73,8 +73,13 @@ class Commits:
                 future.set_exception(error)
 
     def _next(self) -> tuple[Work, Tell, Future[Outcome]] | None:
+        """The next that still has somebody waiting for it. From here on nobody can give it up: it may be on disk already."""
         with self._lock:
-            return self._waiting.popleft() if self._waiting else None
+            while self._waiting:
+                item = self._waiting.popleft()
+                if item[2].set_running_or_notify_cancel():
+                    return item
+            return None
 
     def _drain(self) -> None:
         """Owner: a slice of what waits, in one commit."""

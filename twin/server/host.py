@@ -35,7 +35,6 @@ from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edited,
     FindingDoc,
-    LibraryPart,
     NodeDoc,
     Op,
     PrimDetail,
@@ -53,7 +52,6 @@ from twin.scene.render import (
     SceneExtractor,
     library_parts,
     node_docs,
-    part_doc,
     prim_detail,
     signal_docs,
     stage_layers,
@@ -155,7 +153,7 @@ class Host:
         self._extractor = SceneExtractor(
             self.document.stage, assets=self.assets, edit_layer=self.document.layer, asset_root=self.document.asset_root
         )
-        self.past_scenes = PastScenes(self.document.path, self.document.asset_root, self.assets)
+        self.past = PastScenes(self.document.path, settings.project, self.document.asset_root, self._stage_name, self.assets)
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
         self._nodes: list[NodeDoc] = []
@@ -268,6 +266,7 @@ class Host:
         self._keeping.shutdown()
         self.history.close()
         self._compiler.close()
+        self.past.close()
         self._relevance.close()
         self.document.close()
 
@@ -357,11 +356,9 @@ class Host:
         after = self.document.journal.read("select min(time_ns) from ops where time_ns > ?", (t_ns,))[0][0]
         return found[0] or 0, found[1] or 0, after or 0
 
-    def past(self, seq: int) -> tuple[str, str, list[Entry], list[LibraryPart]]:
-        """Owner: what PastScenes needs for the scene after edit ``seq``."""
-        entries = [e for e in self.document.journal.entries() if e.seq <= seq]
-        library = library_parts(self.document.asset_root, Findings())
-        return self.document.epoch, self.settings.stage_name or self.document.path.name, entries, library
+    @property
+    def _stage_name(self) -> str:
+        return self.settings.stage_name or self.document.path.name
 
     def _scene_doc(self) -> SceneDoc:
         parts = self._extractor.scene()
@@ -374,7 +371,7 @@ class Host:
         return SceneDoc(
             seq=self.document.seq,
             epoch=self.document.epoch,
-            stage=self.settings.stage_name or self.document.path.name,
+            stage=self._stage_name,
             up_axis="Y" if model.rigid.up_axis == 1 else "Z",
             meters_per_unit=_meters_per_unit(stage),
             prims=parts.prims,
@@ -396,7 +393,7 @@ class Host:
     def clip(self, paths: list[str]) -> bytes:
         """Owner: prims as what a clipboard holds, JSON."""
         document = self.document
-        head = {"twin": "clip", "version": 1, "epoch": document.epoch, "stage": self.settings.stage_name or document.path.name}
+        head = {"twin": "clip", "version": 1, "epoch": document.epoch, "stage": self._stage_name}
         return msgspec.json.encode(head | msgspec.to_builtins(clip_of(document.stage, paths, document.asset_root)))
 
     def uploaded(self, who: str, user: str, asset: str) -> None:
@@ -415,10 +412,6 @@ class Host:
         """Owner: what the stage is composed of, and its variants."""
         stage, root = self.document.stage, self.document.asset_root
         return {"layers": stage_layers(stage, root, self.document.layer), "variants": stage_variants(stage)}
-
-    def part(self, asset: str) -> SceneDoc:
-        """Owner: how a part of the library looks."""
-        return part_doc(self.document.asset_root, asset, self.assets)
 
     def _driven(self, prim: str, name: str) -> bool:
         if not (name.startswith("twin:signal:") and name.endswith(":value")):

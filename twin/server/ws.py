@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -32,6 +33,7 @@ from twin.protocol.messages import History as UndoState
 from twin.server.gateway import HEADER as FRAMES_HEADER
 from twin.server.host import Host, edited
 from twin.server.hub import CLOSE_UNAUTHORISED, Client, Hub
+from twin.server.inbox import Inbox
 from twin.server.limits import Bucket
 
 HELLO_TIMEOUT_S = 10.0
@@ -43,6 +45,8 @@ EDIT_BURST = 400.0
 LOSSY_PER_S = 120.0
 """Presence and previews of one client; more are dropped."""
 MAX_CLIENTS = 500
+TURN = 16
+"""After so many messages of one client others have their turn."""
 MAX_SELECTION = 64
 MAX_PATH = 1024
 MAX_REASON = 120
@@ -95,18 +99,23 @@ async def _farewell(socket: WebSocket, code: int, reason: str) -> None:
 
 
 async def _converse(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
-    """Send and receive until either ends or the client must go."""
-    tasks = [
-        asyncio.create_task(_send(socket, client, host, hub)),
-        asyncio.create_task(_receive(socket, client, host, hub)),
-        asyncio.create_task(client.closing.wait()),
-    ]
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
+    """Send and receive until either ends or the client must go; what had come by then is done all the same."""
+    inbox = Inbox()
+    work = asyncio.create_task(_work(inbox, client, host, hub))
+    receive = asyncio.create_task(_receive(socket, client, inbox, host, hub))
+    tasks = [receive, asyncio.create_task(_send(socket, client, host, hub)), asyncio.create_task(client.closing.wait())]
+    done, _ = await asyncio.wait([*tasks, work], return_when=asyncio.FIRST_COMPLETED)
+    if not client.close_code:
+        await asyncio.wait([receive], timeout=CLOSE_TIMEOUT_S)  # what has come comes before the end of the connection
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    hub.leave(client)
+    inbox.end()
     if client.close_code:
         await _farewell(socket, client.close_code, client.close_reason)
+    await work  # edits that are sent again after a reconnection are known by their numbers
+    if client.close_code:
         return
     failures = [task.exception() for task in done]
     gone = WebSocketState.DISCONNECTED in (socket.client_state, socket.application_state)
@@ -162,12 +171,16 @@ def _understood(data: bytes) -> Any:
         raise BadMessage(str(error)) from error
 
 
-async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
+async def _receive(socket: WebSocket, client: Client, inbox: Inbox, host: Host, hub: Hub) -> None:
+    """Read all that comes, at once: what takes its time goes into the inbox, or answers to pings would wait behind it."""
     edits, lossy = Bucket(EDITS_PER_S, EDIT_BURST), Bucket(LOSSY_PER_S, LOSSY_PER_S)
     role = client.who.role
-    while True:
+    for number in count():
+        if number % TURN == TURN - 1:
+            await asyncio.sleep(0)  # a flood that is here already would be read without a pause
         try:
-            message = _understood(await socket.receive_bytes())
+            data = await socket.receive_bytes()
+            message = _understood(data)
         except BadMessage as error:
             client.send(encode(Refused(0, "message", f"not understood: {error}")))
             continue
@@ -184,13 +197,13 @@ async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> N
                 client.send(encode(Refused(message.opid, "limit", "too many edits at once; try again in a moment")))
             elif why := host.quotas.edit(client.who):
                 client.send(encode(Refused(message.opid, "limit", why)))
-            else:
-                await _edit(message, client, host, hub)
+            elif not inbox.add(message, len(data)):
+                client.send(encode(Refused(message.opid, "limit", f"{inbox.full}; try again in a moment")))
         elif isinstance(message, Control):
-            if edits.take():
-                await _control(message, client, host)
-            else:
+            if not edits.take():
                 client.send(encode(Refused(0, "limit", "too many commands at once; try again in a moment")))
+            elif not inbox.add(message, len(data)):
+                client.send(encode(Refused(0, "limit", f"{inbox.full}; try again in a moment")))
         elif isinstance(message, Seen):
             client.latest.saw(message.number)
         elif not lossy.take():
@@ -209,6 +222,18 @@ async def _receive(socket: WebSocket, client: Client, host: Host, hub: Hub) -> N
 
 def _paths(paths: list[str]) -> list[str]:
     return [path for path in paths[:MAX_SELECTION] if len(path) <= MAX_PATH]
+
+
+async def _work(inbox: Inbox, client: Client, host: Host, hub: Hub) -> None:
+    """Do what the client asks for, one thing after the other, until the inbox has ended."""
+    while (message := await inbox.next()) is not None:
+        if not host.access.valid(client.who.key):
+            client.close(CLOSE_UNAUTHORISED, "access has ended")
+            return
+        if isinstance(message, Control):
+            await _control(message, client, host)
+        else:
+            await _edit(message, client, host, hub)
 
 
 async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hub) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pxr import Usd, UsdGeom
+from pxr import UsdGeom
 
 from twin.core.errors import SceneError
 from twin.protocol.messages import SceneDoc
 from twin.scene.render.assets import AssetStore
 from twin.scene.render.extract import SceneExtractor
-from twin.scene.render.library import FOLDER
-from twin.scene.stage import meters_per_unit, open_layer
+from twin.scene.render.library import FOLDER, UPLOADS
+from twin.scene.stage import meters_per_unit, open_stage
 
 
 def part_doc(asset_root: Path, asset: str, assets: AssetStore) -> SceneDoc:
@@ -20,12 +20,12 @@ def part_doc(asset_root: Path, asset: str, assets: AssetStore) -> SceneDoc:
     Raises:
         SceneError: There is no such part, or it cannot be read.
     """
-    folder = (asset_root / FOLDER).resolve()
-    file = (asset_root / asset).resolve()
-    if file.parent != folder or not file.is_file():
+    root = asset_root.resolve()
+    file = (root / asset).resolve()
+    inside = file.parent == (root / FOLDER).resolve() or file.parent.parent == (root / UPLOADS).resolve()
+    if not inside or not file.is_file():
         raise SceneError("there is no such part in the library", file=asset)
-    layer = open_layer(file)
-    stage = Usd.Stage.Open(layer, Usd.Stage.LoadAll)
+    stage = open_stage(file, root)
     parts = SceneExtractor(stage, assets=assets, asset_root=asset_root).scene()
     return SceneDoc(
         seq=0, epoch="", stage=asset, up_axis=str(UsdGeom.GetStageUpAxis(stage)), meters_per_unit=meters_per_unit(stage),

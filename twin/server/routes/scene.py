@@ -27,9 +27,7 @@ async def scene(request: Request, seq: Seq = None) -> Response:
     """Everything that is drawn (SceneDoc): now, or as it was after the edit ``seq``."""
     context = twin(request)
     if seq is not None:
-        asked = await context.owner(lambda: context.host.past(seq))
-        doc = await asyncio.to_thread(context.host.past_scenes.doc, *asked)
-        return Response(doc, media_type="application/json", headers=_NOT_KEPT)
+        return Response(await context.host.past.scene(seq), media_type="application/json", headers=_NOT_KEPT)
     return Response(await context.owner(context.host.scene), media_type="application/json", headers=_NOT_KEPT)
 
 
@@ -38,9 +36,7 @@ async def prim(request: Request, path: str, seq: Seq = None) -> Response:
     """All properties of one prim (PrimDetail): now, or as they were after the edit ``seq``."""
     context = twin(request)
     if seq is not None:
-        asked = await context.owner(lambda: context.host.past(seq))
-        then = await asyncio.to_thread(context.host.past_scenes.prim, path, *asked)
-        return Response(msgspec.json.encode(then), media_type="application/json", headers=_NOT_KEPT)
+        return Response(await context.host.past.prim(seq, path), media_type="application/json", headers=_NOT_KEPT)
     detail = await context.owner(lambda: context.host.prim(path))
     return Response(msgspec.json.encode(detail), media_type="application/json", headers=_NOT_KEPT)
 
@@ -55,9 +51,7 @@ async def layers(request: Request) -> JSONResponse:
 @router.get("/api/part")
 async def part(request: Request, asset: str) -> Response:
     """How a part of the library looks (SceneDoc with prims and materials only)."""
-    context = twin(request)
-    doc = await context.owner(lambda: context.host.part(asset))
-    return Response(msgspec.json.encode(doc), media_type="application/json", headers=_NOT_KEPT)
+    return Response(await twin(request).host.past.part(asset), media_type="application/json", headers=_NOT_KEPT)
 
 
 @router.get("/api/clip")

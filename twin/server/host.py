@@ -247,6 +247,7 @@ class Host:
         for serving in self._serving:
             serving.stop()
         self.runtime.stop()
+        self.commits.close()
         if self.plant is not None:
             self.plant.stop()
         if self._emulated is not None and self._emulated.stdin is not None:

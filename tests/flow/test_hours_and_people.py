@@ -89,6 +89,10 @@ def test_two_stations_share_one_person():
         states = hours(result, line, name)
         assert states[NodeState.WORKING] == pytest.approx(40.0)
         assert states[NodeState.WAITING_CREW] == pytest.approx(40.0)
+    assert result.crew_busy_s[0].tolist() == result.crew_on_s[0].tolist() == [80.0]
+    # who is at work when the warm-up ends is at work from there on
+    measured = simulate(line.model, horizon_s=30.0, warmup_s=18.0, replications=1)
+    assert measured.crew_busy_s[0].tolist() == measured.crew_on_s[0].tolist() == [30.0]
 
 
 def test_first_come_first_served_holds_up_those_who_need_fewer():
@@ -122,6 +126,28 @@ def test_one_repairer_for_two_stations():
     # both fail at 5 s; A is repaired until 8 s and fails again at 13 s, B until 11 s
     assert hours(result, line, "A")[NodeState.DOWN] == pytest.approx(3.0)
     assert hours(result, line, "B")[NodeState.DOWN] == pytest.approx(6.0)
+    # until 8 s nobody is at B
+    assert result.unattended_s[0, [line.index("A"), line.index("B")]] == pytest.approx([0.0, 3.0])
+    assert result.crew_busy_s[0] == pytest.approx([6.0])
+    assert result.crew_on_s[0] == pytest.approx([13.0])
+
+
+def test_what_waits_for_repair_off_shift_is_off():
+    line = LineBuilder()
+    crew = line.crew(1)
+    for name, until in (("A", 50.0), ("B", 55.0)):
+        line.source(f"S{name}", saturated=True)
+        times = {"time_to_failure": line.constant(until), "time_to_repair": line.constant(20.0)}
+        line.station(name, cycle=line.constant(1000.0), repair_crew=crew, **times)
+        line.sink(f"K{name}")
+        line.chain(f"S{name}", name, f"K{name}")
+    line.model.nodes[line.index("B")].shift = line.shift(FIRST_MINUTE)
+    result = simulate(line.model, horizon_s=100.0, replications=1)
+    # A is repaired from 50 s to 70 s, B, off shift since 60 s, from then to 90 s
+    states = hours(result, line, "B")
+    assert (states[NodeState.DOWN], states[NodeState.OFF]) == pytest.approx((5.0, 40.0))
+    assert result.unattended_s[0, line.index("B")] == pytest.approx(5.0)
+    assert result.crew_busy_s[0] == pytest.approx([40.0])
 
 
 def test_crew_that_goes_home_takes_its_work_with_it():
@@ -133,6 +159,8 @@ def test_crew_that_goes_home_takes_its_work_with_it():
     states = hours(result, line, "M")
     assert states[NodeState.WAITING_CREW] == pytest.approx(DAY - 60.0)
     assert states[NodeState.OFF] == 0.0
+    assert result.crew_on_s[0] == pytest.approx([75.1])
+    assert result.crew_busy_s[0] == pytest.approx([75.1])
 
 
 def test_repair_waits_for_the_repairers_shift():
@@ -143,6 +171,9 @@ def test_repair_waits_for_the_repairers_shift():
     result = simulate(line.model, horizon_s=DAY + 60.0, replications=1)
     # fails at 55 s, 5 s of the repair before the shift ends and 15 s on the next day
     assert hours(result, line, "M")[NodeState.DOWN] == pytest.approx(DAY - 55.0 + 15.0)
+    assert result.unattended_s[0, line.index("M")] == pytest.approx(DAY - 60.0)
+    assert result.crew_busy_s[0] == pytest.approx([20.0])
+    assert result.crew_on_s[0] == pytest.approx([120.0])
 
 
 def test_assembly_takes_one_of_each_and_counts_all_pieces():

@@ -1,5 +1,7 @@
 """Large islands, solved in coloured parts: the same bits on one thread and on several, from a graph, and after a restore."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import warp as wp
@@ -57,7 +59,7 @@ def test_the_result_is_the_same_however_it_is_run(how, monkeypatch):
     """A graph records what a GPU would be given: nothing in a step reads from the device or decides on the host."""
     one = World(queue(), worlds=2, threads=1)
     if how == "threads":
-        monkeypatch.setattr(engine, "PARALLEL_PARTS", 1)
+        monkeypatch.setattr(engine, "TEAM_PARTS", 1)
         other = World(queue(), worlds=2, threads=3)
     else:
         other = World(queue(), worlds=2, capture=True)
@@ -66,6 +68,16 @@ def test_the_result_is_the_same_however_it_is_run(how, monkeypatch):
     assert len(parts_of(one, 1)) >= 6
     for name in ("position", "rotation", "linear_velocity", "angular_velocity"):
         np.testing.assert_array_equal(getattr(one, name).numpy(), getattr(other, name).numpy(), err_msg=name)
+
+
+def test_worlds_stepped_at_the_same_time_do_not_wait_for_each_others_threads(monkeypatch):
+    monkeypatch.setattr(engine, "TEAM_PARTS", 1)
+    worlds = [World(queue(), threads=2) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(world.step, 30) for world in worlds]:
+            done.result(timeout=300)
+    for world in worlds[1:]:
+        np.testing.assert_array_equal(world.position.numpy(), worlds[0].position.numpy())
 
 
 def test_a_graph_follows_a_restore_and_what_is_done_between_steps():

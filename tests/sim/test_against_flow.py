@@ -41,6 +41,9 @@ def _same_figures(model, *, seed):
         timed = [i for i, n in enumerate(model.nodes) if n.kind not in (NodeKind.ROUTER, NodeKind.SINK)]
         # averaged over servers in whole microseconds
         np.testing.assert_allclose(seen["state_us"][timed] * 1e-6, expected.state_time_s[w][timed], atol=2e-6)
+        np.testing.assert_allclose(seen["unattended_us"] * 1e-6, expected.unattended_s[w], atol=2e-6)
+        for name in ("crew_busy", "crew_on"):
+            np.testing.assert_allclose(seen[f"{name}_us"] * 1e-6, getattr(expected, f"{name}_s")[w], atol=2e-6)
         np.testing.assert_allclose(seen["level_us"] * 1e-6 / HORIZON_S, expected.level_mean[w], atol=1e-9)
         assert seen["pieces_us"] * 1e-6 / HORIZON_S == pytest.approx(expected.wip_mean[w])
         if counts.sunk:

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from twin.model.build import LineBuilder
 from twin.model.distributions import Distribution, DistributionRow, DistributionTable
 from twin.model.factory import NodeState
-from twin.model.kpis import kpi_names, mean_of, planned_cycle_s, station_kpis
+from twin.model.kpis import STATE_SHARES, kpi_names, line_kpis, mean_of, planned_cycle_s, station_kpis
+from twin.studies.outcome import run_flow
+from twin.studies.results import observation
 
 
 def states(**seconds):
@@ -80,6 +83,39 @@ def test_a_station_that_did_nothing_has_no_effectiveness(two_machines):
     assert k["starved"][0] == 1.0
     off = station_kpis(model.nodes[1], planned_cycle_s(model, model.nodes[1]), states(off=100), np.array([0]))
     assert np.isnan(off["availability"][0])
+
+
+def test_waiting_for_people_is_told_apart(two_machines):
+    t = states(working=1800, setup=100, blocked=200, starved=300, waiting_crew=400, down=500, off=300)
+    node = two_machines().nodes[1]
+    k = {name: float(v[0]) for name, v in station_kpis(node, 10.0, t, np.array([170]), None, np.array([150.0])).items()}
+    assert k["waiting_crew"] == pytest.approx(400 / 3600)
+    # of the 500 s down nobody repaired for 150 s
+    assert (k["down"], k["waiting_repair"]) == pytest.approx((500 / 3600, 150 / 3600))
+    assert sum(k[name] for name in STATE_SHARES) == pytest.approx(1.0)
+    assert k["technical_efficiency"] == pytest.approx(1800 / (1800 + 200 + 300 + 400 + 500))
+    assert np.isnan(station_kpis(node, 10.0, t, np.array([170]))["waiting_repair"][0]), "where nobody knows, it is no zero"
+
+
+def test_crews_and_fleets_have_figures_of_their_own():
+    line = LineBuilder()
+    crew = line.crew(2, shift=line.shift("mon 00:00-00:01"))
+    line.source("S", interarrival=line.constant(40.0), limit=2)
+    line.station("M", cycle=line.constant(10.0), crew=crew, crew_size=1)
+    line.sink("K")
+    ways = {("Robots", "M"): 0.0, ("M", "K"): 10.0}
+    line.fleet("Robots", 2, speed=1.0, ways=ways, load_time=line.constant(1.0), unload_time=line.constant(2.0))
+    line.chain("S", "M", "Robots", "K")
+    model = line.model
+    seen = observation(run_flow(model, horizon_s=120.0, warmup_s=0.0, seed=1, first=0, count=1))
+    figures = line_kpis(model, seen)
+    assert list(figures) == kpi_names(model)
+    # works from 40 to 50 s, and from 80 s on it waits: the shift of both people ended at 60 s
+    assert figures[f"{model.crews[0].path}:utilisation"] == pytest.approx([10.0 / 120.0])
+    assert figures["/M:waiting_crew"] == pytest.approx([40.0 / 120.0])
+    # one trip of 13 s; the other vehicle has none, and comes back to the station only when it is asked
+    assert figures["/Robots:utilisation"] == pytest.approx([13.0 / 240.0])
+    assert figures["/Robots:starved"] == pytest.approx([227.0 / 240.0])
 
 
 def test_names_are_those_of_the_contract(two_machines):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json as json_module
 import re
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,33 +35,97 @@ From = Annotated[
     typer.Option("--from", metavar="URL|DIR", help="Where start: live or history@ finds the line: a twin's address, a project."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda:0", help="Warp device.")]
 
 
-@app.command()
-def plan(
-    file: StudyFile,
-    out: Out = None,
-    jobs: Jobs = None,
-    shard: Shard = None,
-    backend: Where = "local",
-    replications: Count = None,
-    seed: Seed = None,
-    source: From = None,
-    json: Json = False,
-) -> None:
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What the verbs of a study are told alike. Those that run nothing take the flags of a run, so that a script can pass the
+    same ones; a mistake in them is one."""
+
+    file: StudyFile
+    out: Out = None
+    jobs: Jobs = None
+    shard: Shard = None
+    backend: Where = "local"
+    replications: Count = None
+    seed: Seed = None
+    source: From = None
+    json: Json = False
+
+    def study(self) -> Study:
+        """The study as the file and the flags have it."""
+        from twin.studies.spec import Replications, load_study
+
+        study = load_study(self.file)
+        if self.replications is not None:
+            study = dataclasses.replace(study, replications=Replications(self.replications, self.replications))
+        if self.seed is not None:
+            study = dataclasses.replace(study, run=dataclasses.replace(study.run, seed=self.seed))
+        return study
+
+    def folder(self) -> Path:
+        """Where its results lie."""
+        folder = self.file.with_suffix(".results") if self.out is None else self.out
+        if folder.exists() and not folder.is_dir():
+            raise InputError("is not a folder", file=folder, attribute="--out")
+        return folder
+
+    def share(self) -> tuple[int, int] | None:
+        """I and N of ``--shard``."""
+        if self.shard is None:
+            return None
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", self.shard)
+        if match is None or int(match[2]) < 1 or int(match[1]) > int(match[2]):
+            raise InputError(
+                f"{self.shard!r} is not a shard", attribute="--shard", allowed=["I/N with I from 0 to N-1, or from 1 to N"]
+            )
+        return int(match[1]), int(match[2])
+
+    def check_where(self) -> None:
+        """For verbs that run nothing."""
+        from twin.studies.backends import NAMES
+
+        self.share()
+        if self.backend not in NAMES:
+            raise InputError(f"no backend {self.backend!r}", attribute="--backend", allowed=NAMES)
+
+
+def _verb(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a function of ``Flags``, whose fields, but for those named, become its options before its own."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        alike = [p for p in inspect.signature(Flags, eval_str=True).parameters.values() if p.name not in without]
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+
+        def command(**given: Any) -> None:
+            flags = Flags(**{p.name: given.pop(p.name) for p in alike})
+            function(flags, **given)
+
+        command.__doc__ = function.__doc__
+        command.__annotations__ = {p.name: p.annotation for p in (*alike, *own)}
+        command.__signature__ = inspect.Signature([p.replace(kind=p.KEYWORD_ONLY) for p in (*alike, *own)])  # type: ignore[attr-defined]
+        app.command(function.__name__)(command)
+        return function
+
+    return register
+
+
+@_verb()
+def plan(flags: Flags) -> None:
     """List the points, which replications are finished already, and which overrides dangle."""
     from twin.studies.plan import plan_study
     from twin.studies.run import shard_spans, stored_warmup
     from twin.studies.start import resolve_start
     from twin.studies.store import Store
 
-    _check_where(shard, backend)
-    study, folder = _study(file, replications, seed), _folder(file, out)
-    study, found = resolve_start(study, folder, source)
+    flags.check_where()
+    study, folder = flags.study(), flags.folder()
+    study, found = resolve_start(study, folder, flags.source)
     made = plan_study(study, found=found)
     warmup = stored_warmup(made, folder) if made.baseline.model is not None else None
     store = Store(folder / "parts")
-    spans = shard_spans(len(made.points), study.replications.low, _shard(shard))
+    spans = shard_spans(len(made.points), study.replications.low, flags.share())
     points = []
     for point, (first, end) in zip(made.points, spans, strict=True):
         cached = 0
@@ -86,7 +152,7 @@ def plan(
         "points": points,
         "warnings": made.warnings,
     }
-    if json:
+    if flags.json:
         print(json_module.dumps(document, indent=1))
     else:
         from twin.studies.text import print_plan
@@ -106,7 +172,7 @@ def names(
     from twin.scene import compile_factory, list_settable, open_stage
 
     if file.suffix.lower() in (".yaml", ".yml"):
-        file = _study(file, None, None).stage
+        file = Flags(file).study().stage
     stage = open_stage(file)
     settable = [s for s in list_settable(stage) if unset or s.value is not None]
     figures = kpi_names(compile_factory(stage))
@@ -123,99 +189,59 @@ def names(
     print_names(settable, figures)
 
 
-@app.command()
-def run(
-    file: StudyFile,
-    out: Out = None,
-    jobs: Jobs = None,
-    shard: Shard = None,
-    backend: Where = "local",
-    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda:0", help="Warp device.")] = "cpu",
-    replications: Count = None,
-    seed: Seed = None,
-    source: From = None,
-    json: Json = False,
-) -> None:
+@_verb()
+def run(flags: Flags, device: Device = "cpu") -> None:
     """Run what is missing; finished work is found by its content and kept."""
     from twin.studies.run import Options, run_study
     from twin.studies.text import Bar
 
-    study, folder = _study(file, replications, seed), _folder(file, out)
-    options = Options(jobs=jobs, shard=_shard(shard), backend=backend, device=device, stop=_stop_on_signals())
+    study, folder = flags.study(), flags.folder()
+    options = Options(jobs=flags.jobs, shard=flags.share(), backend=flags.backend, device=device, stop=_stop_on_signals())
     with Bar(study.name) as bar:
-        results = run_study(study, folder, options=options, progress=bar, source=source)
+        results = run_study(study, folder, options=options, progress=bar, source=flags.source)
     document = _write(results, folder)
-    _print(document, folder, json)
-    _judge(results, file)
+    _print(document, folder, flags.json)
+    _judge(results, flags.file)
 
 
-@app.command()
+@_verb("shard")
 def optimise(
-    file: StudyFile,
-    out: Out = None,
-    jobs: Jobs = None,
-    backend: Where = "local",
-    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda:0", help="Warp device.")] = "cpu",
+    flags: Flags,
+    device: Device = "cpu",
     trials: Annotated[int | None, typer.Option("--trials", metavar="N", min=1, help="Points to try, all in all.")] = None,
-    replications: Count = None,
-    seed: Seed = None,
-    source: From = None,
-    json: Json = False,
 ) -> None:
     """Search the swept values for the best (needs twin[optimise]); goes on where it was, results in DIR/optimisation."""
     from twin.studies.optimise import optimise_study
     from twin.studies.run import Options
     from twin.studies.text import Bar
 
-    study, folder = _study(file, replications, seed), _folder(file, out)
+    study, folder = flags.study(), flags.folder()
     if trials is not None and study.optimise is not None:
         study = dataclasses.replace(study, optimise=dataclasses.replace(study.optimise, trials=trials))
-    options = Options(jobs=jobs, backend=backend, device=device, stop=_stop_on_signals())
+    options = Options(jobs=flags.jobs, backend=flags.backend, device=device, stop=_stop_on_signals())
     with Bar(study.name) as bar:
-        results = optimise_study(study, folder, options=options, progress=bar, source=source)
-    _print(_write(results, folder / "optimisation"), folder / "optimisation", json)
-    _judge(results, file)
+        results = optimise_study(study, folder, options=options, progress=bar, source=flags.source)
+    _print(_write(results, folder / "optimisation"), folder / "optimisation", flags.json)
+    _judge(results, flags.file)
 
 
-@app.command()
-def show(
-    file: StudyFile,
-    out: Out = None,
-    jobs: Jobs = None,
-    shard: Shard = None,
-    backend: Where = "local",
-    replications: Count = None,
-    seed: Seed = None,
-    source: From = None,
-    json: Json = False,
-) -> None:
+@_verb()
+def show(flags: Flags) -> None:
     """Show what is finished, from all shards together, and write the summary and the report anew."""
-    _check_where(shard, backend)
-    study, folder = _study(file, replications, seed), _folder(file, out)
-    results = _stored(study, folder, beyond=replications is None)
-    _print(_write(results, folder), folder, json)
+    flags.check_where()
+    folder = flags.folder()
+    _print(_write(_stored(flags, folder), folder), folder, flags.json)
 
 
-@app.command()
-def compare(
-    file: StudyFile,
-    out: Out = None,
-    jobs: Jobs = None,
-    shard: Shard = None,
-    backend: Where = "local",
-    replications: Count = None,
-    seed: Seed = None,
-    source: From = None,
-    json: Json = False,
-) -> None:
+@_verb()
+def compare(flags: Flags) -> None:
     """Compare every point with the baseline on the same random numbers."""
     from twin.studies.summary import summarise
     from twin.studies.text import print_comparisons
 
-    _check_where(shard, backend)
-    study, folder = _study(file, replications, seed), _folder(file, out)
-    document = summarise(_stored(study, folder, beyond=replications is None))
-    if json:
+    flags.check_where()
+    document = summarise(_stored(flags, flags.folder()))
+    if flags.json:
         keep = ("study", "baseline", "crn", "kpis", "comparisons")
         print(json_module.dumps({name: document[name] for name in keep}, indent=1, allow_nan=False))
     else:
@@ -243,46 +269,10 @@ def _judge(results: Results, file: Path) -> None:
         raise WorkError(f"{len(texts)} of {len(results.points)} points failed: {'; '.join(texts)}", file=file)
 
 
-def _study(file: Path, replications: int | None, seed: int | None) -> Study:
-    from twin.studies.spec import Replications, load_study
-
-    study = load_study(file)
-    if replications is not None:
-        study = dataclasses.replace(study, replications=Replications(replications, replications))
-    if seed is not None:
-        study = dataclasses.replace(study, run=dataclasses.replace(study.run, seed=seed))
-    return study
-
-
-def _folder(file: Path, out: Path | None) -> Path:
-    folder = file.with_suffix(".results") if out is None else out
-    if folder.exists() and not folder.is_dir():
-        raise InputError("is not a folder", file=folder, attribute="--out")
-    return folder
-
-
-def _shard(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-    if match is None or int(match[2]) < 1 or int(match[1]) > int(match[2]):
-        raise InputError(f"{text!r} is not a shard", attribute="--shard", allowed=["I/N with I from 0 to N-1, or from 1 to N"])
-    return int(match[1]), int(match[2])
-
-
-def _check_where(shard: str | None, backend: str) -> None:
-    """Verbs that run nothing take the flags of a run, so that a script can pass the same ones; a mistake in them is one."""
-    from twin.studies.backends import NAMES
-
-    _shard(shard)
-    if backend not in NAMES:
-        raise InputError(f"no backend {backend!r}", attribute="--backend", allowed=NAMES)
-
-
-def _stored(study: Study, folder: Path, *, beyond: bool) -> Results:
+def _stored(flags: Flags, folder: Path) -> Results:
     from twin.studies.run import read_study
 
-    results = read_study(study, folder, beyond=beyond)
+    results = read_study(flags.study(), folder, beyond=flags.replications is None)
     if not any(len(p.replication) for p in results.points):
         raise InputError("nothing of this study is finished yet: use twin study run", file=folder)
     return results

@@ -32,6 +32,7 @@ from twin.process.nodes import (
     S_STARVED,
     S_WORKING,
     SETUP,
+    SHARES,
     SOURCE,
     STATION,
     ZERO,
@@ -238,8 +239,10 @@ def forget_warm_up(
         s.node[n].left = ZERO
         s.node[n].defective = ZERO
         s.node[n].waits = ZERO
-        for share in range(7):
+        for share in range(SHARES):
             s.state_us[n, share] = ZERO
+    for crew in range(t.crews):
+        s.crew_us[crew] = -wp.int64(s.crew_busy[crew]) * now
     for m in range(t.paths):
         s.moved[m] = ZERO
     s.rep[0].pieces_us = -(s.rep[0].spawned - s.rep[0].sunk - s.rep[0].scrapped) * now

@@ -191,6 +191,13 @@ def count_lead(s: Replica, item: int):
     s.lead_hist[bin] = s.lead_hist[bin] + 1
 
 
+@wp.func
+def count_busy(s: Replica, crew: int, change: int):
+    """``change`` people more of a crew are at work from now on."""
+    s.crew_busy[crew] = s.crew_busy[crew] + change
+    s.crew_us[crew] = s.crew_us[crew] - wp.int64(change) * s.rep[0].now
+
+
 # ---- items
 
 

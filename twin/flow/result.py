@@ -11,7 +11,10 @@ from twin.flow.state import LEAD_BINS, LEAD_MAX_S, LEAD_MIN_S
 from twin.flow.tables import flow_paths, leads_defective_away
 from twin.model.factory import FactoryModel, NodeKind
 from twin.model.histogram import histogram_quantile
+from twin.model.kpis import power_by_state
+from twin.model.shifts import time_on_us
 from twin.process.line import downstream, slots_of
+from twin.process.states import without_unattended
 
 if TYPE_CHECKING:
     from twin.flow.run import Plan
@@ -32,6 +35,8 @@ class FlowResult:
         lead_hist: int32 [R,L] pieces by lead time, edges ``lead_edges_s`` [L+1].
         wip_mean: float64 [R] mean pieces inside within the horizon.
         state_time_s: float64 [R,N,7] time in each NodeState within the horizon, averaged over servers.
+        unattended_s: float64 [R,N] of the time down, that in which nobody repaired: the repair waited for its crew.
+        crew_busy_s, crew_on_s: float64 [R,C] person-seconds of each crew within the horizon, at work and on shift.
         node_in, node_out: int64 [R,N] items within the horizon.
         node_defective: int64 [R,N] of the items that a station finished within the horizon, those that were defective.
         node_waits: int64 [R,N] how often a place in the node waited (blocked or starved) within the horizon.
@@ -60,6 +65,9 @@ class FlowResult:
     lead_hist: np.ndarray
     wip_mean: np.ndarray
     state_time_s: np.ndarray
+    unattended_s: np.ndarray
+    crew_busy_s: np.ndarray
+    crew_on_s: np.ndarray
     node_in: np.ndarray
     node_out: np.ndarray
     node_defective: np.ndarray
@@ -103,10 +111,14 @@ def result_of(model: FactoryModel, state: Any, plan: Plan, from_us: int, until_u
     places_without_slots = [k for k, m in enumerate(model.nodes) if m.kind in (NodeKind.ROUTER, NodeKind.SINK)]
     state_us[:, places_without_slots, 0] = horizon_us
     servers = np.array([max(slots_of(m), 1) for m in model.nodes], float)
-    state_time = state_us * 1e-6 / servers[None, :, None]
-    # power: idle, busy, blocked, setup, down -> NodeState order working, setup, blocked, starved, waitingCrew, down, off
-    power = np.array([(busy, setup, blocked, idle, idle, down, 0.0) for idle, busy, blocked, setup, down in
-                      (m.power for m in model.nodes)]).reshape(n, 7)  # fmt: skip
+    state_time, unattended = without_unattended(state_us * 1e-6 / servers[None, :, None])
+    crews = len(model.crews)
+    busy_us = state.crew_us.numpy()[:, :crews] + state.crew_busy.numpy()[:, :crews].astype(np.int64) * until_us
+    from_monday_us, until_monday_us = plan.begin_us + from_us, plan.begin_us + until_us
+    people_us = [
+        c.size * time_on_us(model.shifts[c.shift].patterns if c.shift >= 0 else (), from_monday_us, until_monday_us)
+        for c in model.crews
+    ]
     leads = lead_hist.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         lead_mean = np.where(leads > 0, rep["lead_us"] / np.maximum(leads, 1) * 1e-6, np.nan)
@@ -134,12 +146,15 @@ def result_of(model: FactoryModel, state: Any, plan: Plan, from_us: int, until_u
         lead_hist=lead_hist,
         wip_mean=(rep["pieces_us"] + inside * until_us) / horizon_us,
         state_time_s=state_time,
+        unattended_s=unattended,
+        crew_busy_s=busy_us * 1e-6,
+        crew_on_s=np.tile(np.array(people_us, float) * 1e-6, (len(rep), 1)),
         node_in=node["entered"],
         node_out=node["left"],
         node_defective=node["defective"],
         node_waits=node["waits"],
         level_mean=(node["level_us"] + node["level"] * np.int64(until_us)) / horizon_us,
-        energy_j=np.einsum("rns,ns->r", state_time, power),
+        energy_j=np.einsum("rns,ns->r", state_time, power_by_state(model)),
         deadlocked=np.asarray(stuck.any(axis=1)),
         stuck=stuck,
         events=rep["events"],

@@ -130,6 +130,7 @@ class LineRun:
             "layout": layout_of(self.model),
             "measured_from_us": self.measured_from_us,
             "first": self.first if replication is None else replication,
+            "crews": [crew.size for crew in self.model.crews],
             **{name: getattr(self.plan, name) for name in ("seed", "begin_us", "total_us", "intervals", "unlimited")},
         }
         return Snapshot(self.time_us, settings, arrays)
@@ -158,12 +159,17 @@ class LineRun:
             raise InputError(f"futures begin from one replication; the snapshot has {snapshot.replications}")
         if snapshot.settings["begin_us"] != self.plan.begin_us:
             raise InputError("the snapshot was taken of a run that begins at another time of the week")
+        sizes = [crew.size for crew in self.model.crews]
+        if len(sizes) != len(snapshot.settings["crews"]):
+            raise InputError("the snapshot was taken of a line with other crews: futures can differ in numbers only")
         for name, (_, dtype) in STATE_ARRAYS.items():
             kept, now = snapshot.arrays[name][0], getattr(self.state, name).numpy()[0]
             if name == "item":
                 kept = _with_room(kept, len(now), snapshot.arrays["rep"][0])
             elif name in _SERIES:
                 kept = np.zeros_like(now)
+            elif name == "crew_free" and sizes:
+                kept = kept + np.array(sizes, np.int32) - np.array(snapshot.settings["crews"], np.int32)
             elif name == "node":
                 kept = kept.copy()
                 kept["drawn"] = 0  # the uniforms drawn ahead are those of another replication

@@ -6,12 +6,24 @@ from __future__ import annotations
 
 import warp as wp
 
-from twin.flow.places import book_place, set_clock, start_belt, stop_belt
+from twin.flow.places import book_place, count_busy, set_clock, start_belt, stop_belt
 from twin.flow.routes import look_around
 from twin.flow.state import Replica
 from twin.flow.stations import book_servers, go_on, set_up_and_work, stand_still
 from twin.flow.tables import FlowTables
-from twin.process.nodes import ASKED, ASKING, CONVEYOR, FLEET, HALT_CREW, HALT_OFF, NEVER_US, SOURCE, STATION, UNDER_WAY
+from twin.process.nodes import (
+    ASKED,
+    ASKING,
+    CONVEYOR,
+    FLEET,
+    HALT_CREW,
+    HALT_OFF,
+    HALT_UNATTENDED,
+    NEVER_US,
+    SOURCE,
+    STATION,
+    UNDER_WAY,
+)
 from twin.process.states import calendar_is_on, switch_due_us
 
 # ---- people
@@ -48,10 +60,13 @@ def serve(t: FlowTables, s: Replica, crew: int):
             if people <= s.crew_free[crew]:
                 waiting = True
                 s.crew_free[crew] = s.crew_free[crew] - people
+                count_busy(s, crew, people)
                 if slot >= 0:
                     set_up_and_work(t, s, slot, node)
                 else:
                     s.node[node].repair = UNDER_WAY
+                    s.node[node].halts = s.node[node].halts & ~HALT_UNATTENDED
+                    book_servers(t, s, node)
                     set_clock(t, s, t.node[node].clock, s.rep[0].now + s.node[node].time_left)
 
 
@@ -114,6 +129,8 @@ def switch_node(t: FlowTables, s: Replica, n: int, on: int):
 @wp.func
 def switch_crew(t: FlowTables, s: Replica, crew: int, on: int):
     """People leave or come: what they staff stands still meanwhile, and so do the repairs under way."""
+    bound = t.crew_people[crew] - s.crew_free[crew]
+    count_busy(s, crew, wp.where(on != 0, bound, -bound))
     for u in range(t.crew_begin[crew], t.crew_begin[crew + 1]):
         n = t.crew_user[u]
         if t.node[n].crew == crew and t.node[n].crew_size > 0:
@@ -127,8 +144,11 @@ def switch_crew(t: FlowTables, s: Replica, crew: int, on: int):
             if on == 0:
                 s.node[n].time_left = s.due[c] - s.rep[0].now
                 set_clock(t, s, c, NEVER_US)
+                s.node[n].halts = s.node[n].halts | HALT_UNATTENDED
             else:
                 set_clock(t, s, c, s.rep[0].now + s.node[n].time_left)
+                s.node[n].halts = s.node[n].halts & ~HALT_UNATTENDED
+            book_servers(t, s, n)
 
 
 @wp.func

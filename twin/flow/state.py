@@ -6,10 +6,10 @@ from typing import Any
 
 import warp as wp
 
-from twin.flow.dense import make_dense
+from twin.process.dense import make_dense
 from twin.process.line import struct
+from twin.process.nodes import SHARES
 
-NODE_STATES = 7
 PURPOSES = 12
 AHEAD = 8
 LEAD_BINS = 512
@@ -109,6 +109,8 @@ STATE_ARRAYS: dict[str, tuple[str, Any]] = {
     "ordinal": ("RNP", _I64),
     "uniforms": ("RNU", wp.float64),
     "crew_free": ("RG", _I32),
+    "crew_busy": ("RG", _I32),
+    "crew_us": ("RG", _I64),
     "shift_at": ("RF", _I32),
     "lead_hist": ("RL", _I32),
     "sunk_interval": ("RT", _I32),
@@ -116,9 +118,10 @@ STATE_ARRAYS: dict[str, tuple[str, Any]] = {
     "pieces_interval": ("RT", _I64),
     "moved": ("RM", _I64),
 }
-"""Shape and type of each array. R replications, 1 one, N nodes, K slots, I items, C clocks, S node states, P purposes of draws,
-D groups of clocks, V vehicles, G crews, F shifts, W durations to be drawn, L bins of lead time, T intervals of the time
-series, M goals of the nodes that have several."""
+"""Shape and type of each array. R replications, 1 one, N nodes, K slots, I items, C clocks, S shares that time is booked to,
+P purposes of draws, D groups of clocks, V vehicles, G crews, F shifts, W durations to be drawn, L bins of lead time, T intervals
+of the time series, M goals of the nodes that have several. ``crew_busy``: people at work, on shift; ``crew_us``: as
+``level_us``, for them."""
 
 Replica = struct(
     "Replica",
@@ -143,7 +146,7 @@ dense_items = make_dense(ItemState)
 dense_vehicles = make_dense(VehicleState)
 dense_i32 = make_dense(wp.int32)
 dense_i64 = make_dense(wp.int64)
-dense_shares = make_dense(wp.int64, NODE_STATES)
+dense_shares = make_dense(wp.int64, SHARES)
 dense_uniforms = make_dense(wp.float64, AHEAD)
 dense_purposes = make_dense(wp.int64, PURPOSES)
 
@@ -167,6 +170,8 @@ def replica_of(state: FlowState, w: int, first: wp.uint32):
     s.ordinal = dense_purposes(state.ordinal[w])
     s.uniforms = dense_uniforms(state.uniforms[w])
     s.crew_free = dense_i32(state.crew_free[w])
+    s.crew_busy = dense_i32(state.crew_busy[w])
+    s.crew_us = dense_i64(state.crew_us[w])
     s.shift_at = dense_i32(state.shift_at[w])
     s.lead_hist = dense_i32(state.lead_hist[w])
     s.sunk_interval = dense_i32(state.sunk_interval[w])
@@ -182,7 +187,7 @@ def _sizes(tables: Any, replications: int) -> dict[str, int]:
     return {
         **{"R": replications, "1": 1, "N": tables.nodes, "K": tables.slots, "I": tables.items, "C": tables.clocks},
         **{
-            "S": NODE_STATES,
+            "S": SHARES,
             "P": PURPOSES,
             "U": AHEAD,
             "G": tables.crews,

@@ -9,6 +9,7 @@ import warp as wp
 from twin.flow.places import (
     Random,
     book_server,
+    count_busy,
     count_level,
     count_pieces,
     draw_uniform,
@@ -34,6 +35,7 @@ from twin.process.nodes import (
     DONE,
     FAILURE,
     HALT_DOWN,
+    HALT_UNATTENDED,
     IDLE,
     LOAD,
     NEVER_US,
@@ -221,6 +223,7 @@ def finish(t: FlowTables, s: Replica, r: Random, k: int, n: int):
     if t.node[n].crew >= 0 and t.node[n].crew_size > 0:
         crew = t.node[n].crew
         s.crew_free[crew] = s.crew_free[crew] + t.node[n].crew_size
+        count_busy(s, crew, -t.node[n].crew_size)
     if t.node[n].batch > 1 and t.node[n].output >= 0:
         pack(t, s, k, n)
     if t.node[n].scrap_rate > wp.float64(0.0):
@@ -244,11 +247,13 @@ def fail_or_repair(t: FlowTables, s: Replica, n: int):
         if crew >= 0:
             s.node[n].repair = ASKED
             s.node[n].asked = s.rep[0].now
+            s.node[n].halts = s.node[n].halts | HALT_UNATTENDED
         want(s, n, REPAIR)
     else:
         if crew >= 0:
             s.node[n].repair = 0
             s.crew_free[crew] = s.crew_free[crew] + 1
+            count_busy(s, crew, -1)
         go_on(t, s, n, HALT_DOWN)
         want(s, n, FAILURE)
     book_servers(t, s, n)

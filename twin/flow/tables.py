@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from twin.flow.dense import make_dense
 from twin.model.factory import FactoryModel, Node, NodeKind, RouterRule
 from twin.model.shifts import switch_times
+from twin.process.dense import make_dense
 from twin.process.line import (
     COLUMNS,
     NODE_FIELDS,
@@ -23,7 +23,7 @@ from twin.process.line import (
     upload_line,
 )
 
-ENGINE_VERSION = 5
+ENGINE_VERSION = 6
 """Raised whenever the same tables and seed would give other numbers; part of every result's identity."""
 
 UNLIMITED_ITEMS = 256

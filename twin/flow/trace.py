@@ -13,6 +13,7 @@ from twin.flow.start import LineState
 from twin.flow.tables import UNLIMITED_ITEMS
 from twin.model.factory import FactoryModel
 from twin.model.shifts import WEEK_US
+from twin.process.nodes import S_DOWN, S_UNATTENDED
 
 UNLIMITED_MAX = UNLIMITED_ITEMS * 4**3
 
@@ -104,6 +105,7 @@ class _Log:
 
     def _read(self) -> tuple[np.ndarray, np.ndarray]:
         booked = self._state.slot.numpy()["booked"][0, : self._slots].copy()
+        booked[booked == S_UNATTENDED] = S_DOWN
         return booked, self._state.node.numpy()["level"][0, : self._nodes].copy()
 
     def look(self, now_us: int) -> None:

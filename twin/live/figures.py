@@ -25,17 +25,17 @@ class SlidingFigures:
 
     def __init__(self) -> None:
         self._history: deque[dict[str, np.ndarray]] = deque()
-        self._nodes: list[str] = []
+        self._seen: list[str] = []
         self._planned: tuple[FactoryModel, np.ndarray, np.ndarray] | None = None
 
     def clear(self) -> None:
         self._history.clear()
 
     def add(self, statistics: dict[str, np.ndarray], model: FactoryModel) -> None:
-        nodes = [node.path for node in model.nodes]
-        if nodes != self._nodes:
+        seen = _layout(model)
+        if seen != self._seen:
             self._history.clear()
-        self._nodes = nodes
+        self._seen = seen
         self._history.append(statistics)
         newest = int(statistics["time_us"])
         while len(self._history) > 2 and newest - int(self._history[1]["time_us"]) >= WINDOW_S * 1e6:
@@ -43,7 +43,7 @@ class SlidingFigures:
 
     def kpis(self, model: FactoryModel) -> list[Kpi]:
         """Figures of ``model``; none yet where what has been seen is of other nodes, as just after an edit."""
-        if len(self._history) < 2 or self._nodes != [node.path for node in model.nodes]:
+        if len(self._history) < 2 or self._seen != _layout(model):
             return []
         first, last = self._history[0], self._history[-1]
         span_s = float(last["time_us"] - first["time_us"]) * 1e-6
@@ -69,6 +69,15 @@ class SlidingFigures:
                 energy_j=np.einsum("rns,ns->r", state_time_s, power),
                 state_time_s=state_time_s,
                 node_out=change["left"],
+                **{
+                    of: change[name] * 1e-6
+                    for of, name in (
+                        ("unattended_s", "unattended_us"),
+                        ("crew_busy_s", "crew_busy_us"),
+                        ("crew_on_s", "crew_on_us"),
+                    )
+                    if name in change
+                },
                 level_mean=change["level_us"] * 1e-6 / span_s,
                 lead_hist=change["lead_hist"],
                 lead_edges_s=edges,
@@ -76,3 +85,8 @@ class SlidingFigures:
             cycles_s,
         )
         return [Kpi(name, None if np.isnan(v[0]) else float(v[0]), kpi_unit(name)) for name, v in figures.items()]
+
+
+def _layout(model: FactoryModel) -> list[str]:
+    """What the rows of the statistics are of."""
+    return [*(node.path for node in model.nodes), *(crew.path for crew in model.crews)]

@@ -8,6 +8,9 @@ produced PQ = items that left, good GQ, scrapped SQ = PQ - GQ; and its formulas:
     availability = APT / PBT, effectiveness = PRU * PQ / APT (PRU: planned run time per item), quality ratio = GQ / PQ,
     OEE = the product of the three, NEE = AUPT / PBT * effectiveness * quality ratio, set-up rate = ASUT / AUPT,
     technical efficiency = APT / (APT + ADET), scrap ratio = SQ / PQ.
+
+Waiting for people is not told apart by ISO 22400: it is part of ADET. ``waiting_crew`` is the share of time in which a cycle or a
+set-up could go on but for its people, ``waiting_repair`` that in which a broken station is not being repaired for want of them.
 """
 
 from __future__ import annotations
@@ -37,10 +40,13 @@ STATE_SHARES = {
     "starved": NodeState.STARVED,
     "down": NodeState.DOWN,
     "setup": NodeState.SETUP,
+    "waiting_crew": NodeState.WAITING_CREW,
+    "off": NodeState.OFF,
 }
-"""Figures of a station that are the share of time in one state."""
+"""Figures of a station that are the share of time in one state; together they are 1."""
 STATION_KPIS = (
     *STATE_SHARES,
+    "waiting_repair",
     "availability",
     "effectiveness",
     "quality",
@@ -53,8 +59,13 @@ STATION_KPIS = (
 )
 """Figures of a station, all in [1]. ``quality`` is ISO's quality ratio. ``oee_standalone`` is not ISO's: blocked and starved time
 is taken out of PBT, so that a machine does not answer for its neighbours."""
+FLEET_KPIS = {name: STATE_SHARES[name] for name in ("utilisation", "blocked", "starved", "setup", "off")}
+"""Figures of a fleet [1]: vehicles under way, waiting for what they fetch or for room for what they bring, without a job,
+charging, off shift."""
 PLACE_KPIS = ("mean_level",)
 """Figures of a buffer or conveyor [1]."""
+CREW_KPIS = ("utilisation",)
+"""Figures of a crew [1]: the share of its people's time on shift for which they are at work."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,8 @@ class Observation:
         state_time_s: [R,N,7] time in each ``NodeState``, averaged over servers.
         node_out: [R,N] items that left. level_mean: [R,N] mean items inside.
         node_defective: [R,N] of the items finished, those that were defective; NaN, or None for all, where nobody counts them.
+        unattended_s: [R,N] of the time down, that in which the repair waited for people; None where nobody knows it.
+        crew_busy_s, crew_on_s: [R,C] person-seconds of each crew, at work and on shift; None where nobody knows them.
     """
 
     span_s: float
@@ -84,6 +97,9 @@ class Observation:
     node_out: np.ndarray
     level_mean: np.ndarray
     node_defective: np.ndarray | None = None
+    unattended_s: np.ndarray | None = None
+    crew_busy_s: np.ndarray | None = None
+    crew_on_s: np.ndarray | None = None
     lead_least_s: np.ndarray | None = None
     lead_most_s: np.ndarray | None = None
 
@@ -95,7 +111,8 @@ def kpi_unit(name: str) -> str:
 
 def kpi_names(model: FactoryModel) -> list[str]:
     """All figures of a line, in the order in which they are reported."""
-    return list(LINE_KPIS) + [f"{node.path}:{figure}" for node in model.nodes for figure in _figures(node)]
+    of_nodes = [f"{node.path}:{figure}" for node in model.nodes for figure in _figures(node)]
+    return [*LINE_KPIS, *of_nodes, *(f"{crew.path}:{figure}" for crew in model.crews for figure in CREW_KPIS)]
 
 
 def line_kpis(model: FactoryModel, seen: Observation, cycles_s: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -123,16 +140,27 @@ def line_kpis(model: FactoryModel, seen: Observation, cycles_s: np.ndarray | Non
     }
     for i, node in enumerate(model.nodes):
         if node.kind == NodeKind.STATION:
-            defective = None if seen.node_defective is None else seen.node_defective[:, i]
-            figures = station_kpis(node, float(cycles[i]), seen.state_time_s[:, i], seen.node_out[:, i], defective)
+            defective, unattended = (None if v is None else v[:, i] for v in (seen.node_defective, seen.unattended_s))
+            figures = station_kpis(node, float(cycles[i]), seen.state_time_s[:, i], seen.node_out[:, i], defective, unattended)
             out |= {f"{node.path}:{name}": values for name, values in figures.items()}
+        elif node.kind == NodeKind.FLEET:
+            t = np.asarray(seen.state_time_s[:, i], float)
+            out |= {f"{node.path}:{name}": _ratio(t[:, state], t.sum(axis=1)) for name, state in FLEET_KPIS.items()}
         elif _figures(node):
             out[f"{node.path}:mean_level"] = np.asarray(seen.level_mean[:, i], float)
+    busy, on = seen.crew_busy_s, seen.crew_on_s
+    for c, crew in enumerate(model.crews):
+        out[f"{crew.path}:utilisation"] = unknown if busy is None or on is None else _ratio(busy[:, c], on[:, c])
     return out
 
 
 def station_kpis(
-    node: Node, cycle_s: float, state_time_s: np.ndarray, items_out: np.ndarray, defective: np.ndarray | None = None
+    node: Node,
+    cycle_s: float,
+    state_time_s: np.ndarray,
+    items_out: np.ndarray,
+    defective: np.ndarray | None = None,
+    unattended_s: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """The figures ``STATION_KPIS`` of one station.
 
@@ -142,6 +170,7 @@ def station_kpis(
         items_out: [R] items that left.
         defective: [R] defective items among those finished; where it is not counted (None, NaN) the authored scrap rate stands
             for the quality, being its expected value.
+        unattended_s: [R] of the time down, that in which the repair waited for people [s]; None where nobody knows it.
 
     Returns:
         Name to float64 [R].
@@ -149,6 +178,7 @@ def station_kpis(
     t = np.asarray(state_time_s, float)
     total = t.sum(axis=1)
     out = {name: _ratio(t[:, state], total) for name, state in STATE_SHARES.items()}
+    out["waiting_repair"] = np.full(len(t), np.nan) if unattended_s is None else _ratio(unattended_s, total)
     apt = t[:, NodeState.WORKING]
     pbt = total - t[:, NodeState.OFF]
     # a cycle works a whole batch; a batch that leaves as one item leaves once a cycle
@@ -262,6 +292,8 @@ def _types_reaching(model: FactoryModel, index: int) -> np.ndarray:
 def _figures(node: Node) -> tuple[str, ...]:
     if node.kind == NodeKind.STATION:
         return STATION_KPIS
+    if node.kind == NodeKind.FLEET:
+        return tuple(FLEET_KPIS)
     return PLACE_KPIS if node.kind in (NodeKind.BUFFER, NodeKind.CONVEYOR) else ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_US = 86_400_000_000
@@ -59,6 +59,29 @@ def switch_times(patterns: Iterable[str]) -> tuple[list[int], bool]:
     if on_at_week_end:
         times = times[1:-1]
     return sorted(t % WEEK_US for t in times), on_at_week_end or merged[-1][1] == WEEK_US
+
+
+def time_on_us(patterns: Iterable[str], begin_us: int, end_us: int) -> int:
+    """How long work goes on between two moments [us], both counted from a Monday 00:00."""
+    switches, on = switch_times(patterns)
+    if not switches:
+        return end_us - begin_us if on else 0
+
+    def until(moment: int) -> int:
+        """From that Monday on."""
+        weeks, rest = divmod(moment, WEEK_US)
+        return weeks * sum(_on_within(switches, on, WEEK_US)) + sum(_on_within(switches, on, rest))
+
+    return until(end_us) - until(begin_us)
+
+
+def _on_within(switches: list[int], on: bool, end: int) -> Iterator[int]:
+    """Lengths of the stretches of work in the first ``end`` microseconds of a week."""
+    since = 0
+    for switch in [*(s for s in switches if s < end), end]:
+        if on:
+            yield switch - since
+        since, on = switch, not on
 
 
 def _time_of_day(text: str, pattern: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -47,8 +48,8 @@ _OF_POINT = (
 )  # fmt: skip
 BOUNDS_ALONE = 4096
 """Bodies whose bounds are found faster by one thread than handed to several."""
-PARALLEL_PARTS = 96
-"""Parts of large islands in a world from which on handing them over, stage by stage, gains more than it costs on a CPU."""
+TEAM_PARTS = 6
+"""Parts of large islands in a world from which on several threads solve them faster than one."""
 SLEEP_S = 0.5
 """An island that has been still for so long falls asleep [s]."""
 
@@ -113,6 +114,7 @@ class World:
         self._stages = stages.count(substeps)
         self._graphs = Graphs(self.device) if capture or (capture is None and self.device.is_cuda) else None
         self._swapped = False
+        self._recorded: dict[Hashable, list[wp.Launch]] = {}
         self._uploaded = upload(model, self.device)
         self._tables = self._uploaded.tables
         self._joint_tables = upload_joints(model, self.device)
@@ -251,11 +253,18 @@ class World:
         return out
 
     def _launch_bounds(self, *, notice: bool = True) -> None:
+        every = self.worlds * self.slots
+        worth = every if every < BOUNDS_ALONE else WORTH_IT
         args = [self._tables, self._bodies, self.slots, 1.0 / self.hz, int(notice), self._work, self._naps]
-        if self.worlds * self.slots < BOUNDS_ALONE:
-            wp.launch(launch.bounds, self.worlds * self.slots, [0, *args], device=self.device)
-        else:
-            self._lanes.launch(launch.bounds, self.worlds * self.slots, args)
+        self._launch(launch.bounds, every, lambda: args, form=notice, worth=worth)
+
+    def _launch(
+        self, kernel: wp.Kernel, total: int, args: Callable[[], list[Any]], *, form: Hashable = None, worth: int = WORTH_IT
+    ) -> None:
+        """Launch ``kernel(0, *args())``, recorded once for each ``form`` of its arguments."""
+        if (kernel, form) not in self._recorded:
+            self._recorded[kernel, form] = self._lanes.record(kernel, total, args(), worth=worth)
+        self._lanes.run(self._recorded[kernel, form])
 
     def step(self, steps: int = 1) -> None:
         """Advance every world by ``steps`` steps of 1 / hz seconds."""
@@ -276,20 +285,35 @@ class World:
         """The launches of one step, in order; on a GPU nothing of it waits for the device or reads from it."""
         dt = 1.0 / self.hz
         every = self.worlds * self.slots
+        tables, bodies, joints, work, naps = self._tables, self._bodies, self._joints, self._work, self._naps
         old, new = self._contacts
         self._launch_bounds()
         if rebuild:
             self._bvh.rebuild()
         else:
             self._bvh.refit()
-        args = [self._tables, self._bodies, old, self._bvh.id, self.slots, dt, self._work, self._scratch, self._naps, new]
-        self._lanes.launch(launch.collide, every, args)
-        self._parts.some.zero_()
-        args = [self._tables, self._joint_tables, self._bodies, self._joints, new, self.slots]
-        wp.launch(launch.islands, self.worlds, [*args, self._work, self._naps, self._parts], device=self.device)
-        args = [self._tables, self._joint_tables, self.slots, dt, self.substeps]
-        args += [self._bodies, self._joints, self._work, self._naps, new]
-        self._lanes.launch(launch.solve, every, args)
+        form = self._swapped
+        self._launch(
+            launch.collide,
+            every,
+            lambda: [tables, bodies, old, self._bvh.id, self.slots, dt, work, self._scratch, naps, new],
+            form=form,
+        )
+        if self._parts.most > 0:
+            self._parts.some.zero_()
+        self._launch(
+            launch.islands,
+            self.worlds,
+            lambda: [tables, self._joint_tables, bodies, joints, new, self.slots, work, naps, self._parts],
+            form=form,
+            worth=-(-WORTH_IT // self.slots),
+        )
+        self._launch(
+            launch.solve,
+            every,
+            lambda: [tables, self._joint_tables, self.slots, dt, self.substeps, bodies, joints, work, naps, new],
+            form=form,
+        )
         if self._parts.most > 0:
             if self._graphs is None and self.device.is_cpu:
                 self._solve_large()
@@ -298,25 +322,32 @@ class World:
             else:
                 self._solve_parts()
 
-    def _launch_parts(self, total: int, whole: bool, stage: int, until: int) -> None:
-        args = [self._tables, self._joint_tables, 1.0 / self.hz, self.substeps, int(whole), stage, until]
-        args += [self._bodies, self._joints, self._work, self._naps, self._parts, self._contacts[1]]
-        self._lanes.launch(launch_parts.solve, total, args, worth=WORTH_IT if whole else 1)
+    def _parts_arguments(self, team: int, stage: int, until: int) -> list[Any]:
+        which = [self._tables, self._joint_tables, 1.0 / self.hz, self.substeps, team, stage, until]
+        return [*which, self._bodies, self._joints, self._work, self._naps, self._parts, self._contacts[1]]
 
     def _solve_large(self) -> None:
-        """Large islands on a CPU: one thread a world, or the parts of each on all of them. The order is the same."""
+        """Large islands on a CPU: one thread a world, or several for each of few worlds. The order is the same."""
         counts = self._parts.count.numpy()
-        if not counts.any():
+        crowded = np.count_nonzero(counts)
+        if not crowded:
             return
-        if self._lanes.threads > 1 and counts.max() >= PARALLEL_PARTS:
-            self._solve_parts()
-        else:
-            self._launch_parts(self.worlds, True, 0, self._stages)
+        threads = self._lanes.threads
+        if threads > 1 and crowded < 2 * threads and counts.max() >= TEAM_PARTS:
+            form = (launch_parts.solve, ("team", self._swapped))
+            if form not in self._recorded:
+                args = self._parts_arguments(threads, 0, self._stages)
+                self._recorded[form] = self._lanes.record_team(launch_parts.solve, self.worlds, args)
+            if self._lanes.run_team(self._recorded[form]):
+                return
+        alone = partial(self._parts_arguments, 1, 0, self._stages)
+        self._launch(launch_parts.solve, self.worlds, alone, form=self._swapped, worth=1)
 
     def _solve_parts(self) -> None:
         """Large islands, a thread for each part, one launch for each stage of the step."""
         for stage in range(self._stages):
-            self._launch_parts(self.worlds * self._parts.most, False, stage, stage + 1)
+            args = self._parts_arguments(0, stage, stage + 1)
+            wp.launch(launch_parts.solve, self.worlds * self._parts.most, [0, *args], device=self.device)
 
     # ---- goods
 

@@ -37,12 +37,18 @@ S_STARVED = wp.constant(3)
 S_WAITING_CREW = wp.constant(4)
 S_DOWN = wp.constant(5)
 S_OFF = wp.constant(6)
+S_UNATTENDED = wp.constant(7)
+"""States of a node (``NodeState``). While it is counted, S_UNATTENDED is the part of S_DOWN in
+which nobody repairs."""
+SHARES = wp.constant(8)
 
 HALT_DOWN = wp.constant(1)
 HALT_OFF = wp.constant(2)
 HALT_CREW = wp.constant(4)
 HALT_BLOCKED = wp.constant(8)
-"""Why a node stands still, as bits: broken down, off shift, its crew off shift, a belt that does not accumulate blocked."""
+HALT_UNATTENDED = wp.constant(16)
+"""Why a node stands still, as bits: broken down, off shift, its crew off shift, a belt that does not accumulate blocked; with
+the first one, that its repair waits for people."""
 
 ASKED = wp.constant(1)
 UNDER_WAY = wp.constant(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import warp as wp
 
 from twin.model import shifts
@@ -14,6 +15,7 @@ from twin.process.nodes import (
     FETCHING,
     HALT_DOWN,
     HALT_OFF,
+    HALT_UNATTENDED,
     NEVER_US,
     READY,
     S_BLOCKED,
@@ -21,6 +23,7 @@ from twin.process.nodes import (
     S_OFF,
     S_SETUP,
     S_STARVED,
+    S_UNATTENDED,
     S_WAITING_CREW,
     S_WORKING,
     SETUP,
@@ -52,9 +55,20 @@ def share_of_server(state: int, halts: int) -> int:
             share = S_OFF
         elif (halts & HALT_DOWN) != 0:
             share = S_DOWN
+            if (halts & HALT_UNATTENDED) != 0:
+                share = S_UNATTENDED
         elif state == WORKING or state == SETUP:
             share = S_WAITING_CREW
     return share
+
+
+def without_unattended(booked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Times by what they were booked to, [..., SHARES], as times by NodeState, [..., 7], and the part of the time down in
+    which nobody repaired, [...]."""
+    unattended = booked[..., S_UNATTENDED]
+    out = booked[..., :S_UNATTENDED].copy()
+    out[..., S_DOWN] += unattended
+    return out, unattended.copy()
 
 
 @wp.func

@@ -166,6 +166,8 @@ def advance(t: LineTables, s: LineState, w: int, dt: wp.int64):
                 s.fail_us[w, n] = s.fail_us[w, n] - dt
             elif is_repaired(t, s, w, n):
                 s.repair_us[w, n] = s.repair_us[w, n] - dt
+            elif (s.halts[w, n] & (HALT_DOWN | HALT_OFF)) == HALT_DOWN:
+                s.unattended_us[w, n] = s.unattended_us[w, n] + dt
             begin = t.node[n].slot_begin
             for k in range(begin, t.node[n].slot_end):
                 if k < begin + t.node[n].servers:
@@ -182,4 +184,9 @@ def advance(t: LineTables, s: LineState, w: int, dt: wp.int64):
                 s.belt_us[w, n] = s.belt_us[w, n] + dt
             if kind == SOURCE and s.arrival_us[w, n] >= ZERO and s.halts[w, n] == 0:
                 s.arrival_us[w, n] = s.arrival_us[w, n] - dt
+    for crew in range(t.crews):
+        if not crew_is_off(t, s, w, crew):
+            people = t.crew_people[crew]
+            s.crew_on_us[w, crew] = s.crew_on_us[w, crew] + wp.int64(people) * dt
+            s.crew_busy_us[w, crew] = s.crew_busy_us[w, crew] + wp.int64(people - s.crew_free[w, crew]) * dt
     s.time_us[w] = s.time_us[w] + dt

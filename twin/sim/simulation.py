@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
+from twin.core.errors import InputError
 from twin.core.findings import Finding
 from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.frame import Counts, StateFrame
@@ -23,6 +24,7 @@ from twin.sim.robots import put_robots
 from twin.sim.sensors import simulated_signals
 from twin.sim.state import (
     ITEM_ARRAYS,
+    KEPT_ARRAYS,
     LEAD_BINS,
     LEAD_MAX_S,
     LEAD_MIN_S,
@@ -202,11 +204,13 @@ class Simulation:
         for name in (*ITEM_ARRAYS, *WORLD_ARRAYS):
             after[name][...] = before[name]
         for name, things, old_things in (
-            ("crew_free", model.crews, old_model.crews),
+            *((name, model.crews, old_model.crews) for name in ("crew_free", "crew_busy_us", "crew_on_us")),
             ("shift_at", model.shifts, old_model.shifts),
         ):
             if [x.path for x in things] == [x.path for x in old_things]:
                 after[name][...] = before[name]
+                if name == "crew_free":  # more or fewer people than before; those at work stay there
+                    after[name][:, : len(model.crews)] += _people(model) - _people(old_model)
         new_prototype = np.array([prototypes.get(p.path, -1) for p in old_model.rigid.prototypes] + [-1], np.int32)
         after["node"][...] = new_node[before["node"]]
         after["target"][...] = new_node[before["target"]]
@@ -286,13 +290,17 @@ class Simulation:
     def statistics(self, world: int = 0) -> dict[str, np.ndarray]:
         """Integrals since the run's begin, to be subtracted from one another for any window.
 
-        ``time_us`` [], ``state_us`` [N,7] averaged over servers, ``level_us`` [N], ``entered``, ``left``, ``defects`` [N] items,
+        ``time_us`` [], ``state_us`` [N,7] averaged over servers, ``unattended_us`` [N] of the time down, that in which nobody
+        repaired, ``crew_busy_us``, ``crew_on_us`` [C] people at work and on shift, ``level_us`` [N], ``entered``, ``left``,
+        ``defects`` [N] items,
         ``pieces_us``, ``lead_us``, ``sunk``,
         ``spawned``, ``scrapped`` [], ``lead_hist`` [bins] pieces by logarithmic lead time (edges: ``lead_edges_s``).
         """
         n = len(self.model.nodes)
         out = {name: getattr(self._state, name).numpy()[world].copy() for name in _STATISTICS}
-        out = {k: v[:n] if k in ("state_us", "level_us", "entered", "left", "defects") else v for k, v in out.items()}
+        lengths = {"state_us": n, "unattended_us": n, "level_us": n, "entered": n, "left": n, "defects": n}
+        lengths |= dict.fromkeys(("crew_busy_us", "crew_on_us"), len(self.model.crews))
+        out = {k: v[: lengths[k]] if k in lengths else v for k, v in out.items()}
         servers = np.array(
             [max(m.servers, 1) if m.kind in (NodeKind.STATION, NodeKind.FLEET) else 1 for m in self.model.nodes], np.int64
         )
@@ -306,7 +314,13 @@ class Simulation:
         return out | {"tick": np.array(self.tick)}
 
     def restore(self, snapshot: dict[str, np.ndarray]) -> None:
-        """Go back to a snapshot of the same model."""
+        """Go back to a snapshot of the same model.
+
+        Raises:
+            InputError: It was taken by a version that kept other things.
+        """
+        if lacking := [name for name in KEPT_ARRAYS if f"line.{name}" not in snapshot]:
+            raise InputError(f"the snapshot was taken by another version: it has no {', '.join(lacking)}")
         self.tick = int(snapshot["tick"])
         for name, array in state_arrays(self._state).items():
             array.assign(snapshot[f"line.{name}"])
@@ -320,9 +334,14 @@ def lead_edges_s() -> np.ndarray:
 
 _GOODS_ARRAYS = ("position", "rotation", "linear_velocity", "angular_velocity", "alive", "held", "prototype", "generation")
 _STATISTICS = (
-    "time_us", "state_us", "level_us", "entered", "left", "defects",
+    "time_us", "state_us", "unattended_us", "crew_busy_us", "crew_on_us", "level_us", "entered", "left", "defects",
     "pieces_us", "lead_us", "lead_hist", "sunk", "spawned", "scrapped",
 )  # fmt: skip
+
+
+def _people(model: FactoryModel) -> np.ndarray:
+    """Size of each crew, int32 [C]."""
+    return np.array([crew.size for crew in model.crews], np.int32)
 
 
 def _structure(node: Node) -> tuple[object, ...]:

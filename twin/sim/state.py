@@ -52,6 +52,7 @@ class LineState:
     defects: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # items found defective
     state_us: wp.array3d(dtype=wp.int64)  # type: ignore[valid-type]  # [W,N,7], summed over servers
     level_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # integral of level
+    unattended_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # of the time down, that in which nobody repaired
     ordinal: wp.array3d(dtype=wp.int64)  # type: ignore[valid-type]  # draws made [W,N,PURPOSES]
     # servers [W,K]
     server_state: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
@@ -76,6 +77,8 @@ class LineState:
     vehicle_offset: wp.array2d(dtype=wp.vec3)  # type: ignore[valid-type]  # where it set out, from the begin of its way [m]
     # crews [W,C], shifts [W,H]
     crew_free: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    crew_busy_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # integral of people at work, on shift
+    crew_on_us: wp.array2d(dtype=wp.int64)  # type: ignore[valid-type]  # integral of people on shift
     shift_at: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # index of the next switch since the first Monday
     # items [W,S]
     phase: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
@@ -147,6 +150,7 @@ NODE_ARRAYS: dict[str, Any] = {
             "left",
             "defects",
             "level_us",
+            "unattended_us",
         ),
         ("WN", wp.int64),
     ),
@@ -193,7 +197,11 @@ WORLD_ARRAYS: dict[str, Any] = {
     "top": ("W", wp.int32),
     "lead_hist": ("WL", wp.int64),
 }
-CALENDAR_ARRAYS: dict[str, Any] = {"crew_free": ("WC", wp.int32), "shift_at": ("WH", wp.int32)}
+CALENDAR_ARRAYS: dict[str, Any] = {
+    "crew_free": ("WC", wp.int32),
+    **dict.fromkeys(("crew_busy_us", "crew_on_us"), ("WC", wp.int64)),
+    "shift_at": ("WH", wp.int32),
+}
 ROBOT_ARRAYS: dict[str, Any] = {
     **dict.fromkeys(("robot_item", "robot_rank", "robot_step"), ("WA", wp.int32)),
     "robot_id": ("WA", wp.int64),

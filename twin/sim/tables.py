@@ -12,7 +12,7 @@ from twin.model.rigid import RigidModel, Shape, ShapeKind
 from twin.process import device as _device  # noqa: F401  (sets Warp up)
 from twin.process.line import NodeRow, add_calendars, batch_size, line_columns, predecessors, upload_line, upstream
 
-ENGINE_VERSION = 4
+ENGINE_VERSION = 5
 """Raised whenever the same model and seed would give other numbers; part of the identity of a study's results."""
 
 LINE_COLUMNS = (

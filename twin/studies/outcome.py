@@ -26,7 +26,9 @@ class Outcome:
         lead_mean_s, lead_p95_s, lead_least_s, lead_most_s: float64 [R], NaN where nothing was sunk; of the last two also where
             the engine does not keep them.
         wip_mean: float64 [R]. energy_j: float64 [R] within the horizon [J]. deadlocked: bool [R].
-        state_time_s: float64 [R,N,7] within the horizon. node_in, node_out: int64 [R,N] items within the horizon.
+        state_time_s: float64 [R,N,7] within the horizon. unattended_s: float64 [R,N] of the time down, that in which the repair
+            waited for people. crew_busy_s, crew_on_s: float64 [R,C] person-seconds of each crew, at work and on shift.
+        node_in, node_out: int64 [R,N] items within the horizon.
         node_defective: float64 [R,N] of the items finished within the horizon, those that were defective; NaN: not counted.
         node_waits: float64 [R,N] how often a place in the node was blocked or starved within the horizon; NaN: not counted.
         node_stuck: bool [R,N] whether items in the node can never move on.
@@ -55,6 +57,9 @@ class Outcome:
     energy_j: np.ndarray
     deadlocked: np.ndarray
     state_time_s: np.ndarray
+    unattended_s: np.ndarray
+    crew_busy_s: np.ndarray
+    crew_on_s: np.ndarray
     node_in: np.ndarray
     node_out: np.ndarray
     node_defective: np.ndarray
@@ -137,8 +142,8 @@ def run_flow(
         cancel=cancel,
     )
     same = ("spawned", "sunk", "scrapped", "inside", "sunk_measured", "lead_mean_s", "lead_p95_s", "lead_least_s",
-            "lead_most_s", "wip_mean", "energy_j", "deadlocked", "state_time_s", "node_in", "node_out",
-            "level_mean", "lead_hist")  # fmt: skip
+            "lead_most_s", "wip_mean", "energy_j", "deadlocked", "state_time_s", "unattended_s",
+            "crew_busy_s", "crew_on_s", "node_in", "node_out", "level_mean", "lead_hist")  # fmt: skip
     return Outcome(
         nodes=list(r.nodes),
         notes=[str(f) for f in flow.flow_findings(model)],

@@ -8,8 +8,9 @@ from threading import Event
 import numpy as np
 
 from twin.core.errors import WorkError
-from twin.model.factory import FactoryModel, NodeState
+from twin.model.factory import FactoryModel
 from twin.model.histogram import histogram_quantile
+from twin.model.kpis import power_by_state
 from twin.sim.simulation import Simulation, lead_edges_s
 from twin.studies.outcome import Outcome
 
@@ -78,9 +79,12 @@ def run_physics(
         lead_mean_s=np.where(measured > 0, change["lead_us"] / np.maximum(measured, 1) * 1e-6, np.nan),
         lead_p95_s=histogram_quantile(change["lead_hist"], edges, 0.95),
         wip_mean=change["pieces_us"] / span_us,
-        energy_j=np.einsum("rns,ns->r", state_time, _power(model)),
+        energy_j=np.einsum("rns,ns->r", state_time, power_by_state(model)),
         deadlocked=np.zeros(count, bool),
         state_time_s=state_time,
+        unattended_s=change["unattended_us"] * 1e-6,
+        crew_busy_s=change["crew_busy_us"] * 1e-6,
+        crew_on_s=change["crew_on_us"] * 1e-6,
         node_in=change["entered"],
         node_out=change["left"],
         node_defective=change["defects"].astype(np.float64),
@@ -95,13 +99,3 @@ def _read(simulation: Simulation, worlds: int) -> dict[str, np.ndarray]:
     """Statistics of all worlds, stacked along a first axis."""
     each = [simulation.statistics(w) for w in range(worlds)]
     return {name: np.stack([np.asarray(s[name]) for s in each]) for name in each[0]}
-
-
-def _power(model: FactoryModel) -> np.ndarray:
-    """Electric power by node and NodeState [W], [N,7]: a machine that waits idles, one that is off draws nothing."""
-    out = np.zeros((len(model.nodes), len(NodeState)))
-    for row, node in zip(out, model.nodes, strict=True):
-        idle, busy, blocked, setup, down = node.power
-        row[NodeState.WORKING], row[NodeState.SETUP], row[NodeState.BLOCKED] = busy, setup, blocked
-        row[NodeState.STARVED], row[NodeState.WAITING_CREW], row[NodeState.DOWN] = idle, idle, down
-    return out

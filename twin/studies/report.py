@@ -52,6 +52,7 @@ def render(results: Results) -> str:
             _levers(results, done),
             flow_sections.bottlenecks(closest, results.insight, base),
             sections.stations(detailed),
+            sections.people_and_vehicles(detailed),
             flow_sections.goods(closest),
             sections.over_time(results, detailed),
             sections.lead_times(detailed),

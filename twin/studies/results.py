@@ -101,6 +101,9 @@ def observation(outcome: Outcome) -> Observation:
         node_out=outcome.node_out,
         level_mean=outcome.level_mean,
         node_defective=outcome.node_defective,
+        unattended_s=outcome.unattended_s,
+        crew_busy_s=outcome.crew_busy_s,
+        crew_on_s=outcome.crew_on_s,
         lead_least_s=outcome.lead_least_s,
         lead_most_s=outcome.lead_most_s,
     )

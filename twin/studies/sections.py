@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from twin.model.factory import NodeKind, NodeState
+from twin.model.factory import Node, NodeKind, NodeState
 from twin.studies import charts
 from twin.studies.compare import Bottleneck
 from twin.studies.results import PointResult, Results
@@ -49,6 +49,59 @@ def stations(detailed: list[PointResult]) -> str:
         f"“OEE alone” (not ISO) leaves out the time in which its neighbours kept it waiting.</p>{key}"
         f'<div class="columns">{"".join(drawings)}</div></section>'
     )
+
+
+FLEET_COLUMNS = {
+    "utilisation": "Under way",
+    "setup": "Charging",
+    "blocked": "Waiting for goods or room",
+    "starved": "Without a job",
+}
+
+
+def people_and_vehicles(detailed: list[PointResult]) -> str:
+    """How much crews and fleets have to do, and which stations wait for people."""
+    blocks = []
+    for p in detailed:
+        model, tables = p.point.runnable, []
+        crews = []
+        for c, crew in enumerate(model.crews):
+            waiting = [w for n in model.nodes if (w := _waits_for(p, n, c))]
+            users = [n for n in model.nodes if (n.crew == c and n.crew_size > 0) or n.repair_crew == c]
+            if users:
+                busy = _percent(estimate_of(p, f"{crew.path}:utilisation"))
+                crews.append([last_name(crew.path), f"{crew.size:,}", busy, ", ".join(waiting) or "nobody"])
+        if crews:
+            tables.append(table(["Crew", "People", "At work", "Waited for by (share of time)"], crews))
+        fleets = [
+            [last_name(n.path), f"{n.servers:,}", *(_percent(estimate_of(p, f"{n.path}:{k}")) for k in FLEET_COLUMNS)]
+            for n in model.nodes
+            if n.kind == NodeKind.FLEET
+        ]
+        if fleets:
+            tables.append(table(["Fleet", "Vehicles", *FLEET_COLUMNS.values()], fleets))
+        if tables:
+            blocks.append(f"<div class='block'><h3>{escape(p.point.label)}</h3>{''.join(tables)}</div>")
+    if not blocks:
+        return ""
+    return (
+        "<section><h2>People and vehicles</h2><p>How much of their time on shift people are at work, and how long stations wait "
+        "for them: to run or to be set up, or, broken down, to be repaired. Who waits long for a crew that is hardly ever free "
+        f"needs another one of it; a crew that has time to spare is not what is short.</p>{''.join(blocks)}</section>"
+    )
+
+
+def _waits_for(p: PointResult, node: Node, crew: int) -> str:
+    """How long a station waits for a crew, in words; empty where it hardly does."""
+    parts = []
+    for mine, figure, what in (
+        (node.crew == crew and node.crew_size > 0, "waiting_crew", ""),
+        (node.repair_crew == crew, "waiting_repair", " for repair"),
+    ):
+        share = estimate_of(p, f"{node.path}:{figure}").mean if mine else None
+        if share is not None and share >= 0.0005:
+            parts.append(f"{share * 100:.1f} %{what}")
+    return f"{last_name(node.path)} {' and '.join(parts)}" if parts else ""
 
 
 def bottleneck_sentence(ranked: list[Bottleneck]) -> str:

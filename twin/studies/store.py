@@ -30,6 +30,7 @@ _STALE_S = 3600.0
 
 _NODE_ROWS = {
     "state_time_s": 7,
+    "unattended_s": 1,
     "node_in": 1,
     "node_out": 1,
     "node_defective": 1,

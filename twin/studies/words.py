@@ -24,6 +24,8 @@ LESS_IS_BETTER = (
     "starved",
     "down",
     "setup",
+    "waiting_crew",
+    "waiting_repair",
     "setup_rate",
     "scrap_ratio",
     "mean_level",
@@ -68,6 +70,7 @@ def name_of(kpi: str) -> str:
         "power": "mean power",
     }
     name = special.get(kpi, short_name(kpi) if "/" in kpi else kpi.replace("_", " "))
+    name = name.replace("waiting_crew", "waiting for people").replace("waiting_repair", "waiting for repair")
     return re.sub(r"\b(oee|nee)\b", lambda m: m[0].upper(), name.replace("oee_standalone", "OEE alone")).replace("_", " ")
 
 

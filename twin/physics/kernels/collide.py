@@ -155,7 +155,7 @@ def combine(mode: int, x: float, y: float) -> float:
     return wp.max(x, y)
 
 
-@wp.func
+@wp.func(inline=True)
 def touch(
     t: RigidTables,
     k: Scratch,
@@ -236,17 +236,20 @@ def touch(
         return found
     if sa == BOX and sb == BOX:
         found = int(-1)
+        ma = wp.quat_to_matrix(qa)
+        mb = wp.quat_to_matrix(qb)
+        of_b = wp.transpose(mb) * ma
         if hb[0] + hb[1] + hb[2] >= ha[0] + ha[1] + ha[2]:
-            found = box_on_face(k, row, pa, qa, ha, pb, qb, hb, 1.0, margin)
+            found = box_on_face(k, row, pa, ha, pb, mb, hb, of_b, 1.0, margin)
         else:
-            found = box_on_face(k, row, pb, qb, hb, pa, qa, ha, -1.0, margin)
+            found = box_on_face(k, row, pb, hb, pa, ma, ha, wp.transpose(of_b), -1.0, margin)
         if found >= 0:
             return found
-        return box_box(k, row, pa, qa, ha, pb, qb, hb, step, margin)
+        return box_box(k, row, pa, ma, ha, pb, mb, hb, of_b, step, margin)
     return convex_convex(t, k, row, convex_of(t, a, pa, qa), convex_of(t, c, pb, qb), step, margin)
 
 
-@wp.func
+@wp.func(inline=True)
 def keep(
     t: RigidTables,
     b: Bodies,
@@ -372,7 +375,7 @@ def keep(
     fresh.count[w, i] = n
 
 
-@wp.func
+@wp.func(inline=True)
 def against(
     t: RigidTables,
     b: Bodies,
@@ -443,7 +446,7 @@ def owns(t: RigidTables, b: Bodies, z: Naps, w: int, i: int, j: int) -> bool:
     return j > i or z.nap[w, j] != 0 or not reacts(t, b, w, j)
 
 
-@wp.func
+@wp.func(inline=True)
 def collide_body(
     t: RigidTables,
     b: Bodies,

@@ -337,6 +337,8 @@ class Parts:
     most: int  # parts of a world that there is place for; 0: no island can be large
     count: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [W] parts in use
     some: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [1] whether any world has one
+    ticket: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [W] parts that the threads of a team have taken in this step
+    met: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [W] how often one of them came to the end of a stage
     begin: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,P] first of its bodies in ``order``
     end: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     first: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # first part of its island

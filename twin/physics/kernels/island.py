@@ -36,7 +36,7 @@ from twin.physics.kernels.solve import (
 )
 
 
-@wp.func
+@wp.func(inline=True)
 def solve_island(
     t: RigidTables,
     jt: JointTables,

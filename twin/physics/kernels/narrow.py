@@ -160,19 +160,19 @@ def beyond_seam(s: float, way: float) -> float:
 
 @wp.func
 def incident_face(
-    k: Scratch, row: int, p: wp.vec3, q: wp.quat, half: wp.vec3, origin: wp.vec3, u: wp.vec3, v: wp.vec3, n: wp.vec3
+    k: Scratch, row: int, p: wp.vec3, m: wp.mat33, half: wp.vec3, origin: wp.vec3, u: wp.vec3, v: wp.vec3, n: wp.vec3
 ):
     """The face of a box that looks most against ``n``, as polygon 0 in the frame (origin; u, v, n)."""
-    m = wp.quat_rotate_inv(q, n)
+    toward = wp.transpose(m) * n
     face = int(0)
-    if wp.abs(m[1]) > wp.abs(m[face]):
+    if wp.abs(toward[1]) > wp.abs(toward[face]):
         face = 1
-    if wp.abs(m[2]) > wp.abs(m[face]):
+    if wp.abs(toward[2]) > wp.abs(toward[face]):
         face = 2
-    s = wp.where(m[face] > 0.0, -1.0, 1.0)
-    e = axis_of(q, (face + 1) % 3) * half[(face + 1) % 3]
-    f = axis_of(q, (face + 2) % 3) * half[(face + 2) % 3]
-    center = p + axis_of(q, face) * (s * half[face]) - origin
+    s = wp.where(toward[face] > 0.0, -1.0, 1.0)
+    e = column(m, (face + 1) % 3) * half[(face + 1) % 3]
+    f = column(m, (face + 2) % 3) * half[(face + 2) % 3]
+    center = p + column(m, face) * (s * half[face]) - origin
     for j in range(4):
         x = wp.where(j == 0 or j == 3, -1.0, 1.0)
         y = wp.where(j < 2, -1.0, 1.0)
@@ -181,37 +181,55 @@ def incident_face(
 
 
 @wp.func
+def column(m: wp.mat33, k: int) -> wp.vec3:
+    return wp.vec3(m[0, k], m[1, k], m[2, k])
+
+
+@wp.func
+def spread(m: wp.mat33, k: int, half: wp.vec3) -> float:
+    """Half the width of a box along axis ``k`` of another one, of which row ``k`` of ``m`` is the box's axes' share."""
+    return wp.abs(m[k, 0]) * half[0] + wp.abs(m[k, 1]) * half[1] + wp.abs(m[k, 2]) * half[2]
+
+
+@wp.func(inline=True)
 def box_box(
     k: Scratch,
     row: int,
     pa: wp.vec3,
-    qa: wp.quat,
+    ma: wp.mat33,
     ha: wp.vec3,
     pb: wp.vec3,
-    qb: wp.quat,
+    mb: wp.mat33,
     hb: wp.vec3,
+    of_b: wp.mat33,
     step: wp.vec3,
     margin: float,
 ) -> int:
-    """Box A against box B. ``step`` is how far A moves relative to B in this step [m]: at a seam (two boxes level with each
-    other, say a carton crossing from belt to belt) the axis on which they will still be apart is taken, not a phantom wall."""
-    d = pa - pb
+    """Box A against box B, whose axes in the world are the columns of ``ma`` and ``mb``; ``of_b``: those of A in the frame of B.
+    ``step`` is how far A moves relative to B in this step [m]: at a seam (two boxes level with each other, say a carton
+    crossing from belt to belt) the axis on which they will still be apart is taken, not a phantom wall."""
+    of_a = wp.transpose(of_b)  # [i, j]: axis i of A along axis j of B
+    da = wp.transpose(ma) * (pa - pb)
+    db = wp.transpose(mb) * (pa - pb)
+    sa = wp.transpose(ma) * step
+    sb = wp.transpose(mb) * step
     best = int(-1)
     value = float(-1.0e30)
     seam = int(-1)
     seam_value = float(-1.0e30)
     seams = int(0)
     for a in range(6):
-        q = qb
-        if a >= 3:
-            q = qa
-        axis = axis_of(q, a % 3)
-        distance = wp.dot(d, axis)
+        distance = float(0.0)
+        way = float(0.0)
         s = float(0.0)
         if a < 3:
-            s = wp.abs(distance) - hb[a] - extent(qa, ha, axis)
+            distance = db[a]
+            way = sb[a]
+            s = wp.abs(distance) - hb[a] - spread(of_b, a, ha)
         else:
-            s = wp.abs(distance) - ha[a - 3] - extent(qb, hb, axis) - 1.0e-4
+            distance = da[a - 3]
+            way = sa[a - 3]
+            s = wp.abs(distance) - ha[a - 3] - spread(of_a, a - 3, hb) - 1.0e-4
         if s > margin:
             return 0
         if s > value:
@@ -219,84 +237,96 @@ def box_box(
             best = a
         if s > -SEAM_M:
             seams += 1
-            ahead = beyond_seam(s, wp.dot(step, axis) * wp.sign(distance))
+            ahead = beyond_seam(s, way * wp.sign(distance))
             if ahead > seam_value:
                 seam_value = ahead
                 seam = a
     if seams > 1:
         best = seam
-        q = qb
-        if best >= 3:
-            q = qa
-        axis = axis_of(q, best % 3)
+        distance = float(0.0)
+        way = float(0.0)
         if best < 3:
-            value = wp.abs(wp.dot(d, axis)) - hb[best] - extent(qa, ha, axis)
+            distance = db[best]
+            way = sb[best]
+            value = wp.abs(distance) - hb[best] - spread(of_b, best, ha)
         else:
-            value = wp.abs(wp.dot(d, axis)) - ha[best - 3] - extent(qb, hb, axis)
-        if value < 0.0 and value + wp.dot(step, axis) * wp.sign(wp.dot(d, axis)) > 0.0:
+            distance = da[best - 3]
+            way = sa[best - 3]
+            value = wp.abs(distance) - ha[best - 3] - spread(of_a, best - 3, hb)
+        if value < 0.0 and value + way * wp.sign(distance) > 0.0:
             return 0  # it is leaving by itself
     edge = int(-1)
     edge_value = value + EDGE_BIAS_M
-    edge_normal = wp.vec3(0.0, 0.0, 0.0)
-    for e in range(9):
-        axis = wp.cross(axis_of(qa, e // 3), axis_of(qb, e % 3))
-        length = wp.length(axis)
-        if length > 1.0e-2:
-            axis = axis / length
-            distance = wp.dot(d, axis)
-            s = wp.abs(distance) - extent(qa, ha, axis) - extent(qb, hb, axis)
-            if s > margin:
-                return 0
-            if s > edge_value and seams < 2:
-                edge_value = s
-                edge = e
-                edge_normal = axis * wp.where(distance < 0.0, -1.0, 1.0)
+    edge_sign = float(0.0)
+    for i in range(3):
+        for j in range(3):
+            # the cross product of axis i of A and axis j of B, in the frame of A and in that of B
+            i1 = (i + 1) % 3
+            i2 = (i + 2) % 3
+            j1 = (j + 1) % 3
+            j2 = (j + 2) % 3
+            x1 = of_a[i2, j]
+            x2 = of_a[i1, j]
+            y1 = of_a[i, j2]
+            y2 = of_a[i, j1]
+            length = wp.sqrt(x1 * x1 + x2 * x2)
+            if length > 1.0e-2:
+                distance = (da[i2] * x2 - da[i1] * x1) / length
+                reach = ha[i1] * wp.abs(x1) + ha[i2] * wp.abs(x2) + hb[j1] * wp.abs(y1) + hb[j2] * wp.abs(y2)
+                s = wp.abs(distance) - reach / length
+                if s > margin:
+                    return 0
+                if s > edge_value and seams < 2:
+                    edge_value = s
+                    edge = 3 * i + j
+                    edge_sign = wp.where(distance < 0.0, -1.0, 1.0)
     if edge >= 0:
         # closest points of the two supporting edges
-        ua = axis_of(qa, edge // 3)
-        ub = axis_of(qb, edge % 3)
+        ua = column(ma, edge // 3)
+        ub = column(mb, edge % 3)
+        edge_normal = wp.normalize(wp.cross(ua, ub)) * edge_sign
         ca = pa
         cb = pb
         for j in range(3):
             if j != edge // 3:
-                x = axis_of(qa, j)
+                x = column(ma, j)
                 ca = ca - x * (ha[j] * wp.where(wp.dot(x, edge_normal) > 0.0, 1.0, -1.0))
             if j != edge % 3:
-                y = axis_of(qb, j)
+                y = column(mb, j)
                 cb = cb + y * (hb[j] * wp.where(wp.dot(y, edge_normal) > 0.0, 1.0, -1.0))
         r = ca - cb
         ab = wp.dot(ua, ub)
         denominator = wp.max(1.0 - ab * ab, 1.0e-6)
-        sa = (ab * wp.dot(ub, r) - wp.dot(ua, r)) / denominator
-        sb = (wp.dot(ub, r) - ab * wp.dot(ua, r)) / denominator
-        sa = wp.clamp(sa, -ha[edge // 3], ha[edge // 3])
-        sb = wp.clamp(sb, -hb[edge % 3], hb[edge % 3])
-        return add(k, row, 0, (ca + ua * sa + cb + ub * sb) * 0.5, edge_normal, edge_value)
+        along_a = (ab * wp.dot(ub, r) - wp.dot(ua, r)) / denominator
+        along_b = (wp.dot(ub, r) - ab * wp.dot(ua, r)) / denominator
+        along_a = wp.clamp(along_a, -ha[edge // 3], ha[edge // 3])
+        along_b = wp.clamp(along_b, -hb[edge % 3], hb[edge % 3])
+        return add(k, row, 0, (ca + ua * along_a + cb + ub * along_b) * 0.5, edge_normal, edge_value)
     # reference frame
     pr = pb
-    qr = qb
+    mr = mb
     hr = hb
     po = pa
-    qo = qa
+    mo = ma
     ho = ha
     f = best
     if best >= 3:
         pr = pa
-        qr = qa
+        mr = ma
         hr = ha
         po = pb
-        qo = qb
+        mo = mb
         ho = hb
         f = best - 3
-    n = axis_of(qr, f)
+    n = column(mr, f)
     if wp.dot(po - pr, n) < 0.0:
         n = -n
-    u = axis_of(qr, (f + 1) % 3)
-    v = axis_of(qr, (f + 2) % 3)
+    u = column(mr, (f + 1) % 3)
+    v = column(mr, (f + 2) % 3)
     origin = pr + n * hr[f]
     hu = hr[(f + 1) % 3]
     hv = hr[(f + 2) % 3]
-    incident_face(k, row, po, qo, ho, origin, u, v, n)
+    incident_face(k, row, po, mo, ho, origin, u, v, n)
     count = int(4)
     for j in range(4):
         across = float(1 - 2 * (j % 2))
@@ -311,36 +341,36 @@ def box_box(
     return reduce(k, row, 0, found)
 
 
-@wp.func
+@wp.func(inline=True)
 def box_on_face(
     k: Scratch,
     row: int,
     pa: wp.vec3,
-    qa: wp.quat,
     ha: wp.vec3,
     pb: wp.vec3,
-    qb: wp.quat,
+    mb: wp.mat33,
     hb: wp.vec3,
+    m: wp.mat33,
     side: float,
     margin: float,
 ) -> int:
     """Box A where it lies on a face of B, all four corners well inside it: what ``box_box`` finds, without its other axes.
 
     No other axis separates more there: the deepest corner is deeper below any tilted plane that B lies behind, as long as the
-    overlap is smaller than its distance from the edges of the face. ``side`` is -1 where the owner is B.
+    overlap is smaller than its distance from the edges of the face. ``m`` are the axes of A in the frame of B, ``mb`` those of B
+    in the world; ``side`` is -1 where the owner is B.
 
     Returns:
         Points found, 0 where a face of B separates the boxes, -1 where all axes must be looked at.
     """
-    d = wp.quat_rotate_inv(qb, pa - pb)
+    d = wp.transpose(mb) * (pa - pb)
     f = int(0)
     best = wp.abs(d[0]) - hb[0]
     for j in range(1, 3):
         if wp.abs(d[j]) - hb[j] > best:
             best = wp.abs(d[j]) - hb[j]
             f = j
-    m = wp.quat_to_matrix(wp.quat_inverse(qb) * qa)
-    if best - (wp.abs(m[f, 0]) * ha[0] + wp.abs(m[f, 1]) * ha[1] + wp.abs(m[f, 2]) * ha[2]) > margin:
+    if best - spread(m, f, ha) > margin:
         return 0
     face = int(0)
     if wp.abs(m[f, 1]) > wp.abs(m[f, face]):
@@ -364,13 +394,13 @@ def box_on_face(
         return -1
     if middle[f] * up - wp.abs(x1[f]) - wp.abs(x2[f]) - hb[f] < -INSIDE_M:
         return -1
-    n = axis_of(qb, f) * up
+    n = column(mb, f) * up
     found = int(0)
     for j in range(4):
         corner = middle + x1 * wp.where(j == 0 or j == 3, -1.0, 1.0) + x2 * wp.where(j < 2, -1.0, 1.0)
         s = corner[f] * up - hb[f]
         if s < margin:
-            found = add(k, row, found, pb + wp.quat_rotate(qb, corner) - n * (0.5 * s), n * side, s)
+            found = add(k, row, found, pb + mb * corner - n * (0.5 * s), n * side, s)
     return found
 
 

@@ -65,6 +65,8 @@ def build_parts(
 ):
     """Cut every island of more than ``LARGE`` bodies into parts; each becomes a list of its own in ``k.next``."""
     p.count[w] = 0
+    p.ticket[w] = 0
+    p.met[w] = 0
     large = int(0)
     for i in range(slots):
         if k.size[w, i] > LARGE:

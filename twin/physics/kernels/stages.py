@@ -25,6 +25,7 @@ from twin.physics.kernels.solve import (
     steady,
     warm_start,
 )
+from twin.physics.kernels.team import meet, take
 
 BEGIN = wp.constant(0)
 PREPARE = wp.constant(1)
@@ -47,7 +48,7 @@ def count(substeps: int) -> int:
     return int(SLEEP) + 1 + int(SUBSTEP) * (substeps - 1)
 
 
-@wp.func
+@wp.func(inline=True)
 def act(
     t: RigidTables,
     jt: JointTables,
@@ -113,7 +114,7 @@ def act(
     return same
 
 
-@wp.func
+@wp.func(inline=True)
 def solve_parts(
     t: RigidTables,
     jt: JointTables,
@@ -128,12 +129,14 @@ def solve_parts(
     end: int,
     stage: int,
     until: int,
+    team: int,
     dt: float,
     substeps: int,
 ):
     """The parts from ``begin`` to ``end`` of world ``w`` through the stages from ``stage`` to ``until``: all of both, or one part
-    and one stage, where several threads solve the parts and wait for each other in between."""
+    and one stage. The threads of a ``team`` of several take the parts of a stage one by one and meet at its end."""
     h = dt / float(substeps)
+    meetings = int(0)
     while stage < until:
         # what the stage is of: before the substeps, in one of them, after them
         what = stage
@@ -156,7 +159,11 @@ def solve_parts(
             elapsed = float(n) * h
             if what > MOVE:
                 elapsed = elapsed + h
-            for c in range(begin, end):
+            taken = meetings * (end - begin + team)  # each of the team finds once that there is none left
+            c = int(begin)
+            if team > 1:
+                c = take(p.ticket, w) - taken
+            while c < end:
                 does = what
                 time = h
                 mine = bool(True)
@@ -181,4 +188,10 @@ def solve_parts(
                     same = act(t, jt, b, js, k, z, s, w, head, does, time, elapsed, n == substeps - 1 and what >= AGAIN)
                     if what == JUDGE or what == REST:
                         p.settled[w, c] = wp.where(same, 1, 0)
+                c += 1
+                if team > 1:
+                    c = take(p.ticket, w) - taken
+            if team > 1:
+                meetings += 1
+                meet(p.met, w, meetings * team)
         stage += 1

@@ -2,7 +2,7 @@
 
 Warp finds an element by a distance that it reads from the array, and takes a negative index to count from the end. An array
 that a kernel makes from a bare address has neither: one instruction finds an element. That is a fifth to a quarter of the
-engine's time (docs/benchmarks.md, "Line engine").
+engines' time (docs/benchmarks.md, "Line engine" and "Physics").
 """
 
 # no postponed annotations: Warp reads types that only their function knows
@@ -27,3 +27,19 @@ def make_dense(dtype: Any, columns: int = 0) -> Any:
     def dense(a: of) -> of: ...  # type: ignore[valid-type]
 
     return dense
+
+
+def make_row(dtype: Any, ndim: int = 2) -> Any:
+    """A Warp function ``(a, row)``: a contiguous array of ``ndim`` dimensions that begins at that row, whatever its first index
+    then says. Indices must not be negative."""
+    of: Any = wp.array(dtype=dtype, ndim=ndim)
+    snippet = "auto* data = decltype(a.data)((char*)a.data + (size_t)row * a.strides[0]);"
+    if ndim == 2:
+        snippet += "return decltype(a)(data, 0, 0);"
+    else:
+        snippet += "auto r = decltype(a)(data, 0, 0, 0); r.strides[1] = a.strides[1]; return r;"
+
+    @wp.func_native(snippet)
+    def row_of(a: of, row: int) -> of: ...  # type: ignore[valid-type]
+
+    return row_of

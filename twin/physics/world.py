@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
+from twin.core.cores import usable_cores
 from twin.core.errors import InputError
 from twin.core.findings import Finding
 from twin.model.rigid import BodyKind, RigidModel
@@ -29,7 +30,7 @@ from twin.physics.kernels.data import (
     Scratch,
     Work,
 )
-from twin.physics.lanes import WORTH_IT, Lanes, cores
+from twin.physics.lanes import WORTH_IT, Lanes
 from twin.physics.tables import upload
 from twin.process.device import resolve_device
 
@@ -103,7 +104,7 @@ class World:
         sleeping: bool = True,
         capture: bool | None = None,
     ) -> None:
-        threads = min(cores(), 4) if threads is None else threads
+        threads = min(usable_cores(), 4) if threads is None else threads
         for name, value in (("worlds", worlds), ("hz", hz), ("substeps", substeps), ("threads", threads)):
             if value <= 0:
                 raise InputError(f"{name} must be above 0, is {value}", attribute=name)

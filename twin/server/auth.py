@@ -33,7 +33,7 @@ _HEADERS = [
 ]
 _API = "/api/"
 _NOT_KEPT = (b"cache-control", b"no-store")
-"""Of what is for whoever asked, unless it says otherwise: neither a browser's cache nor a proxy's may hand it to somebody else."""
+"""Of what is for whoever asked, unless it says otherwise: no cache of a browser or a proxy may hand it to somebody else."""
 _ELSEWHERE = ("cross-site", "same-site")
 
 

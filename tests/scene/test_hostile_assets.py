@@ -15,6 +15,7 @@ from pxr import Sdf
 
 from twin.core.errors import InputError, Rejected, SceneError
 from twin.protocol.messages import Op
+from twin.scene import intake as intake_module
 from twin.scene import open_stage
 from twin.scene.edits import apply_txn, make_edit_layer
 from twin.scene.edits.context import MAX_DEPTH
@@ -349,6 +350,34 @@ def test_bad_files_stay_out(root: Path, case: str) -> None:
     with pytest.raises((InputError, SceneError)):
         taken(root, data, name)
     assert not (root.parent / "evil.usda").exists()
+
+
+def test_a_small_file_cannot_say_more_than_can_be_drawn(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "MAX_VALUES", 1000)
+    zeros = Sdf.Layer.CreateAnonymous(".usdc")
+    zeros.ImportFromString(f'#usda 1.0\n(defaultPrim = "P")\ndef Xform "P"\n{{\n    int[] x = [{", ".join(["0"] * 1001)}]\n}}\n')
+    zeros.Export(str(root.parent / "zeros.usdc"))
+    samples = "".join(f"{i}: [0, 0, 0], " for i in range(400))
+    again = "".join(f'    def Mesh "M{i}" (references = </Q>) {{\n    }}\n' for i in range(30))
+    many = f'def Xform "P"\n{{\n{again}}}\nclass Mesh "Q"\n{{\n    int[] faceVertexCounts = [{", ".join(["3"] * 40)}]\n}}\n'
+    head = '#usda 1.0\n(defaultPrim = "P")\n'
+    cases = {
+        "zeros.usdc": (root.parent / "zeros.usdc").read_bytes(),
+        "samples.usda": f'{head}def Xform "P"\n{{\n    int[] x.timeSamples = {{ {samples} }}\n}}\n'.encode(),
+        "again.usda": f"{head}{many}".encode(),
+    }
+    for name, data in cases.items():
+        with pytest.raises(InputError, match="values in arrays"):
+            taken(root, data, name)
+
+
+@pytest.mark.parametrize("text", ["mtllib ../../secret.mtl\n", "mtllib /etc/passwd\n", "call ../secret.usda\n", "csh rm\n"])
+def test_a_mesh_file_brings_nothing_along(root: Path, text: str) -> None:
+    (root.parent / "secret.mtl").write_text("newmtl a\nmap_Kd ../secret.png\n")
+    made = taken(root, f"{text}v 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl a\nf 1 2 3\n".encode(), "x.obj")
+    layer = Sdf.Layer.FindOrOpen(str(root / "_uploads" / "part" / made["asset"]))
+    assert "secret" not in layer.ExportToString()
+    assert sorted(p.name for p in (root / "_uploads" / "part").iterdir()) == ["x.usdc"]
 
 
 def test_the_process_that_reads_is_limited_and_says_one_line(root: Path) -> None:

@@ -259,6 +259,7 @@ class Host:
             serving.stop()
         self.runtime.stop()
         self.alarms.log.flush()
+        self.commits.close()
         if self.plant is not None:
             self.plant.stop()
         if self._emulated is not None and self._emulated.stdin is not None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -93,6 +95,12 @@ def create_app(
             status = _STATUS.get(error.code, 409)
         body = {"error": str(error)} | ({"code": error.code} if isinstance(error, Rejected) else {})
         return JSONResponse(body, status_code=status)
+
+    @app.exception_handler(RequestValidationError)
+    async def point_out(request: Request, error: RequestValidationError) -> Response:
+        # without what was sent: it may be what no JSON can hold (a lone surrogate, an infinite number)
+        wrong = [{"loc": each["loc"], "msg": each["msg"], "type": each["type"]} for each in error.errors()]
+        return Response(json.dumps({"detail": wrong}, default=str), status_code=422, media_type="application/json")
 
     # before the routers: looking for it in them makes FastAPI build all of their routes first
     @app.websocket("/api/ws")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -63,6 +63,9 @@ from twin.server.past import PastScenes
 from twin.server.quotas import Quota, Quotas
 from twin.sim import Simulation
 
+if TYPE_CHECKING:
+    from twin.connectors.serving.sparkplug import SparkplugEdge
+
 _ALARM = "prim, name, begin_ns, end_ns, worst"
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
@@ -86,6 +89,7 @@ class Settings:
     serve_opcua: int | None = None
     publish_mqtt: str | None = None
     publish_sparkplug: str | None = None
+    sparkplug_host: str | None = None
     rate: float = 1.0
     paused: bool = False
     device: str = "cpu"
@@ -162,6 +166,7 @@ class Host:
         self._keeping = ThreadPoolExecutor(1, thread_name_prefix="twin-keyframes")
         self._kept: Future[None] | None = None
         self._serving: list[Any] = []
+        self.edge: SparkplugEdge | None = None
         self.shadow = ShadowFeed() if settings.shadow else None
         self.plant = self._connect()
         self.runtime = Runtime(
@@ -241,7 +246,9 @@ class Host:
             self._serving.append(publish_mqtt(asked.publish_mqtt, state, prefix="twin"))
         if asked.publish_sparkplug is not None:
             node = self.settings.project.name.partition(".")[0] or "twin"
-            self._serving.append(publish_sparkplug(asked.publish_sparkplug, signals, state, group="twin", node=node))
+            host, address = asked.sparkplug_host, asked.publish_sparkplug
+            self.edge = publish_sparkplug(address, signals, state, group="twin", node=node, primary_host=host)
+            self._serving.append(self.edge)
 
     def stop(self) -> None:
         """Stop everything; what was committed stays. Again, it does nothing: a start that fails has stopped already."""
@@ -252,6 +259,7 @@ class Host:
             serving.stop()
         self.runtime.stop()
         self.alarms.log.flush()
+        self.commits.close()
         if self.plant is not None:
             self.plant.stop()
         if self._emulated is not None and self._emulated.stdin is not None:

@@ -375,7 +375,7 @@ export class Session {
     if (mine && message.skipped.length > 0) {
       this.ui.toast("warning", `Left as it is, because someone else changed it since: ${message.skipped.join(", ")}`);
     }
-    if (!mine) this.together.overtaken(message);
+    if (!mine) this.together.told(message);
     for (const path of this.previewsOf.get(message.session) ?? []) this.onPreview(path, null);
     this.previewsOf.delete(message.session);
     this.then.edited(message.time_ns / 1e6);

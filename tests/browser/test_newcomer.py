@@ -97,7 +97,7 @@ def test_change_the_speed_of_a_belt_and_see_the_effect(page, hall):
 
 
 def test_measure_a_distance(page):
-    page.get_by_role("button", name="Measure").click()
+    page.get_by_role("button", name="Measure", exact=True).click()
     assert page.get_by_text("Press two points").is_visible()
     box = page.get_by_label("3D view").bounding_box()
     for share in (0.35, 0.65):
@@ -116,7 +116,9 @@ def test_scrub_back_five_minutes(page):
     page.get_by_role("button", name="Go live").wait_for()
     back = time.time() * 1000 - page.evaluate("() => window.__twin.moment")
     assert back == pytest.approx(5 * 60_000, abs=15_000)
-    until(lambda: page.evaluate("() => window.__twin.settled && window.__twin.goodsVisible() > 0"), what="the goods of then")
+    shown = "() => window.__twin.settled && window.__twin.viewport.session.replay.nodes?.sim_time"
+    then = until(lambda: page.evaluate(shown), what="the line as it was")
+    assert then < page.evaluate("() => window.__twin.viewport.session.live.nodes.sim_time")
     page.get_by_role("button", name="Go live").click()
     until(lambda: page.evaluate("() => window.__twin.moment") == "live", what="now")
 

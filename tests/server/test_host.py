@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from twin.collab import Identity
-from twin.core.errors import Rejected
+from twin.core.errors import Rejected, WorkError
 from twin.core.samples import GOOD, Sample, SignalKey
+from twin.model.frame import StateFrame
 from twin.protocol.messages import BodyTable, Op, ScenePatch
 from twin.server import commits as commits_module
 from twin.server import host as host_module
@@ -180,3 +181,58 @@ def test_somebody_who_leaves_while_edits_are_committed_hides_nothing_from_the_ot
     assert given_up == [False, True]
     assert told == [0, 1, 3]
     assert host.commits.commit(lambda: work(9), tell).result(30).entry.seq == 4
+
+
+def test_the_twin_runs_on_while_the_disk_keeps_an_edit_waiting_and_nobody_sees_that_edit(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, told = [], []
+    host.runtime.subscribe(lambda event: frames.append(event) if isinstance(event, StateFrame) else None)
+    host.runtime.control("play").result(60)
+    slow, begun = threading.Event(), threading.Event()
+    commit = host.document.journal.commit
+
+    def wait_and_commit() -> None:
+        begun.set()
+        assert slow.wait(60)
+        commit()
+
+    monkeypatch.setattr(host.document.journal, "commit", wait_and_commit)
+    size = Op("set_field", "/World/A", "size", ["double", 7.0])
+    edited = host.commits.commit(lambda: host.edit(ADMIN, "s", 1, "Ann", [size], ""), lambda outcome, _: told.append(outcome))
+    assert begun.wait(60)
+    asked = host.on_owner(lambda: (host.document.seq, len(told)))
+    before = len(frames)
+    end = time.monotonic() + 60.0
+    while len(frames) < before + 10:
+        assert time.monotonic() < end, "the view stands"
+        time.sleep(0.01)
+    assert (edited.done(), asked.done(), told) == (False, False, [])
+    slow.set()
+    assert edited.result(60).entry.seq == 1
+    assert asked.result(60) == (1, 1)
+
+
+def test_a_commit_that_fails_takes_the_edits_back_and_says_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise WorkError("the disk is full")
+
+    monkeypatch.setattr(host.document.journal, "commit", fail)
+    size = [Op("set_field", "/World/A", "size", ["double", float(i)]) for i in range(3)]
+    held = threading.Event()
+    host.on_owner(lambda: held.wait(30))
+    futures = [
+        host.commits.commit(lambda i=i: host.edit(ADMIN, "s", i, "Ann", [size[i]], ""), lambda *told: pytest.fail("told"))
+        for i in range(3)
+    ]
+    held.set()
+    for future in futures:
+        with pytest.raises(WorkError, match="full"):
+            future.result(60)
+    assert host.on_owner(lambda: (host.document.seq, host.document.layer.empty, bool(host.document.read_only))).result(60) == (
+        0,
+        True,
+        True,
+    )
+    refused = edit(host, 9, size[0])[0].refusal
+    assert refused.code == "read-only"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Uploads, Users
+from twin.collab import Access, Bookmarks, Comments, Document, Identity, Outcome, Proposals, Rules, Uploads, Users
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
@@ -57,6 +57,7 @@ from twin.scene.render import (
     stage_layers,
     stage_variants,
 )
+from twin.server.alarms import Alarms
 from twin.server.commits import Commits
 from twin.server.past import PastScenes
 from twin.server.quotas import Quota, Quotas
@@ -142,6 +143,8 @@ class Host:
         self.users = Users(self.document.journal, self.access)
         self.proposals = Proposals(self.document)
         self.comments = Comments(self.document.journal)
+        self.bookmarks = Bookmarks(self.document.journal)
+        self.alarms = Alarms(self.document.journal)
         self.rules = Rules(self.document.journal)
         self.uploads = Uploads(self.document.journal)
         self.quotas = Quotas(settings.quota)
@@ -181,6 +184,7 @@ class Host:
             progress=progress,
         )
         self._remember_alarms()
+        self.runtime.subscribe(self.alarms.watch)
         self.commits = Commits(self.document, self.runtime, self._taken_back)
 
     def _connect(self) -> Plant | None:
@@ -254,6 +258,8 @@ class Host:
         for serving in self._serving:
             serving.stop()
         self.runtime.stop()
+        self.alarms.log.flush()
+        self.commits.close()
         if self.plant is not None:
             self.plant.stop()
         if self._emulated is not None and self._emulated.stdin is not None:
@@ -284,7 +290,8 @@ class Host:
         residuals.tell = self._keep_alarm
 
     def _keep_alarm(self, alarm: PastAlarm) -> None:
-        """Owner: an alarm has begun, or has ended."""
+        """Owner: the alarm of a residual has begun, or has ended."""
+        self.alarms.disagreement(alarm)
         row = (alarm.key.prim, alarm.key.name, alarm.begin_ns, alarm.end_ns, min(alarm.worst, 1e300))
         try:
             self.document.journal.write(f"insert or replace into residual_alarms ({_ALARM}) values (?, ?, ?, ?, ?)", row)
@@ -311,6 +318,7 @@ class Host:
             if signal.unit:
                 self.history.declare(SignalKey(signal.prim, signal.name), signal.unit)
         self._nodes = node_docs(model)
+        self.alarms.use(model, self._nodes)
         self._model_seq = self._asked_seq
         self._scene = None
 

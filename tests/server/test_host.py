@@ -9,6 +9,7 @@ import pytest
 
 from twin.collab import Identity
 from twin.core.errors import Rejected, WorkError
+from twin.core.samples import GOOD, Sample, SignalKey
 from twin.model.frame import StateFrame
 from twin.protocol.messages import BodyTable, Op, ScenePatch
 from twin.server import commits as commits_module
@@ -125,6 +126,36 @@ def test_edits_that_wait_are_bounded(host: Host, monkeypatch: pytest.MonkeyPatch
     assert refused.value.code == "busy"
     held.set()
     assert [future.result(30).entry.seq for future in waiting] == [1, 2, 3]
+
+
+def test_alarms_of_residuals_outlive_the_process_and_one_that_lasted_ends_with_it(host: Host) -> None:
+    ended, lasting = SignalKey("/World/A", "ended"), SignalKey("/World/A", "lasting")
+
+    def disagree() -> list[tuple[SignalKey, int, int]]:
+        residuals = host.runtime.signals.residuals
+        for second in range(100):
+            for key, until in ((ended, 80), (lasting, 100)):
+                value = 20.0 + second % 3 + (50.0 if 60 <= second < until else 0.0)
+                residuals.plant(Sample(key, value, GOOD, second * 10**9, None, second * 10**9))
+                residuals.simulated(key, 20.0, second * 10**9)
+        return [(a.key, a.begin_ns, a.end_ns) for a in residuals.alarms()]
+
+    before = host.on_owner(disagree).result(60)
+    assert before == [(lasting, 60 * 10**9, 0), (ended, 60 * 10**9, 80 * 10**9)]
+    host.stop()
+    begun, ends = time.time_ns(), []
+    for _ in range(2):  # a second restart changes nothing
+        again = Host(host.settings)
+        try:
+            after = {a.key: a for a in again.runtime.signals.residuals.alarms()}
+        finally:
+            again.stop()
+        assert (after[ended].begin_ns, after[ended].end_ns) == (60 * 10**9, 80 * 10**9)
+        assert after[lasting].begin_ns == 60 * 10**9
+        assert after[lasting].worst > 3.5
+        assert len(after) == 2
+        ends.append(after[lasting].end_ns)
+    assert begun <= ends[0] == ends[1] <= time.time_ns()
 
 
 def test_somebody_who_leaves_while_edits_are_committed_hides_nothing_from_the_others(host: Host) -> None:

@@ -25,7 +25,7 @@ from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.oidc import Provider, oidc_router
 from twin.server.replay import TrackRecorder, replay_router
-from twin.server.routes import access, comments, physics, plant, push, rules, scene, timeline, uploads, versions
+from twin.server.routes import access, alarms, comments, physics, plant, push, rules, scene, timeline, uploads, versions
 from twin.server.studies import studies_router
 from twin.server.ws import serve_client
 
@@ -76,6 +76,7 @@ def create_app(
             host.runtime.subscribe(track.publish)
 
         host.runtime.subscribe(publish)
+        host.alarms.told = lambda message: hub.post(hub.publish, message)
         track.start()
         if host.runtime.state != "failed":
             await app.state.context.owner(record)
@@ -114,7 +115,7 @@ def create_app(
         body = {"status": status, "protocol": PROTOCOL_VERSION, "version": __version__, "sign_in": ways}
         return JSONResponse(body, status_code=503 if failed else 200)
 
-    for part in (scene, versions, comments, access, rules, push, plant, physics, uploads, timeline):
+    for part in (scene, versions, comments, alarms, access, rules, push, plant, physics, uploads, timeline):
         app.include_router(part.router)
 
     @app.get("/")

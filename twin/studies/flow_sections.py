@@ -16,7 +16,7 @@ from twin.studies.insight import Insight, Lever
 from twin.studies.network import SCRAP, flow_network, station_network
 from twin.studies.results import PointResult
 from twin.studies.sections import STATE_CSS, STATE_NAMES, bottleneck_sentence, last_name, table
-from twin.studies.words import duration, heading, signed
+from twin.studies.words import heading, signed
 
 ROWS = 14
 """Places in one Gantt chart, and buffers below them."""
@@ -88,8 +88,13 @@ def _three_views(p: PointResult, ranked: list[Bottleneck], levers: list[Lever]) 
 
 
 def _active_note(b: Bottleneck) -> str:
-    period = "never waits" if b.active_s is None or math.isinf(b.active_s) else duration(round(b.active_s, 1))
+    period = "never waits" if b.active_s is None or math.isinf(b.active_s) else _rounded(b.active_s)
     return f"{period} · {b.active * 100:.0f} %"
+
+
+def _rounded(seconds: float) -> str:
+    """A duration with three digits."""
+    return f"{seconds / 60.0:.3g} min" if seconds >= 120.0 else f"{seconds:.3g} s"
 
 
 def goods(detailed: list[PointResult]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from twin.model.kpis import kpi_unit
 from twin.studies.plan import short_name
-from twin.studies.results import PointResult
+from twin.studies.results import PointResult, Results
 from twin.studies.statistics import Estimate, estimate
 
 LESS_IS_BETTER = (
@@ -31,6 +32,35 @@ LESS_IS_BETTER = (
     "mean_level",
 )
 UNIT_NAMES = {"1/h": "pieces per hour", "s": "seconds", "J": "joule", "W": "watt", "1": ""}
+
+
+LARGER = {
+    "s": ((36_000.0, 3600.0, "hours"), (600.0, 60.0, "minutes")),
+    "J": ((1e7, 1e6, "megajoule"), (1e4, 1e3, "kilojoule")),
+    "W": ((1e4, 1e3, "kilowatt"),),
+}
+"""Units for large amounts: from which mean on, how many of the figure's own they are, and their name."""
+
+
+def in_readable_units(results: Results) -> Results:
+    """The same results with the figures of the study in the units that people would use; all times in one, and so on."""
+    shown = list(results.plan.study.kpis)
+    means = {k: [abs(e.mean) for p in results.points if (e := estimate_of(p, k)).mean is not None] for k in shown}
+    scale: dict[str, tuple[float, str]] = {}
+    for unit, steps in LARGER.items():
+        mine = [k for k in shown if kpi_unit(k) == unit]
+        most = max((v for k in mine for v in means[k]), default=0.0)
+        for least, size, name in steps:
+            if most >= least:
+                scale |= dict.fromkeys(mine, (size, name))
+                break
+    if not scale:
+        return results
+    units = {k: name for k, (_, name) in scale.items()}
+    points = [
+        replace(p, units=units, kpis={k: v / scale[k][0] if k in scale else v for k, v in p.kpis.items()}) for p in results.points
+    ]
+    return replace(results, points=points)
 
 
 def few(names: list[str], most: int = 6) -> str:
@@ -79,9 +109,9 @@ def heading(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def unit_of(kpi: str) -> str:
-    """Unit of a figure in words."""
-    return "pieces" if kpi == "wip" else UNIT_NAMES[kpi_unit(kpi)]
+def unit_of(kpi: str, result: PointResult) -> str:
+    """Unit of a figure of a point in words."""
+    return result.units.get(kpi) or ("pieces" if kpi == "wip" else UNIT_NAMES[kpi_unit(kpi)])
 
 
 def goodness(kpi: str) -> int:
@@ -92,6 +122,7 @@ def goodness(kpi: str) -> int:
 def duration(seconds: float) -> str:
     """A duration in the unit that suits it."""
     for size, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size or (seconds >= size and name != "days"):
+        whole = abs(seconds / size - round(seconds / size)) < 1e-9
+        if (name != "days" and seconds >= size) or (seconds >= 2 * size and (whole or seconds >= 10 * size)):
             return f"{seconds / size:.4g} {name}"
     return f"{seconds:g} s"

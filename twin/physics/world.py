@@ -49,6 +49,8 @@ _OF_POINT = (
 )  # fmt: skip
 BOUNDS_ALONE = 4096
 """Bodies whose bounds are found faster by one thread than handed to several."""
+TEAM_PAUSE = 60
+"""Steps that one thread solves alone after one of several was kept waiting: the machine has other work."""
 TEAM_PARTS = 6
 """Parts of large islands in a world from which on several threads solve them faster than one."""
 SLEEP_S = 0.5
@@ -115,6 +117,7 @@ class World:
         self._stages = stages.count(substeps)
         self._graphs = Graphs(self.device) if capture or (capture is None and self.device.is_cuda) else None
         self._swapped = False
+        self._team_again = 0
         self._recorded: dict[Hashable, list[wp.Launch]] = {}
         self._uploaded = upload(model, self.device)
         self._tables = self._uploaded.tables
@@ -334,12 +337,14 @@ class World:
         if not crowded:
             return
         threads = self._lanes.threads
-        if threads > 1 and crowded < 2 * threads and counts.max() >= TEAM_PARTS:
+        if threads > 1 and crowded < 2 * threads and counts.max() >= TEAM_PARTS and self._steps >= self._team_again:
             form = (launch_parts.solve, ("team", self._swapped))
             if form not in self._recorded:
                 args = self._parts_arguments(threads, 0, self._stages)
                 self._recorded[form] = self._lanes.record_team(launch_parts.solve, self.worlds, args)
             if self._lanes.run_team(self._recorded[form]):
+                if self._parts.slow.numpy().any():
+                    self._team_again = self._steps + TEAM_PAUSE
                 return
         alone = partial(self._parts_arguments, 1, 0, self._stages)
         self._launch(launch_parts.solve, self.worlds, alone, form=self._swapped, worth=1)

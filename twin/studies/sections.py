@@ -104,21 +104,61 @@ def _waits_for(p: PointResult, node: Node, crew: int) -> str:
     return f"{last_name(node.path)} {' and '.join(parts)}" if parts else ""
 
 
+SHORT = (0.75, 0.05)
+"""A crew, or fleet, is said to be short from this share of its time at work on, if a station waits for it so long."""
+
+
 def bottleneck_sentence(ranked: list[Bottleneck]) -> str:
     """The ranking in a sentence."""
     first = ranked[0]
     name = f"<b>{escape(last_name(first.path))}</b>"
     busiest = max(ranked, key=lambda b: b.active)
     if first.starved > 0.05 and max(b.blocked for b in ranked) < 0.02:
-        other = f"<b>{escape(last_name(busiest.path))}</b> is active only {busiest.active * 100:.0f} % of the time"
+        other = f"<b>{escape(last_name(busiest.path))}</b> {_doing(busiest)}"
         return f"goods come slower than the stations could work: even {other}."
     if not first.points_to_it:
-        return f"no station clearly holds the line back; {name} is the busiest, active {first.active * 100:.0f} % of the time."
-    text = f"{name} is what its neighbours wait for; it is active {first.active * 100:.0f} % of the time."
+        return f"no station clearly holds the line back; {name} is the busiest: it {_doing(first)}."
+    text = f"{name} is what its neighbours wait for: it {_doing(first)}."
     if busiest is not first and busiest.active > first.active + 0.02:
         other = escape(last_name(busiest.path))
-        text += f" {other} is busier still ({busiest.active * 100:.0f} %)."
+        text += f" {other} has more to do still: it {_doing(busiest)}."
     return text
+
+
+def _doing(b: Bottleneck) -> str:
+    """What a station does with its time, waiting for people apart from having something to do."""
+    parts = [f"works {b.working * 100:.0f} % of the time"]
+    if b.setup >= 0.005:
+        parts.append(f"is being set up {b.setup * 100:.0f} %")
+    if b.waiting_crew >= 0.005:
+        parts.append(f"waits for people {b.waiting_crew * 100:.0f} %")
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def shortage_sentence(p: PointResult) -> str:
+    """Which crews and fleets have hardly any time left while stations wait; empty where none."""
+    out = []
+    for c, crew in enumerate(p.point.runnable.crews):
+        busy = estimate_of(p, f"{crew.path}:utilisation").mean or 0.0
+        waits = []
+        for n in p.point.runnable.nodes:
+            for mine, figure in ((n.crew == c and n.crew_size > 0, "waiting_crew"), (n.repair_crew == c, "waiting_repair")):
+                share = estimate_of(p, f"{n.path}:{figure}").mean if mine else None
+                waits += [(share, last_name(n.path))] if share is not None else []
+        longest, who = max(waits, default=(0.0, ""))
+        if busy >= SHORT[0] and longest >= SHORT[1]:
+            out.append(
+                f"<b>{escape(last_name(crew.path))}</b> ({crew.size}) are at work {busy * 100:.0f} % of their time; "
+                f"{escape(who)} waits {longest * 100:.0f} % of its time for them."
+            )
+    for n in p.point.runnable.nodes:
+        if n.kind == NodeKind.FLEET:
+            away = sum(estimate_of(p, f"{n.path}:{k}").mean or 0.0 for k in ("utilisation", "setup"))
+            if away >= SHORT[0]:
+                out.append(
+                    f"<b>{escape(last_name(n.path))}</b> ({n.servers}) is under way or charging {away * 100:.0f} % of its time."
+                )
+    return " ".join(out)
 
 
 def over_time(results: Results, detailed: list[PointResult]) -> str:

@@ -8,12 +8,13 @@ import re
 import numpy as np
 
 from twin.model.kpis import kpi_unit
-from twin.studies.plan import short_name
+from twin.studies.labels import short_name
 from twin.studies.results import PointResult
 from twin.studies.statistics import Estimate, estimate
 
 LESS_IS_BETTER = (
     "wip",
+    "cost",
     "lead_time",
     "lead_time_p50",
     "lead_time_p95",
@@ -30,12 +31,9 @@ LESS_IS_BETTER = (
     "scrap_ratio",
     "mean_level",
 )
+NEUTRAL = ("utilisation", "starved", "off")
+"""Figures of a place that are good or bad only for what they come from."""
 UNIT_NAMES = {"1/h": "pieces per hour", "s": "seconds", "J": "joule", "W": "watt", "1": ""}
-
-
-def few(names: list[str], most: int = 6) -> str:
-    """The names, the first few of them where there are many."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def interval(mean: float | None, half_width: float | None) -> str:
@@ -89,9 +87,15 @@ def goodness(kpi: str) -> int:
     return -1 if kpi.rsplit(":", 1)[-1] in LESS_IS_BETTER else 1
 
 
+def is_neutral(kpi: str) -> bool:
+    """Whether more of it is neither better nor worse in itself."""
+    return kpi.rsplit(":", 1)[-1] in NEUTRAL
+
+
 def duration(seconds: float) -> str:
     """A duration in the unit that suits it."""
     for size, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size or (seconds >= size and name != "days"):
+        even = seconds % size == 0.0 or seconds >= 14 * size
+        if (seconds >= 2 * size and (even or name != "days")) or (seconds >= size and name != "days"):
             return f"{seconds / size:.4g} {name}"
     return f"{seconds:g} s"

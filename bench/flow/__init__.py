@@ -1,4 +1,4 @@
-"""The line engine against SimPy and salabim on one line and one cell, and how long a study of the sample factory takes."""
+"""The line engine against SimPy, salabim and JaamSim on a line and a cell, and how long a study of the sample factory takes."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def run() -> list[dict[str, Any]]:
         {"case": "8 stations that fail, SimPy with them", **watched, "twin is times as fast": ours[rate] / watched[rate]},
         {"case": "8 stations that fail, salabim, stores unwatched", **silent, "twin is times as fast": ours[rate] / silent[rate]},
         {"case": "8 stations that fail, salabim", **salabim, "twin is times as fast": ours[rate] / salabim[rate]},
+        *jaamsim(ours[rate]),
         {"case": "machining cell, twin", **mine},
         {"case": "machining cell, SimPy", **peer, "twin is times as fast": mine[done] / peer[done]},
         {"case": "machining cell, salabim", **third, "twin is times as fast": mine[done] / third[done]},
@@ -92,6 +93,23 @@ def salabim_rate(*, horizon_s: float, watched: bool) -> dict[str, float]:
         "pieces per hour": sunk / horizon_s * 3600.0,
         "core-seconds": seconds,
     }
+
+
+def jaamsim(ours: float) -> list[dict[str, Any]]:
+    """Cycles of the line in JaamSim, where ``JAAMSIM`` names its jar: what a long run takes more than a short one, which leaves
+    out the start of the Java machine and of its compiler."""
+    from bench.flow.jaamsim_peer import JAR, jar, line_in_jaamsim
+
+    case, program = "8 stations that fail, JaamSim", jar()
+    if program is None:
+        return [{"case": case, "note": f"not run: {JAR} names no jar"}]
+    short, long = (line_in_jaamsim(1, horizon_s=hours * 3600.0, program=program) for hours in (20.0, 320.0))
+    seconds = long[2] - short[2]
+    rate = (long[0] - short[0]) / seconds
+    return [
+        {"case": case, "cycles per core-second": rate, "pieces per hour": long[1] / 320.0, "core-seconds": seconds,
+         "core-seconds of 20 h with the start": short[2], "twin is times as fast": ours / rate}
+    ]  # fmt: skip
 
 
 def salabim_cell_rate(*, horizon_s: float, replications: int) -> dict[str, float]:

@@ -53,7 +53,7 @@ def _write(history: Historian, signals: int, moments: int, step: int, group: int
         block = measured(signals, np.arange(first, min(first + each, moments)), step, rng)
         begin, at = time.process_time(), time.monotonic()
         history.append_block(block)
-        history.flush(120.0)
+        history.flush(600.0)
         taken, wall = taken + time.process_time() - begin, wall + time.monotonic() - at
     return taken, wall
 

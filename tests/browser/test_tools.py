@@ -46,7 +46,7 @@ def _tidy(page):
     page.evaluate("() => window.__twin.select('')")
     for _ in range(3):
         page.keyboard.press("Escape")
-    page.keyboard.press("w")
+    page.keyboard.press("q")
 
 
 def selected(page):
@@ -265,6 +265,7 @@ def test_views_are_kept_and_pictures_and_films_saved(page):
     settle(page)
     home = page.evaluate(where)
     page.keyboard.press("Shift+B")
+    until(lambda: page.evaluate("() => window.__twin.viewport.session.bookmarks.views.length") == 1, what="the server has it")
     page.get_by_test_id("cube-top").click()
     until(lambda: page.evaluate(where)[2] > home[2] + 1, what="the view from above")
     page.keyboard.press("Shift+1")
@@ -282,7 +283,7 @@ def test_views_are_kept_and_pictures_and_films_saved(page):
     page.get_by_test_id("views-menu").click()
     page.get_by_test_id("save-film").click()
     page.get_by_test_id("film-stop").wait_for()
-    page.wait_for_timeout(2500)
+    until(lambda: page.evaluate("() => window.__twin.viewport.film.bytes") > 0, what="something is filmed")
     with page.expect_download() as film:
         page.get_by_test_id("film-stop").click()
     assert Path(film.value.path()).read_bytes()[:4] == b"\x1aE\xdf\xa3"  # EBML: WebM
@@ -292,10 +293,10 @@ def test_the_past_is_found_again_by_a_mark(page):
     page.get_by_test_id("add-mark").click()
     page.get_by_test_id("time-mark").first.wait_for()
     page.wait_for_timeout(3000)
-    page.get_by_test_id("time-mark").first.click()
+    page.get_by_test_id("time-mark").first.click(force=True)  # it moves with the time
     until(lambda: page.evaluate("() => window.__twin.moment") != "live", what="a moment of the past")
     assert page.get_by_test_id("replay-badge").is_visible()
-    marked = page.evaluate("() => window.__twin.viewport.session.marks.list[0].time")
+    marked = page.evaluate("() => window.__twin.viewport.session.bookmarks.moments[0].time")
     assert abs(page.evaluate("() => window.__twin.moment") - marked) < 500
     page.keyboard.press("Home")
     until(lambda: page.evaluate("() => window.__twin.moment") == "live", what="now")

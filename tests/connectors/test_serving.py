@@ -1,5 +1,6 @@
 """The twin as a plant: its own drivers, and another library, read what it serves."""
 
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -233,6 +234,116 @@ signals:
     finally:
         edge.stop()
     wait_for(lambda: seen.update(plant.drain_state()) or seen[key].quality == BAD_NO_COMMUNICATION, what="its death")
+
+
+class Walk:
+    """A state that moves one step each time it is asked for, as long as steps are left; ``put`` adds some."""
+
+    def __init__(self, state):
+        self._state, self._steps, self.made = state, deque(), []
+
+    def put(self, count: int) -> None:
+        for _ in range(count):
+            number = len(self.made)
+            self.made.append(number)
+            self._steps.append(sample(OVEN, float(number), time=T + number * 1_000_000))
+
+    def __call__(self):
+        if self._steps:
+            self._state[OVEN] = self._steps.popleft()
+        return self._state
+
+    def is_over(self) -> bool:
+        return not self._steps
+
+
+def test_nothing_is_lost_while_the_broker_or_the_primary_host_is_away(broker, state, make_plant, history, start_peer, wait_for):
+    text = f"""
+schema: twin.mapping/1
+connections: [{{name: copy, driver: sparkplug, address: "sparkplug://127.0.0.1:{broker.port}", options: {{host_id: scada}}}}]
+signals:
+  - connection: copy
+    source: {{group: plant, node: twin, metric: W/Line/Oven/temperature}}
+    target: {{prim: /X, signal: t}}
+    unit: Cel
+"""
+    names = {"group": "plant", "node": "twin", "primary_host": "scada"}
+    walk, key, seen = Walk(state), SignalKey("/X", "t"), {}
+    edge = publish_sparkplug(f"mqtt://127.0.0.1:{broker.port}", SIGNALS, walk, **names, period_s=0.002)
+
+    def recorded() -> set:
+        history.flush()
+        return {s.value for s in history.samples(key, 0, 2**62)}
+
+    def shown():
+        seen.update(plant.drain_state())
+        return seen[key].value if key in seen else None
+
+    try:
+        walk.put(50)
+        wait_for(walk.is_over, what="values before anybody listened")
+        assert (edge.births, edge.sent) == (0, 0)
+        plant = make_plant(text, history)
+        wait_for(lambda: edge.sent >= 49, what="what was stored")  # the newest is in the birth
+        for times in range(2):
+            before = edge.sent
+            walk.put(100)
+            wait_for(lambda n=before: edge.sent >= n + 30, what="values that come through")
+            broker.kill()
+            walk.put(100)
+            wait_for(lambda: walk.is_over() and edge.error, what="values that are stored")
+            assert edge.stored >= 100
+            broker.start()
+            wait_for(lambda n=times: edge.births >= n + 2 and not edge.stored, 30.0, "the store is empty")
+            wait_for(lambda: recorded() >= set(walk.made), what="every value of before, while and after")
+            wait_for(lambda: shown() == walk.made[-1], what="the newest as the state")
+        plant.stop()
+        wait_for(lambda: "scada" in edge.error, what="the host is gone")
+        walk.put(100)
+        wait_for(walk.is_over, what="values that are stored")
+        plant = make_plant(text, history)
+        wait_for(lambda: recorded() >= set(walk.made), 30.0, "what came while the host was away")
+        wait_for(lambda: shown() == walk.made[-1], what="the newest as the state")
+        assert edge.dropped == 0
+        assert not any("sequence" in loss for loss in plant.losses())
+    finally:
+        edge.stop()
+
+
+def test_another_library_sees_what_was_stored_marked_as_historical_and_in_order(broker, state, start_peer, wait_for):
+    names, walk = {"group": "plant", "node": "twin", "primary_host": "scada"}, Walk(state)
+    edge = publish_sparkplug(f"mqtt://127.0.0.1:{broker.port}", SIGNALS, walk, **names, period_s=0.002, store=200)
+    try:
+        host = start_peer("sparkplug_host.js", broker.port, "scada")
+        next_of(host, "NBIRTH")
+        walk.put(10)
+        live = [next_of(host, "NDATA")["metrics"][0] for _ in range(10)]
+        assert [(m["value"], m["historical"]) for m in live] == [(float(n), False) for n in range(10)]
+        broker.kill()
+        wait_for(lambda: edge.error, what="loss")
+        assert edge.stored == 13  # nobody knows whether they arrived, nor the birth
+        walk.put(300)
+        wait_for(lambda: edge.stored + edge.dropped == 313, what="values that are stored")
+        broker.start()
+        birth = next_of(host, "NBIRTH")
+        assert {m["name"]: m["value"] for m in birth["metrics"]}["W/Line/Oven/temperature"] == 309.0
+        stored = []
+        while len(stored) < 199:  # the newest is in the birth
+            stored += next_of(host, "NDATA")["metrics"]
+        assert [(m["value"], m["historical"]) for m in stored] == [(float(n), True) for n in range(110, 309)]
+        assert [m["timestamp"] for m in stored] == [T // 10**6 + n for n in range(110, 309)]
+        assert edge.forwarded == 199
+        assert edge.dropped == 113
+        walk.put(1)
+        (last,) = next_of(host, "NDATA")["metrics"]
+        assert (last["value"], last["historical"]) == (310.0, False)
+    finally:
+        edge.stop()
+
+
+def test_a_store_for_fewer_samples_than_signals_is_refused():
+    with pytest.raises(InputError, match="too few"):
+        publish_sparkplug("mqtt://127.0.0.1:1", SIGNALS, dict, group="g", node="n", store=2)
 
 
 @pytest.fixture

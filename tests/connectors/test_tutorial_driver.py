@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -16,40 +17,17 @@ from twin.connectors.conformance.counterparts import _OnLoop
 from twin.connectors.drivers import KINDS, DriverKind
 from twin.connectors.inspect import browse, probe
 from twin.connectors.mapping import parse
+from twin.core.errors import WorkError
+from twin.core.samples import SignalKey
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "driver-tutorial.md"
+MAPPING = re.search(r"```yaml\n(schema:.*?)```", TUTORIAL.read_text(), re.DOTALL)[1]  # type: ignore[index]
 BLOCKS = dict(re.findall(r"```python\n# (\w+)\n(.*?)```", TUTORIAL.read_text(), re.DOTALL))
 
 
-class Scale(_OnLoop):
-    driver, scheme, peer = "scale", "scale", "a scale"
-    source, options = "{name: weight}", "{silence: 0.5}"
-
-    async def _start(self) -> None:
-        self._peers: set[asyncio.StreamWriter] = set()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._peers.add(writer)
-        try:
-            await reader.read()
-        except OSError:
-            pass
-        finally:
-            self._peers.discard(writer)
-            writer.close()
-
-    async def _stop(self) -> None:
-        self._server.close()
-        for peer in list(self._peers):
-            peer.transport.abort()
-
-    async def _send(self, line: bytes) -> None:
-        for peer in list(self._peers):
-            peer.write(line)
-
-    def emit(self, value: int) -> None:
-        self._do(self._send(f"weight {value}\n".encode()))
+_NAMES: dict[str, Any] = {"_OnLoop": _OnLoop, "asyncio": asyncio}
+exec(BLOCKS["counterpart"], _NAMES)
+Scale = _NAMES["Scale"]
 
 
 @pytest.fixture
@@ -69,17 +47,26 @@ def test_the_tutorial_s_driver_stands_the_failures(scale, case, tmp_path):
         CASES[case](rig)
 
 
-def test_it_is_probed_and_browsed(scale, tmp_path):
-    other = Scale(tmp_path)
-    other.start()
+def test_the_tutorial_s_scale_is_probed_browsed_and_mapped(scale, tmp_path, unused_port, make_plant, wait_for):
+    port = unused_port()
+    (tmp_path / "fake_scale.py").write_text(BLOCKS["fake"].replace("4001", str(port)))
+    process = subprocess.Popen([sys.executable, str(tmp_path / "fake_scale.py")], stderr=subprocess.DEVNULL)
     try:
-        text = f"""
-schema: twin.mapping/1
-connections: [{{name: s, driver: scale, address: "scale://127.0.0.1:{other.port}"}}]
-signals: [{{connection: s, source: {{name: weight}}, target: {{prim: /W, signal: w}}, unit: kg}}]
-"""
+        text = MAPPING.replace("4001", str(port))
         mapping = parse(text, file="m", folder=tmp_path)
-        assert probe(mapping, mapping.connections[0], timeout_s=20.0).peer == "a scale"
-        assert browse(mapping, mapping.connections[0], seconds=0.2, timeout_s=20.0) == []
+        wait_for(lambda: _answers(mapping), 60.0, "the scale listens")
+        [found] = browse(mapping, mapping.connections[0], seconds=1.0, timeout_s=60.0)
+        assert (found.label, found.source) == ("weight", {"name": "weight"})
+        plant = make_plant(text)
+        wait_for(lambda: plant.statuses()[0].state == "live", what="live")
+        assert 500.0 <= plant.drain_state()[SignalKey("/World/Line/Checkweigher", "weight")].value < 530.0
     finally:
-        other.stop()
+        process.kill()
+        process.wait(10)
+
+
+def _answers(mapping) -> bool:
+    try:
+        return probe(mapping, mapping.connections[0], timeout_s=20.0).peer == "a scale"
+    except WorkError:
+        return False

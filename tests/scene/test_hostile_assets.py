@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pxr import Sdf
 
 from twin.core.errors import InputError, Rejected, SceneError
 from twin.protocol.messages import Op
+from twin.scene import intake as intake_module
 from twin.scene import open_stage
 from twin.scene.edits import apply_txn, make_edit_layer
 from twin.scene.edits.context import MAX_DEPTH
@@ -33,6 +35,10 @@ OUT = [
     "omniverse://evil/x.usda",
     "\u202e../secret.usda",
     "x\x00.usda",
+    "./link.usda:SDF_FORMAT_ARGS:a=b",
+    "../secret.usda:SDF_FORMAT_ARGS:a=b",
+    '`"../secret.usda"`',
+    '`"${ANY}"`',
     "cwd.usda",
 ]
 """Each leads out of the asset root; the last is found in the working directory, where USD looks when all else fails."""
@@ -44,6 +50,18 @@ PLACES = {
     "array": '#usda 1.0\ndef "A"\n{{\n    asset[] t = [@ok.usda@, @{}@]\n}}\n',
     "sample": '#usda 1.0\ndef "A"\n{{\n    asset t.timeSamples = {{ 0: @{}@ }}\n}}\n',
     "custom data": '#usda 1.0\ndef "A" (\n    customData = {{\n        asset t = @{}@\n    }}\n)\n{{\n}}\n',
+    "of a property": """#usda 1.0
+def "A"
+{{
+    double x (
+        customData = {{
+            asset t = @{}@
+        }}
+    )
+}}
+""",
+    "of the layer": "#usda 1.0\n(\n    customLayerData = {{\n        asset[] t = [@{}@]\n    }}\n)\n",
+    "asset info": '#usda 1.0\ndef "A" (\n    assetInfo = {{\n        asset identifier = @{}@\n    }}\n)\n{{\n}}\n',
     "clip": """#usda 1.0
 def "A" (
     clips = {{
@@ -91,6 +109,82 @@ def test_no_file_of_a_stage_may_lead_out(root: Path, place: str, path: str) -> N
     (root / "stage.usda").write_text(text)
     with pytest.raises(SceneError):
         open_stage(root / "stage.usda", root)
+
+
+CLIPS = """#usda 1.0
+def "A" (
+    clips = {{
+        dictionary d = {{
+            string templateAssetPath = "{}"
+            double templateStartTime = 1
+            double templateEndTime = 2
+            double templateStride = 1
+        }}
+    }}
+)
+{{
+}}
+"""
+SECOND = '#usda 1.0\n(\n    defaultPrim = "A"\n)\ndef "A" (references = {})\n{{\n}}\n'
+
+
+@pytest.mark.parametrize("template", ["{}/clip.###.usda", "../clip.###.usda"])
+def test_no_pattern_of_clips_may_lead_out(root: Path, template: str) -> None:
+    for number in (1, 2):
+        (root.parent / f"clip.{number:03}.usda").write_text(PART)
+    (root / "stage.usda").write_text(CLIPS.format(template.format(root.parent)))
+    with pytest.raises(SceneError):
+        open_stage(root / "stage.usda", root)
+
+
+@pytest.mark.parametrize("kind", ["usda", "usdc"])
+@pytest.mark.parametrize("own", ["", 'expressionVariables = { string X = "./ok.usda" }'])
+@pytest.mark.parametrize(
+    "place", ['def "A" (references = @`"${X}"`@)\n{\n}\n', 'def "A"\n{\n    asset t = @`"${X}"`@\n}\n',
+              'def "A" (\n    customData = {\n        asset t = @`"${X}"`@\n    }\n)\n{\n}\n']
+)  # fmt: skip
+def test_what_a_stronger_layer_makes_of_a_path_cannot_lead_out(root: Path, place: str, own: str, kind: str) -> None:
+    """Variables of the layer itself would say that all is well."""
+    weaker = Sdf.Layer.CreateAnonymous(".usda")
+    weaker.ImportFromString(f'#usda 1.0\n(\n    defaultPrim = "A"\n    {own}\n)\n{place}')
+    weaker.Export(str(root / f"weaker.{kind}"))
+    out = f'(\n    expressionVariables = {{ string X = "{root.parent}/secret.usda" }}\n)\n'
+    (root / "stage.usda").write_text(f'#usda 1.0\n{out}def "A" (references = @./weaker.{kind}@)\n{{\n}}\n')
+    with pytest.raises(SceneError, match="computed"):
+        open_stage(root / "stage.usda", root)
+
+
+def test_what_is_addressed_in_a_package_is_checked_and_not_its_first_layer_alone(root: Path) -> None:
+    good, evil = SECOND.format("@./b.usda@"), SECOND.format(f"@{root.parent}/secret.usda@")
+    packed(root / "p.usdz", {"in.usda": good, "b.usda": PART, "evil.usda": evil})
+    (root / "stage.usda").write_text(SECOND.format("@./p.usdz[in.usda]@"))
+    assert open_stage(root / "stage.usda", root).GetPrimAtPath("/A/C")
+    for name in ("evil", "none"):
+        (root / f"{name}_stage.usda").write_text(SECOND.format(f"@./p.usdz[{name}.usda]@"))
+        with pytest.raises(SceneError):
+            open_stage(root / f"{name}_stage.usda", root)
+
+
+def test_packages_in_packages_are_refused(root: Path) -> None:
+    packed(root / "inner.usdz", {"in.usda": SECOND.format("@./b.usda@")})
+    writer = Sdf.ZipFileWriter.CreateNew(str(root / "outer.usdz"))
+    (root / "main.usda").write_text(SECOND.format("@./inner.usdz@"))
+    (root / "b.usda").write_text(SECOND.format(f"@{root.parent}/secret.usda@"))
+    for name in ("main.usda", "inner.usdz", "b.usda"):
+        writer.AddFile(str(root / name), name)
+    writer.Save()
+    with pytest.raises(SceneError, match="inside a package"):
+        open_stage(root / "outer.usdz", root)
+
+
+def test_the_search_path_of_usd_is_outside(root: Path) -> None:
+    """It is read when the first stage is opened, so this takes a process of its own."""
+    (root / "stage.usda").write_text(PLACES["reference"].format("secret.usda"))
+    probe = f"from twin.scene import open_stage; open_stage({str(root / 'stage.usda')!r}, {str(root)!r})"
+    environment = os.environ | {"PXR_AR_DEFAULT_SEARCH_PATH": str(root.parent), "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, env=environment, check=False)
+    assert "outside the asset root" in done.stderr
+    assert done.returncode != 0
 
 
 @pytest.mark.parametrize("path", OUT)
@@ -256,6 +350,34 @@ def test_bad_files_stay_out(root: Path, case: str) -> None:
     with pytest.raises((InputError, SceneError)):
         taken(root, data, name)
     assert not (root.parent / "evil.usda").exists()
+
+
+def test_a_small_file_cannot_say_more_than_can_be_drawn(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "MAX_VALUES", 1000)
+    zeros = Sdf.Layer.CreateAnonymous(".usdc")
+    zeros.ImportFromString(f'#usda 1.0\n(defaultPrim = "P")\ndef Xform "P"\n{{\n    int[] x = [{", ".join(["0"] * 1001)}]\n}}\n')
+    zeros.Export(str(root.parent / "zeros.usdc"))
+    samples = "".join(f"{i}: [0, 0, 0], " for i in range(400))
+    again = "".join(f'    def Mesh "M{i}" (references = </Q>) {{\n    }}\n' for i in range(30))
+    many = f'def Xform "P"\n{{\n{again}}}\nclass Mesh "Q"\n{{\n    int[] faceVertexCounts = [{", ".join(["3"] * 40)}]\n}}\n'
+    head = '#usda 1.0\n(defaultPrim = "P")\n'
+    cases = {
+        "zeros.usdc": (root.parent / "zeros.usdc").read_bytes(),
+        "samples.usda": f'{head}def Xform "P"\n{{\n    int[] x.timeSamples = {{ {samples} }}\n}}\n'.encode(),
+        "again.usda": f"{head}{many}".encode(),
+    }
+    for name, data in cases.items():
+        with pytest.raises(InputError, match="values in arrays"):
+            taken(root, data, name)
+
+
+@pytest.mark.parametrize("text", ["mtllib ../../secret.mtl\n", "mtllib /etc/passwd\n", "call ../secret.usda\n", "csh rm\n"])
+def test_a_mesh_file_brings_nothing_along(root: Path, text: str) -> None:
+    (root.parent / "secret.mtl").write_text("newmtl a\nmap_Kd ../secret.png\n")
+    made = taken(root, f"{text}v 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl a\nf 1 2 3\n".encode(), "x.obj")
+    layer = Sdf.Layer.FindOrOpen(str(root / "_uploads" / "part" / made["asset"]))
+    assert "secret" not in layer.ExportToString()
+    assert sorted(p.name for p in (root / "_uploads" / "part").iterdir()) == ["x.usdc"]
 
 
 def test_the_process_that_reads_is_limited_and_says_one_line(root: Path) -> None:

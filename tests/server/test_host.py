@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from twin.collab import Identity
-from twin.core.errors import Rejected
+from twin.core.errors import Rejected, WorkError
+from twin.core.samples import GOOD, Sample, SignalKey
+from twin.model.frame import StateFrame
 from twin.protocol.messages import BodyTable, Op, ScenePatch
 from twin.server import commits as commits_module
 from twin.server import host as host_module
@@ -126,6 +128,36 @@ def test_edits_that_wait_are_bounded(host: Host, monkeypatch: pytest.MonkeyPatch
     assert [future.result(30).entry.seq for future in waiting] == [1, 2, 3]
 
 
+def test_alarms_of_residuals_outlive_the_process_and_one_that_lasted_ends_with_it(host: Host) -> None:
+    ended, lasting = SignalKey("/World/A", "ended"), SignalKey("/World/A", "lasting")
+
+    def disagree() -> list[tuple[SignalKey, int, int]]:
+        residuals = host.runtime.signals.residuals
+        for second in range(100):
+            for key, until in ((ended, 80), (lasting, 100)):
+                value = 20.0 + second % 3 + (50.0 if 60 <= second < until else 0.0)
+                residuals.plant(Sample(key, value, GOOD, second * 10**9, None, second * 10**9))
+                residuals.simulated(key, 20.0, second * 10**9)
+        return [(a.key, a.begin_ns, a.end_ns) for a in residuals.alarms()]
+
+    before = host.on_owner(disagree).result(60)
+    assert before == [(lasting, 60 * 10**9, 0), (ended, 60 * 10**9, 80 * 10**9)]
+    host.stop()
+    begun, ends = time.time_ns(), []
+    for _ in range(2):  # a second restart changes nothing
+        again = Host(host.settings)
+        try:
+            after = {a.key: a for a in again.runtime.signals.residuals.alarms()}
+        finally:
+            again.stop()
+        assert (after[ended].begin_ns, after[ended].end_ns) == (60 * 10**9, 80 * 10**9)
+        assert after[lasting].begin_ns == 60 * 10**9
+        assert after[lasting].worst > 3.5
+        assert len(after) == 2
+        ends.append(after[lasting].end_ns)
+    assert begun <= ends[0] == ends[1] <= time.time_ns()
+
+
 def test_somebody_who_leaves_while_edits_are_committed_hides_nothing_from_the_others(host: Host) -> None:
     """Their edits are given up as long as nobody has begun with them; from then on they are done, and told, like the others'."""
     told: list[int] = []
@@ -149,3 +181,58 @@ def test_somebody_who_leaves_while_edits_are_committed_hides_nothing_from_the_ot
     assert given_up == [False, True]
     assert told == [0, 1, 3]
     assert host.commits.commit(lambda: work(9), tell).result(30).entry.seq == 4
+
+
+def test_the_twin_runs_on_while_the_disk_keeps_an_edit_waiting_and_nobody_sees_that_edit(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, told = [], []
+    host.runtime.subscribe(lambda event: frames.append(event) if isinstance(event, StateFrame) else None)
+    host.runtime.control("play").result(60)
+    slow, begun = threading.Event(), threading.Event()
+    commit = host.document.journal.commit
+
+    def wait_and_commit() -> None:
+        begun.set()
+        assert slow.wait(60)
+        commit()
+
+    monkeypatch.setattr(host.document.journal, "commit", wait_and_commit)
+    size = Op("set_field", "/World/A", "size", ["double", 7.0])
+    edited = host.commits.commit(lambda: host.edit(ADMIN, "s", 1, "Ann", [size], ""), lambda outcome, _: told.append(outcome))
+    assert begun.wait(60)
+    asked = host.on_owner(lambda: (host.document.seq, len(told)))
+    before = len(frames)
+    end = time.monotonic() + 60.0
+    while len(frames) < before + 10:
+        assert time.monotonic() < end, "the view stands"
+        time.sleep(0.01)
+    assert (edited.done(), asked.done(), told) == (False, False, [])
+    slow.set()
+    assert edited.result(60).entry.seq == 1
+    assert asked.result(60) == (1, 1)
+
+
+def test_a_commit_that_fails_takes_the_edits_back_and_says_so(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise WorkError("the disk is full")
+
+    monkeypatch.setattr(host.document.journal, "commit", fail)
+    size = [Op("set_field", "/World/A", "size", ["double", float(i)]) for i in range(3)]
+    held = threading.Event()
+    host.on_owner(lambda: held.wait(30))
+    futures = [
+        host.commits.commit(lambda i=i: host.edit(ADMIN, "s", i, "Ann", [size[i]], ""), lambda *told: pytest.fail("told"))
+        for i in range(3)
+    ]
+    held.set()
+    for future in futures:
+        with pytest.raises(WorkError, match="full"):
+            future.result(60)
+    assert host.on_owner(lambda: (host.document.seq, host.document.layer.empty, bool(host.document.read_only))).result(60) == (
+        0,
+        True,
+        True,
+    )
+    refused = edit(host, 9, size[0])[0].refusal
+    assert refused.code == "read-only"

@@ -95,7 +95,7 @@ def test_who_waits_for_people_is_not_active_and_one_more_of_them_is_tried(make_s
     assert {v["path"] for v in document["sensitivity"]} == {"/Cut", "/Test", "/People"}
     page = render(results)
     assert "Most for lead time brings <b>People 1 → 2</b>" in page
-    assert "<b>People</b> (1) are at work" in page
+    assert "Stations wait for people of <b>People</b>" in page
     assert "money buys" not in page
 
 

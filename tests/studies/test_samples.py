@@ -40,6 +40,12 @@ def test_machining_cell_needs_an_operator_more_than_a_robot(tmp_path):
     assert abs(lead["second-robot"] - lead["as-is"]) < 8.0
     for figures in found.values():
         assert figures["throughput"] == pytest.approx(9.25, rel=0.03)
+    two, three = found[("as-is",)], found[("third-operator",)]
+    assert two["/World/Cell/Operators:utilisation"] == pytest.approx(0.82, abs=0.02)
+    assert three["/World/Cell/Operators:utilisation"] == pytest.approx(0.54, abs=0.02)
+    assert two["/World/Cell/Inspect:waiting_crew"] == pytest.approx(0.35, abs=0.03)
+    assert three["/World/Cell/Inspect:waiting_crew"] < 0.06
+    assert two["/World/Cell/CarrierCell:starved"] > 0.75
 
 
 def test_assembly_line_grows_with_a_second_test_stand_or_a_late_shift(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import os
 import platform
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twin.core.cores import usable_cores
 from twin.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def bench(
     document: dict[str, Any] = {
         "stage": str(stage),
         "machine": platform.machine(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "device": {d["name"]: d["description"] for d in describe()["devices"]}.get(device, device),
         "open_s": time.perf_counter() - begin,
         "bodies": len(model.rigid.bodies),
@@ -99,7 +99,7 @@ def _line(model: FactoryModel, seconds: float, device: str) -> dict[str, Any] | 
         return {"not_run": [str(f) for f in errors]} if model.nodes else None
     print("line engine ...", file=sys.stderr)
     simulate(model, horizon_s=10.0, replications=1, device=device)
-    shifts = os.cpu_count() or 1
+    shifts = usable_cores()
     while True:
         wall = time.perf_counter()
         result = simulate(model, horizon_s=SHIFT_S, replications=shifts, device=device)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json as json_module
-import os
 import platform
 import shutil
 import socket
@@ -58,6 +57,7 @@ def report() -> dict[str, Any]:
     from twin import __version__
 
     begin = time.perf_counter()
+    from twin.core.cores import usable_cores
     from twin.process.device import describe
 
     warp = describe()
@@ -66,7 +66,7 @@ def report() -> dict[str, Any]:
         "twin": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "versions": {name: _version(name) for name in _PACKAGES},
         "devices": warp["devices"],
         "warp_start_s": round(time.perf_counter() - begin, 3),

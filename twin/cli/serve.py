@@ -39,6 +39,9 @@ def serve(
     publish_sparkplug: Annotated[
         str | None, typer.Option(help="Also be a Sparkplug edge node on this broker: mqtt://HOST.")
     ] = None,
+    sparkplug_host: Annotated[
+        str | None, typer.Option(help="The edge node's primary host: while it is away, values are stored, and sent later.")
+    ] = None,
     shadow: Annotated[
         bool, typer.Option(help="The plant's values drive belts, goods, states and poses; nothing is simulated.")
     ] = False,
@@ -81,6 +84,10 @@ def serve(
         raise InputError("gateways speak http: let a proxy before them do TLS", attribute="--gateways, --tls-cert")
     if tls_cert is not None and tls_key is not None:
         check_tls(tls_cert, tls_key)
+    if sparkplug_host is not None and publish_sparkplug is None:
+        raise InputError(
+            "the edge node needs a broker", attribute="--sparkplug-host", allowed=["with --publish-sparkplug mqtt://HOST"]
+        )
     provider = load_provider(oidc) if oidc is not None else None
     front = Front(host, port, public_url, tls_cert, tls_key, provider, gateways)
     sock = None
@@ -117,6 +124,7 @@ def serve(
         serve_opcua=serve_opcua,
         publish_mqtt=publish_mqtt,
         publish_sparkplug=publish_sparkplug,
+        sparkplug_host=sparkplug_host,
         rate=rate,
         paused=paused,
         device=device,

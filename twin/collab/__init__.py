@@ -1,6 +1,8 @@
 """Editing together: one ordered, journaled sequence of operations on a stage, roles, undo of one's own."""
 
 from twin.collab.access import Access, Identity
+from twin.collab.alarms import AlarmLog
+from twin.collab.bookmarks import Bookmarks
 from twin.collab.comments import Comments
 from twin.collab.document import Document, Outcome
 from twin.collab.journal import Journal
@@ -13,6 +15,8 @@ from twin.collab.users import Users
 __all__ = [
     "ROLES",
     "Access",
+    "AlarmLog",
+    "Bookmarks",
     "Comments",
     "Document",
     "Identity",

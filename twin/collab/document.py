@@ -86,6 +86,7 @@ class Document:
         self._recent: deque[tuple[int, list[str], list[str]]] = deque(maxlen=RESUME_WINDOW)
         self._stacks = UndoStacks()
         self._group: list[list[Op]] = []
+        self._group_begin = 0
         self._checkpointed = (0, -math.inf)
         self.guard: Callable[[Op], None] = lambda op: None
         self.room: Callable[[], int] = lambda: UNLIMITED
@@ -304,20 +305,35 @@ class Document:
         Raises:
             WorkError: The commit failed; all of them have been taken back.
         """
-        before, self._group = self._seq, []
+        self.begin_group()
         try:
-            with self.journal.together():
-                yield
+            yield
+            self.journal.commit()
         except WorkError as error:
-            for inverse in reversed(self._group):
-                self._take_back(inverse)
-            self._seq = before
-            while self._recent and self._recent[-1][0] > before:
-                self._recent.pop()
-            self._close_for_edits(error)
+            self.abandon_group(error)
             raise
-        finally:
-            self._group = []
+        except BaseException:
+            self.journal.roll_back()
+            raise
+
+    def begin_group(self) -> None:
+        """As ``group`` begins; ``journal.commit`` has to follow, on any thread, before anything else of the document is used.
+
+        Raises:
+            WorkError: Nothing can be written.
+        """
+        self._group_begin, self._group = self._seq, []
+        self._written(self.journal.begin)
+
+    def abandon_group(self, error: WorkError) -> None:
+        """The commit failed: take back all edits of the group."""
+        self.journal.roll_back()
+        for inverse in reversed(self._group):
+            self._take_back(inverse)
+        self._group, self._seq = [], self._group_begin
+        while self._recent and self._recent[-1][0] > self._seq:
+            self._recent.pop()
+        self._close_for_edits(error)
 
     def _written(self, write: Callable[[], object], otherwise: Callable[[], None] = lambda: None) -> None:
         """Do a write; when it fails, nothing is accepted any more."""

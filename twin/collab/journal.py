@@ -81,6 +81,9 @@ class Journal:
     Args:
         project: The project folder, made if it is missing.
 
+    Attributes:
+        epoch: Id of the sequence: as long as it stays, a client may resume.
+
     Raises:
         InputError: Another process has the project, or the file is of a newer version.
     """
@@ -113,8 +116,9 @@ class Journal:
         self.set_meta("format", str(FORMAT))
         self._folder = threading.Thread(target=self._fold, name="twin-journal", daemon=True)
         self._folder.start()
-        if self.meta("epoch") is None:
-            self.set_meta("epoch", secrets.token_hex(8))
+        self.epoch = self.meta("epoch") or ""
+        if not self.epoch:
+            self.new_epoch()
 
     def close(self) -> None:
         """Let go of the project."""
@@ -147,13 +151,9 @@ class Journal:
     def set_meta(self, key: str, value: str) -> None:
         self.write("insert into meta values (?, ?) on conflict (key) do update set value = excluded.value", (key, value))
 
-    @property
-    def epoch(self) -> str:
-        """Id of the sequence: as long as it stays, a client may resume."""
-        return self.meta("epoch") or ""
-
     def new_epoch(self) -> None:
-        self.set_meta("epoch", secrets.token_hex(8))
+        self.epoch = secrets.token_hex(8)
+        self.set_meta("epoch", self.epoch)
 
     @property
     def seq(self) -> int:
@@ -185,17 +185,37 @@ class Journal:
         if self._together:
             yield
             return
-        self.write("begin immediate")
-        self._together = True
+        self.begin()
         try:
             yield
-            self.write("commit")
+            self.commit()
         except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("rollback")
+            self.roll_back()
             raise
-        finally:
-            self._together = False
+
+    def begin(self) -> None:
+        """What is written from here on reaches the disk with ``commit``, or not at all.
+
+        Raises:
+            WorkError: Nothing can be written.
+        """
+        self.write("begin immediate")
+        self._together = True
+
+    def commit(self) -> None:
+        """Wait for the disk; on any thread, while no other writes.
+
+        Raises:
+            WorkError: It could not be written; ``roll_back`` has to follow.
+        """
+        self.write("commit")
+        self._together = False
+
+    def roll_back(self) -> None:
+        """As it was before ``begin``."""
+        self._together = False
+        if self._db.in_transaction:
+            self._db.execute("rollback")
 
     # ---- operations
 

@@ -115,7 +115,7 @@ class UndoStacks:
                 kept.append(op)
         if not kept:
             path = entry.inverse[0].path if entry.inverse else None
-            raise Rejected("overwritten", "others have changed all of that since", prim=path)
+            raise Rejected("overwritten", "not taken back: others have changed all of it since", prim=path)
         return kept, skipped
 
 

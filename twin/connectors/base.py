@@ -38,7 +38,8 @@ class Fatal(WorkError):
 class Reading:
     """What a driver delivers: one value as the protocol carried it, times in ns UTC.
 
-    ``captures`` are the topic levels that wildcards matched, for targets with placeholders.
+    ``captures`` are the topic levels that wildcards matched, for targets with placeholders. ``historical``: the other side says
+    that it is from before an interruption, so that it is recorded and never the state.
     """
 
     point: Point
@@ -48,6 +49,7 @@ class Reading:
     server_time: int | None
     receive_time: int
     captures: tuple[str, ...] = ()
+    historical: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,8 +253,10 @@ class Intake:
         point = reading.point
         key = point.key(reading.captures)
         tracked = self._tracked.get(key) or self._track(point, key)
-        tracked.heard, tracked.ever, tracked.stale = time.monotonic(), True, False
-        late = tracked.is_late(reading)
+        late = reading.historical
+        if not late:
+            tracked.heard, tracked.ever, tracked.stale = time.monotonic(), True, False
+            late = tracked.is_late(reading)
         if not late:
             tracked.raw, tracked.reading = reading.value, reading
         value, quality = reading.value, reading.quality

@@ -95,12 +95,14 @@ def publish_sparkplug(
     period_s: float = 0.1,
     writable: Collection[SignalKey] = (),
     take: Take | None = None,
+    store: int = 100_000,
 ) -> SparkplugEdge:
     """Be a Sparkplug B edge node with a metric for each signal; returns what publishes, to be stopped with stop().
 
     Args:
         address: As publish_mqtt's. primary_host: Host application without which the node is not born.
         writable: Signals that commands may write, through ``take``, which may refuse with a TwinError.
+        store: Samples that are kept while the broker or the primary host is away, and sent as historical ones after it.
 
     Raises:
         InputError: A name that is none, or a writable signal that is not there.
@@ -111,7 +113,7 @@ def publish_sparkplug(
     login = _login(username, password, client_id, "3.1.1", ca_file, cert_file, key_file)
     edge = SparkplugEdge(
         address, signals, state, group=group, node=node, login=login, period_s=period_s,
-        primary_host=primary_host, writable=writable, take=take,
+        primary_host=primary_host, writable=writable, take=take, store=store,
     )  # fmt: skip
     edge.start()
     return edge

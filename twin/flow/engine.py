@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
+from twin.core.cores import usable_cores
 from twin.core.errors import InputError, WorkError
 from twin.flow.findings import flow_findings
 from twin.flow.result import FlowResult
@@ -86,7 +86,7 @@ def simulate(
     if isinstance(start, Snapshot):
         plan = replace(plan, unlimited=max(plan.unlimited, start.settings["unlimited"]))
     run = _Run(model, target, plan, first=first_replication, warmup_us=round(warmup_s * 1e6), start=start, cancel=cancel)
-    workers = 1 if target.is_cuda else max(threads or os.cpu_count() or 1, 1)
+    workers = 1 if target.is_cuda else max(threads or usable_cores(), 1)
     size = int(np.clip(BLOCK_BYTES // max(bytes_per_replication(run.tables_for(plan)), 1), 1, MAX_BLOCK))
     if not target.is_cuda:
         size = min(size, max(-(-replications // (workers * 2)), 8))

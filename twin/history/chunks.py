@@ -4,6 +4,8 @@ Times are kept as second differences, the receive and server stamps relative to 
 differences of whole numbers (201) wherever that gives the same bits back; other floats as the exclusive-or with their
 predecessor. A column takes the fewest bytes that hold its span, nothing where it is constant; bytes of equal weight are laid
 side by side before zlib. A chunk that is soon merged into a larger one is left uncompressed.
+
+Chunks of version 1, whose columns have a fixed width, are read as well, so a history goes on in the file that it began in.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 
 from twin.history.rows import BIG_INT, FLOAT, TEXT, Row
 
+FIRST_VERSION = 1
 VERSION = 2
 SEALED = 6
 """zlib level of a chunk that stays."""
@@ -212,12 +215,15 @@ def encode(block: Block, level: int = SEALED) -> bytes:
 
 def decode_chart(blob: bytes) -> Chart:
     """The part of ``blob`` that a chart needs."""
-    return _chart(_document(blob))
+    document = _document(blob)
+    return _first_chart(document) if document["version"] == FIRST_VERSION else _chart(document)
 
 
 def decode(blob: bytes) -> Block:
     """What went into ``blob``."""
     document = _document(blob)
+    if document["version"] == FIRST_VERSION:
+        return _first_block(document)
     chart = _chart(document)
     count, level = document["count"], document["level"]
     flags = _unpack(document["flags"], count, level)
@@ -231,8 +237,8 @@ def decode(blob: bytes) -> Block:
 
 def _document(blob: bytes) -> dict[str, Any]:
     document: dict[str, Any] = _decoder.decode(blob)
-    if document["version"] != VERSION:
-        raise ValueError(f"history chunk of version {document['version']}, this program reads {VERSION}")
+    if document["version"] not in (FIRST_VERSION, VERSION):
+        raise ValueError(f"history chunk of version {document['version']}, this program reads up to {VERSION}")
     return document
 
 
@@ -253,15 +259,53 @@ def _values(document: dict[str, Any], kind: np.ndarray) -> np.ndarray:
     is_float = kind == FLOAT
     if is_float.all():
         return _unpack_floats(document["floats"], count, level)
-    is_text = (kind == TEXT) | (kind == BIG_INT)
-    is_number = ~(is_float | is_text)
+    is_number = ~(is_float | (kind == TEXT) | (kind == BIG_INT))
     floats = _unpack_floats(document["floats"], int(is_float.sum()), level) if document["floats"] else np.zeros(0)
     numbers = _unpack_steps(document["numbers"], int(is_number.sum()), level) if document["numbers"] else np.zeros(0, np.int64)
+    return _mixed(kind, floats, numbers, document["texts"])
+
+
+def _mixed(kind: np.ndarray, floats: np.ndarray, numbers: np.ndarray, texts: bytes) -> np.ndarray:
+    """[n] stored values, put together from those of each kind; ``texts`` as the blob holds them."""
+    is_float, is_text = kind == FLOAT, (kind == TEXT) | (kind == BIG_INT)
     plain = not is_text.any() and not (np.abs(numbers) >= _EXACT).any()
-    stored = np.empty(count, np.float64 if plain else object)
+    stored = np.empty(len(kind), np.float64 if plain else object)
     # lists are assigned, so that plain Python values come out of an object array and no numpy scalars
     stored[is_float] = floats if plain else floats.tolist()
-    stored[is_number] = numbers if plain else numbers.tolist()
+    stored[~(is_float | is_text)] = numbers if plain else numbers.tolist()
     if is_text.any():
-        stored[is_text] = _decoder.decode(zlib.decompress(document["texts"]))
+        stored[is_text] = _decoder.decode(zlib.decompress(texts))
     return stored
+
+
+# ---- version 1: every column as planes of its bytes, by zlib
+
+
+def _spread(blob: bytes, dtype: Any, count: int) -> np.ndarray:
+    planes = np.frombuffer(zlib.decompress(blob), np.uint8).reshape(np.dtype(dtype).itemsize, count)
+    return np.ascontiguousarray(planes.T).reshape(-1).view(dtype)
+
+
+def _first_chart(document: dict[str, Any]) -> Chart:
+    count = document["count"]
+    time = document["first"] + np.cumsum(np.cumsum(_spread(document["time"], np.int64, count)))
+    receive = time + np.cumsum(_spread(document["receive"], np.int64, count))
+    kind = _spread(document["kind"], np.uint8, count)
+    is_float = kind == FLOAT
+    is_number = ~(is_float | (kind == TEXT) | (kind == BIG_INT))
+    floats, numbers = np.zeros(0), np.zeros(0, np.int64)
+    if is_float.any():
+        floats = np.bitwise_xor.accumulate(_spread(document["floats"], np.uint64, int(is_float.sum()))).view(np.float64)
+    if is_number.any():
+        numbers = np.cumsum(_spread(document["numbers"], np.int64, int(is_number.sum())))
+    stored = _mixed(kind, floats, numbers, document["texts"])
+    return Chart(time, receive, kind, stored, _spread(document["quality"], np.uint32, count))
+
+
+def _first_block(document: dict[str, Any]) -> Block:
+    chart, count = _first_chart(document), document["count"]
+    flags = _spread(document["flags"], np.uint8, count)
+    server = np.where(flags & 2, chart.time + np.cumsum(_spread(document["server"], np.int64, count)), _NO_SERVER)
+    origin = _spread(document["origin"], np.uint8, count)
+    columns = (chart.time, chart.receive, chart.kind, chart.stored, chart.quality)
+    return Block(*columns, flags & 1, server, origin, tuple(document["origins"]))

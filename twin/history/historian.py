@@ -326,7 +326,8 @@ class Historian:
             work()
         except self._store.errors as failure:
             with self._changed:
-                self._error = str(failure)
-            self._log.error("history file cannot be tidied", file=str(self._store.path), reason=str(failure))
+                first, self._error = not self._error, str(failure)
+            if first:
+                self._log.error("history has stopped recording", file=str(self._store.path), reason=str(failure))
             return False
         return True

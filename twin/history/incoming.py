@@ -19,6 +19,8 @@ from twin.history.rows import FLOAT, INT, NAN, Row, pack
 
 SEAL_ROWS = 4096
 """Samples of a signal that make a sealed chunk."""
+SEAL_TOGETHER = 64
+"""Signals that are sealed in one transaction."""
 BLOCK_ROWS = 64
 """Fewer new samples of a signal become rows: a chunk has a cost of its own."""
 _LIMIT = 2**63

@@ -15,7 +15,7 @@ import msgspec
 from twin.core.errors import InputError
 from twin.core.samples import SignalKey
 from twin.history.chunks import block_of, decode, joined
-from twin.history.incoming import SEAL_ROWS, Arrivals, Chunk, chunks_of, part_of_news
+from twin.history.incoming import SEAL_ROWS, SEAL_TOGETHER, Arrivals, Chunk, chunks_of, part_of_news
 from twin.history.ranges import Ranges, newest_of
 from twin.history.reader import FORMAT, SignalSummary
 from twin.history.rows import Row
@@ -138,7 +138,7 @@ class PostgresStore:
                 self._writer.execute("SELECT pg_advisory_xact_lock(7401925)")  # two processes that begin at once
                 self._writer.execute(_SCHEMA)
                 version = self._writer.execute("SELECT max(version) FROM format").fetchone()[0]
-                if version is None:
+                if version is None or version < FORMAT:  # from now on programs that read only older ones refuse it
                     self._writer.execute("INSERT INTO format VALUES (%s)", (FORMAT,))
                 elif version > FORMAT:
                     raise InputError(f"history of format {version}, this program reads up to {FORMAT}", file=self.path)
@@ -250,19 +250,25 @@ class PostgresStore:
         """Merge and seal what is unsealed of every signal that has enough of it; returns how many signals that were."""
         db = self._alive()
         full = [signal for signal, count in self._unsealed.items() if count >= self._seal_rows]
-        for signal in full:
+        for begin in range(0, len(full), SEAL_TOGETHER):
             with db.transaction():
-                rows = [_row(r) for r in db.execute(f"SELECT {_COLUMNS} FROM tail WHERE signal = %s", (signal,)).fetchall()]
-                mine = (signal, self._seal_rows)
-                young = db.execute("SELECT data FROM chunk WHERE signal = %s AND count < %s", mine).fetchall()
-                blocks = [*(decode(bytes(data)) for (data,) in young), *([block_of(rows)] if rows else [])]
-                chunks = chunks_of(joined(blocks), self._seal_rows)
-                db.execute("DELETE FROM tail WHERE signal = %s", (signal,))
-                db.execute("DELETE FROM chunk WHERE signal = %s AND count < %s", mine)
-                self._insert(db, signal, chunks)
-            self._unsealed[signal] = sum(c.count for c in chunks if c.count < self._seal_rows)
-            self._chunked_until[signal] = max(chunks[-1].last, self._chunked_until.get(signal, chunks[-1].last))
+                sealed = {signal: self._seal(db, signal) for signal in full[begin : begin + SEAL_TOGETHER]}
+            for signal, chunks in sealed.items():
+                self._unsealed[signal] = sum(c.count for c in chunks if c.count < self._seal_rows)
+                self._chunked_until[signal] = max(chunks[-1].last, self._chunked_until.get(signal, chunks[-1].last))
         return len(full)
+
+    def _seal(self, db: Any, signal: int) -> list[Chunk]:
+        """Put chunks in the place of rows and young chunks, inside a transaction."""
+        rows = [_row(r) for r in db.execute(f"SELECT {_COLUMNS} FROM tail WHERE signal = %s", (signal,)).fetchall()]
+        mine = (signal, self._seal_rows)
+        young = db.execute("SELECT data FROM chunk WHERE signal = %s AND count < %s", mine).fetchall()
+        blocks = [*(decode(bytes(data)) for (data,) in young), *([block_of(rows)] if rows else [])]
+        chunks = chunks_of(joined(blocks), self._seal_rows)
+        db.execute("DELETE FROM tail WHERE signal = %s", (signal,))
+        db.execute("DELETE FROM chunk WHERE signal = %s AND count < %s", mine)
+        self._insert(db, signal, chunks)
+        return chunks
 
     def expire(
         self, *, received_before: int | None = None, max_bytes: int | None = None, only: Iterable[SignalKey] | None = None

@@ -125,9 +125,12 @@ class Recording(Reader):
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         except sqlite3.DatabaseError as error:
             raise InputError(f"cannot be read as a history file: {error}", file=path) from error
-        if version != FORMAT or not {"signal", "tail", "chunk"} <= tables:
+        if not {"signal", "tail", "chunk"} <= tables:
             connection.close()
-            raise InputError(f"is no history file of format {FORMAT}", file=path)
+            raise InputError("is no history file", file=path)
+        if version > FORMAT:
+            connection.close()
+            raise InputError(f"history of format {version}, this program reads up to {FORMAT}", file=path)
         super().__init__(connection)
 
     def latest_at(self, key: SignalKey, t_ns: int) -> Sample | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from twin.core.errors import InputError
 from twin.core.samples import SignalKey
 from twin.history.chunks import block_of, decode, joined
-from twin.history.incoming import SEAL_ROWS, Arrivals, Chunk, chunks_of, part_of_news
+from twin.history.incoming import SEAL_ROWS, SEAL_TOGETHER, Arrivals, Chunk, chunks_of, part_of_news
 from twin.history.reader import FORMAT, ROW, Reader, rows_of
 from twin.history.rows import Row
 
@@ -161,18 +161,25 @@ class Store:
     def seal_full_tails(self) -> int:
         """Merge and seal what is unsealed of every signal that has enough of it; returns how many signals that were."""
         full = [signal for signal, count in self._unsealed.items() if count >= self._seal_rows]
-        for signal in full:
+        # signals that are recorded together are full together, and each commit waits for the disk
+        for begin in range(0, len(full), SEAL_TOGETHER):
             with self._transaction():
-                rows = rows_of(self._writer.execute(f"SELECT {ROW} FROM tail WHERE signal = ?", (signal,)))
-                young = self._writer.execute("SELECT data FROM chunk WHERE signal = ? AND count < ?", (signal, self._seal_rows))
-                blocks = [*(decode(data) for (data,) in young), *([block_of(rows)] if rows else [])]
-                chunks = chunks_of(joined(blocks), self._seal_rows)
-                self._writer.execute("DELETE FROM tail WHERE signal = ?", (signal,))
-                self._writer.execute("DELETE FROM chunk WHERE signal = ? AND count < ?", (signal, self._seal_rows))
-                self._insert(signal, chunks)
-            self._unsealed[signal] = _young(chunks, self._seal_rows)
-            self._chunked_until[signal] = max(chunks[-1].last, self._chunked_until.get(signal, chunks[-1].last))
+                sealed = {signal: self._seal(signal) for signal in full[begin : begin + SEAL_TOGETHER]}
+            for signal, chunks in sealed.items():
+                self._unsealed[signal] = _young(chunks, self._seal_rows)
+                self._chunked_until[signal] = max(chunks[-1].last, self._chunked_until.get(signal, chunks[-1].last))
         return len(full)
+
+    def _seal(self, signal: int) -> list[Chunk]:
+        """Put chunks in the place of rows and young chunks, inside a transaction."""
+        rows = rows_of(self._writer.execute(f"SELECT {ROW} FROM tail WHERE signal = ?", (signal,)))
+        young = self._writer.execute("SELECT data FROM chunk WHERE signal = ? AND count < ?", (signal, self._seal_rows))
+        blocks = [*(decode(data) for (data,) in young), *([block_of(rows)] if rows else [])]
+        chunks = chunks_of(joined(blocks), self._seal_rows)
+        self._writer.execute("DELETE FROM tail WHERE signal = ?", (signal,))
+        self._writer.execute("DELETE FROM chunk WHERE signal = ? AND count < ?", (signal, self._seal_rows))
+        self._insert(signal, chunks)
+        return chunks
 
     def expire(
         self, *, received_before: int | None = None, max_bytes: int | None = None, only: Iterable[SignalKey] | None = None

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -129,6 +129,7 @@ class Runtime:
         self._figures = SlidingFigures()
         self._dirty = False
         self._compiling: Future[FactoryModel] | None = None
+        self._held: tuple[Future[Any], Callable[[], None]] | None = None
         self._compile_begun = self._compile_not_before = 0.0
         self._table_version = 0
         self._failures = 0
@@ -207,6 +208,20 @@ class Runtime:
         """After edits that matter to the simulation: compile, and take the model over as soon as there is one."""
         self._dirty = True
 
+    def hold(self, until: Future[Any], then: Callable[[], None]) -> None:
+        """Until ``until`` is done, run no call and take no model over; then do ``then`` first. The simulation goes on."""
+        self._held = until, then
+
+    def _let_go(self) -> bool:
+        """Whether nothing is held, or no longer."""
+        if self._held is not None:
+            until, then = self._held
+            if not until.done():
+                return False
+            self._held = None
+            then()
+        return True
+
     @property
     def behind(self) -> bool:
         """The stage has been edited, and the simulation has still to take that over."""
@@ -284,7 +299,11 @@ class Runtime:
             except Exception as error:  # noqa: BLE001  (the one place where the loop's failure is handled)
                 self._recover(error)
                 if self.state == "failed":
-                    return
+                    break
+        if self._held is not None:
+            wait([self._held[0]])
+            self._let_go()
+            self._refuse_calls()
 
     def _recover(self, error: Exception) -> None:
         """Back to the last keyframe; the third failure ends the run."""
@@ -325,7 +344,8 @@ class Runtime:
             if self._run_calls():
                 simulation = self.simulation
                 target = min(max(target, simulation.time), simulation.time + 1.0 / simulation.hz)
-            self._take_over_edits(now)
+            if self._held is None:
+                self._take_over_edits(now)
             simulation = self.simulation
             if self.state == "running":
                 target += (now - wall) * self.rate
@@ -368,6 +388,9 @@ class Runtime:
             ahead = (self.simulation.time + 1.0 / self.simulation.hz - target) / max(self.rate, 1e-3)
             due = min(due, now + ahead)
         if due > now:
+            if self._held is not None:
+                wait([self._held[0]], timeout=min(due - now, 0.1))
+                return
             try:
                 item = self._calls.get(timeout=min(due - now, 0.1))
             except queue.Empty:
@@ -378,7 +401,7 @@ class Runtime:
         """Calls that wait, for a slice of time: however many come, the twin goes on."""
         ran = False
         limit = time.perf_counter() + SLICE_S
-        while True:
+        while self._let_go():
             if time.perf_counter() > limit:
                 return ran
             try:
@@ -387,6 +410,7 @@ class Runtime:
                 return ran
             self._run_call(*item)
             ran = True
+        return ran
 
     @staticmethod
     def _run_call(fn: Callable[[], Any], future: Future[Any]) -> None:

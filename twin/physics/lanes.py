@@ -6,7 +6,6 @@ must be done in stages is run by a team: the same launch in each thread, which w
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -20,11 +19,6 @@ WORTH_IT = 256
 _BLOCKS_A_LANE = 4
 _ONE_TEAM = threading.Lock()
 """Two teams at a time could wait for each other's threads for ever: each holds some of the pool and wants the others'."""
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache(maxsize=4)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
+from twin.core.cores import usable_cores
 from twin.core.errors import InputError
 from twin.core.findings import Finding
 from twin.model.rigid import BodyKind, RigidModel
@@ -29,7 +30,7 @@ from twin.physics.kernels.data import (
     Scratch,
     Work,
 )
-from twin.physics.lanes import WORTH_IT, Lanes, cores
+from twin.physics.lanes import WORTH_IT, Lanes
 from twin.physics.tables import upload
 from twin.process.device import resolve_device
 
@@ -48,6 +49,8 @@ _OF_POINT = (
 )  # fmt: skip
 BOUNDS_ALONE = 4096
 """Bodies whose bounds are found faster by one thread than handed to several."""
+TEAM_PAUSE = 60
+"""Steps that one thread solves alone after one of several was kept waiting: the machine has other work."""
 TEAM_PARTS = 6
 """Parts of large islands in a world from which on several threads solve them faster than one."""
 SLEEP_S = 0.5
@@ -103,7 +106,7 @@ class World:
         sleeping: bool = True,
         capture: bool | None = None,
     ) -> None:
-        threads = min(cores(), 4) if threads is None else threads
+        threads = min(usable_cores(), 4) if threads is None else threads
         for name, value in (("worlds", worlds), ("hz", hz), ("substeps", substeps), ("threads", threads)):
             if value <= 0:
                 raise InputError(f"{name} must be above 0, is {value}", attribute=name)
@@ -114,6 +117,7 @@ class World:
         self._stages = stages.count(substeps)
         self._graphs = Graphs(self.device) if capture or (capture is None and self.device.is_cuda) else None
         self._swapped = False
+        self._team_again = 0
         self._recorded: dict[Hashable, list[wp.Launch]] = {}
         self._uploaded = upload(model, self.device)
         self._tables = self._uploaded.tables
@@ -333,12 +337,14 @@ class World:
         if not crowded:
             return
         threads = self._lanes.threads
-        if threads > 1 and crowded < 2 * threads and counts.max() >= TEAM_PARTS:
+        if threads > 1 and crowded < 2 * threads and counts.max() >= TEAM_PARTS and self._steps >= self._team_again:
             form = (launch_parts.solve, ("team", self._swapped))
             if form not in self._recorded:
                 args = self._parts_arguments(threads, 0, self._stages)
                 self._recorded[form] = self._lanes.record_team(launch_parts.solve, self.worlds, args)
             if self._lanes.run_team(self._recorded[form]):
+                if self._parts.slow.numpy().any():
+                    self._team_again = self._steps + TEAM_PAUSE
                 return
         alone = partial(self._parts_arguments, 1, 0, self._stages)
         self._launch(launch_parts.solve, self.worlds, alone, form=self._swapped, worth=1)

@@ -204,8 +204,56 @@ class RuleDoc(msgspec.Struct):
     time_ns: int
 
 
+class BookmarkDoc(msgspec.Struct):
+    """A moment [ns UTC, 0 for none], a view (``camera``: position and target [m], six numbers, or empty), or both."""
+
+    id: int
+    text: str
+    user: str
+    time_ns: int
+    camera: list[float]
+    made_ns: int
+
+
+class LimitDoc(msgspec.Struct):
+    """An alarm is raised where a signal is below ``low`` or above ``high`` [unit of the signal]."""
+
+    prim: str
+    name: str
+    low: float | None
+    high: float | None
+    author: str
+    time_ns: int
+
+
+class AlarmDoc(msgspec.Struct):
+    """Something that asks or asked for attention. Times in ns UTC; ``end_ns`` 0 while it lasts, ``acked_ns`` 0 until somebody has
+    acknowledged it.
+
+    ``kind`` is down, quality, limit, connection or residual; ``severity`` error or warning; ``key`` names the condition: an alarm
+    of the same key comes again as another one. ``path`` is the prim, empty for a connection.
+    """
+
+    id: int
+    key: str
+    kind: str
+    severity: str
+    path: str
+    text: str
+    begin_ns: int
+    end_ns: int = 0
+    acked_ns: int = 0
+    acked_by: str = ""
+
+
+class AlarmBatch(msgspec.Struct, tag="alarms", tag_field="t"):
+    """Alarms that have begun, ended or been acknowledged, each whole."""
+
+    alarms: list[AlarmDoc]
+
+
 class Changed(msgspec.Struct, tag="changed", tag_field="t"):
-    """Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules or library."""
+    """Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules, library, bookmarks or limits."""
 
     what: str
 
@@ -538,6 +586,7 @@ ServerMessage = (
     | History
     | Notice
     | Commented
+    | AlarmBatch
     | Changed
     | Clock
     | BodyTable

@@ -10,6 +10,7 @@ Prints one JSON document: ``{"asset": main file inside the folder, "prims": n}``
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import resource
 import shutil
@@ -41,12 +42,16 @@ MAX_PACKAGE = 256 << 20
 """Of a package: files, and their bytes together."""
 MAX_PRIMS = 20_000
 MAX_FACES = 2_000_000
+MAX_VALUES = 50_000_000
+"""In arrays of all prims together: a small file can say a lot (compressed zeros, one mesh referenced again and again)."""
+NICE = 10
 MAX_PIXELS = 1 << 26
 MAX_SIDE = 16_384
 
 
 def limit_process() -> None:
-    """From here on this process can do little harm: no cores, no endless work, no endless memory."""
+    """From here on this process can do little harm: no cores, no endless work, no endless memory, and others come first."""
+    os.nice(NICE)
     for what, most in (
         (resource.RLIMIT_AS, MEMORY),
         (resource.RLIMIT_CPU, CPU_S),
@@ -247,17 +252,28 @@ def _composed(file: Path, root: Path) -> int:
     errors = stage.GetCompositionErrors()
     if errors:
         raise InputError(f"does not compose: {' '.join(str(errors[0]).split())[:300]}", file=file.name)
-    count = 0
+    count = values = 0
     for prim in Usd.PrimRange(stage.GetPseudoRoot(), Usd.TraverseInstanceProxies(Usd.PrimAllPrimsPredicate)):
         count += 1
         if count > MAX_PRIMS:
             raise InputError(f"a part may have {MAX_PRIMS} prims", file=file.name)
         if prim.GetPath().pathElementCount > MAX_DEPTH // 2:
             raise InputError(f"prims may be nested {MAX_DEPTH // 2} deep", file=file.name)
+        values += sum(map(_values_of, prim.GetAuthoredAttributes()))
+        if values > MAX_VALUES:
+            raise InputError(f"a part may have {MAX_VALUES:,} values in arrays", file=file.name)
     prim = stage.GetDefaultPrim()
     if not prim or not prim.IsA(UsdGeom.Xformable):
         raise InputError("the defaultPrim is nothing that can be set down: it needs to be an Xform or a shape", file=file.name)
     return count
+
+
+def _values_of(attribute: Usd.Attribute) -> int:
+    """Values that an attribute has in arrays."""
+    if not attribute.GetTypeName().isArray:
+        return 0
+    value = attribute.Get(Usd.TimeCode.EarliestTime())
+    return len(value) * max(1, attribute.GetNumTimeSamples()) if value is not None else 0
 
 
 def main(arguments: list[str]) -> int:

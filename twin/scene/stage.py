@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pxr import Ar, Sdf, Tf, Usd, UsdGeom, UsdUtils
@@ -47,10 +48,14 @@ def resolve_inside(asset_path: str, *, anchor: str, root: Path) -> Path:
 
     Raises:
         SceneError: It is a URL, or lies outside ``root`` once ``..`` and links are followed, or USD would find it elsewhere
-            than beside the layer.
+            than beside the layer; or it says something else than a path: an expression, arguments of a file format.
     """
     if "://" in asset_path:
         raise SceneError(f"asset {asset_path!r} is a URL; assets must be files inside {root}", file=anchor)
+    if asset_path.startswith("`"):
+        raise SceneError(f"asset {asset_path} is computed, and may become any path; write the path itself", file=anchor)
+    if Sdf.Layer.SplitIdentifier(asset_path)[1]:
+        raise SceneError(f"asset {asset_path!r} has arguments of a file format, which are not allowed", file=anchor)
     if not asset_path.isprintable():
         raise SceneError(f"asset {asset_path!r} has characters that no path should have", file=anchor)
     inner = Ar.SplitPackageRelativePathOuter(asset_path)[0] if Ar.IsPackageRelativePath(asset_path) else asset_path
@@ -76,6 +81,8 @@ def _resolve_packaged(path: str, *, package: str, inside: str, root: Path) -> Pa
         raise SceneError(f"the package leads outside the asset root {root}", file=package)
     names = Sdf.ZipFile.Open(package).GetFileNames()
     inside = inside or names[0]  # what a package's own name stands for
+    if Ar.IsPackageRelativePath(inside) or path.endswith(".usdz"):
+        raise SceneError(f"asset {path!r} is in a package inside a package, which is not allowed", file=package)
     name = posixpath.normpath(posixpath.join(posixpath.dirname(inside), path))
     if name not in names and path not in names:
         raise SceneError(f"asset {path!r} is not in the package; a package must hold all that it names", file=package)
@@ -83,8 +90,9 @@ def _resolve_packaged(path: str, *, package: str, inside: str, root: Path) -> Pa
 
 
 def _searched(path: str) -> bool:
-    """Whether USD, which finds nothing beside the layer, goes on to look in the working directory, and finds it there."""
-    return not os.path.isabs(path) and not path.startswith(("./", "../")) and os.path.exists(path)
+    """Whether USD, which finds nothing beside the layer, goes on to look in the working directory and along its search path
+    (PXR_AR_DEFAULT_SEARCH_PATH), and finds it there."""
+    return not os.path.isabs(path) and not path.startswith(("./", "../")) and bool(Ar.GetResolver().Resolve(path))
 
 
 def open_layer(path: Path, *, referrer: str | None = None) -> Sdf.Layer:
@@ -121,15 +129,52 @@ def asset_paths(layer: Sdf.Layer) -> list[str]:
     return [path for path in seen if path]
 
 
+_ASSETS = (Sdf.ValueTypeNames.Asset, Sdf.ValueTypeNames.AssetArray)
+_VALUES = ("default", "timeSamples")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Asset paths in a value, as they are written."""
+    if isinstance(value, Sdf.AssetPath):
+        yield value.authoredPath
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, (list, tuple, Sdf.AssetPathArray)):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _expressions(layer: Sdf.Layer) -> list[str]:
+    """Asset paths of a layer that are expressions. What they become is known only in the stage: a stronger layer may set the
+    variables; ``ModifyAssetPaths`` knows those of the layer itself alone."""
+    file = Path(layer.realPath)
+    if file.is_file() and (text := file.read_bytes()).startswith(b"#usda") and b"`" not in text:
+        return []  # nearly always
+    found: list[str] = list(layer.GetCompositionAssetDependencies())
+
+    def look(path: Sdf.Path) -> None:
+        spec = layer.GetObjectAtPath(path)
+        names = spec.ListInfoKeys() if spec is not None else []
+        values = isinstance(spec, Sdf.AttributeSpec) and spec.typeName in _ASSETS
+        for name in names:
+            if values or name not in _VALUES:
+                with suppress(TypeError):  # Python knows no such type, and so it is none that holds asset paths
+                    found.extend(_texts(spec.GetInfo(name)))
+
+    layer.Traverse(Sdf.Path.absoluteRootPath, look)
+    return [path for path in found if path.startswith("`")]
+
+
 def _escapes(layer: Sdf.Layer, root: Path, missing: Findings) -> Iterator[Path]:
     """Checks one layer's asset paths; yields the layers that it composes."""
     anchor = layer.realPath or layer.identifier
     packaged = Ar.SplitPackageRelativePathOuter(anchor)[0].endswith(".usdz")
     composed = set(layer.GetCompositionAssetDependencies())
-    for path in asset_paths(layer):
+    for path in [*_expressions(layer), *asset_paths(layer)]:
         real = resolve_inside(path, anchor=anchor, root=root)
         if path in composed:
-            if packaged:
+            if packaged or Ar.IsPackageRelativePath(path):
                 yield Path(layer.ComputeAbsolutePath(path))
             elif real.is_file():
                 yield real

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -23,7 +25,7 @@ from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.oidc import Provider, oidc_router
 from twin.server.replay import TrackRecorder, replay_router
-from twin.server.routes import access, comments, physics, plant, push, rules, scene, timeline, uploads, versions
+from twin.server.routes import access, alarms, comments, physics, plant, push, rules, scene, timeline, uploads, versions
 from twin.server.studies import studies_router
 from twin.server.ws import serve_client
 
@@ -74,6 +76,7 @@ def create_app(
             host.runtime.subscribe(track.publish)
 
         host.runtime.subscribe(publish)
+        host.alarms.told = lambda message: hub.post(hub.publish, message)
         track.start()
         if host.runtime.state != "failed":
             await app.state.context.owner(record)
@@ -93,6 +96,12 @@ def create_app(
         body = {"error": str(error)} | ({"code": error.code} if isinstance(error, Rejected) else {})
         return JSONResponse(body, status_code=status)
 
+    @app.exception_handler(RequestValidationError)
+    async def point_out(request: Request, error: RequestValidationError) -> Response:
+        # without what was sent: it may be what no JSON can hold (a lone surrogate, an infinite number)
+        wrong = [{"loc": each["loc"], "msg": each["msg"], "type": each["type"]} for each in error.errors()]
+        return Response(json.dumps({"detail": wrong}, default=str), status_code=422, media_type="application/json")
+
     # before the routers: looking for it in them makes FastAPI build all of their routes first
     @app.websocket("/api/ws")
     async def ws(socket: WebSocket) -> None:
@@ -106,7 +115,7 @@ def create_app(
         body = {"status": status, "protocol": PROTOCOL_VERSION, "version": __version__, "sign_in": ways}
         return JSONResponse(body, status_code=503 if failed else 200)
 
-    for part in (scene, versions, comments, access, rules, push, plant, physics, uploads, timeline):
+    for part in (scene, versions, comments, alarms, access, rules, push, plant, physics, uploads, timeline):
         app.include_router(part.router)
 
     @app.get("/")

@@ -29,7 +29,12 @@ _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 ]
+_API = "/api/"
+_NOT_KEPT = (b"cache-control", b"no-store")
+"""Of what is for whoever asked, unless it says otherwise: no cache of a browser or a proxy may hand it to somebody else."""
+_ELSEWHERE = ("cross-site", "same-site")
 
 
 class Guard:
@@ -61,7 +66,8 @@ class Guard:
                 own = message.get("headers", [])
                 # two policies would both hold: a page that brings a narrower one of its own (a report) has only that
                 given = {name.lower() for name, _ in own}
-                message = message | {"headers": [*own, *(h for h in _HEADERS if h[0] not in given)]}
+                usual = [*_HEADERS, _NOT_KEPT] if scope["path"].startswith(_API) else _HEADERS
+                message = message | {"headers": [*own, *(h for h in usual if h[0] not in given)]}
             await send(message)
 
         if scope["type"] == "http":
@@ -76,6 +82,10 @@ class Guard:
             return 421, "this server does not answer to that host name"
         origin = headers.get("origin")
         if origin is not None and (not origin or origin not in (f"http://{name}", f"https://{name}", self._public)):
+            return 403, "cross-origin requests are not allowed"
+        # pictures and scripts that another page names come without an Origin, and from another port of this host with the cookie
+        from_elsewhere = headers.get("sec-fetch-site") in _ELSEWHERE and headers.get("sec-fetch-mode") != "navigate"
+        if from_elsewhere and scope["path"].startswith(_API):
             return 403, "cross-origin requests are not allowed"
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 18 or int(length) > _largest(scope):
@@ -95,8 +105,9 @@ class Guard:
         # by hand: the standard parser stops at the first odd cookie, and other servers of this host name set cookies too
         for part in headers.get("cookie", "").split(";"):
             name, _, value = part.strip().partition("=")
-            if name == self._cookie:
-                return self._access.identify(value)
+            # another page of the host's domain may have set one of this name too
+            if name == self._cookie and (who := self._access.identify(value)) is not None:
+                return who
         return None
 
 
@@ -132,6 +143,6 @@ async def _refuse(scope: dict[str, Any], receive: Any, send: Any, status: int, r
         await send({"type": "websocket.close", "code": 4401 if status == 401 else 4403, "reason": reason})
         return
     body = f'{{"error": "{reason}"}}'.encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *_HEADERS]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *_HEADERS, _NOT_KEPT]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

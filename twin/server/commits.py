@@ -6,7 +6,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from twin.collab import Document, Outcome
@@ -23,8 +25,21 @@ Work = Callable[[], tuple[Outcome, list[Any]]]
 Tell = Callable[[Outcome, list[Any]], None]
 
 
+@dataclass
+class _Done:
+    """An edit that was applied, and who waits to hear of it."""
+
+    tell: Tell
+    future: Future[Outcome]
+    outcome: Outcome
+    told: list[Any]
+
+
 class Commits:
-    """Queue of edits on their way to the owner thread.
+    """Queue of edits on their way to the owner thread, and from there to the disk.
+
+    A thread of its own waits for the disk. Until then the owner thread does nothing else that has to do with the document, so
+    that nobody sees what is not on disk; but the twin runs on, and its frames are sent.
 
     Args:
         document: Where they are applied. runtime: The owner thread.
@@ -36,9 +51,14 @@ class Commits:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[Work, Tell, Future[Outcome]]] = deque()
         self._asked = False
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="twin-commit")
+
+    def close(self) -> None:
+        """Let what is on its way to the disk arrive."""
+        self._disk.shutdown()
 
     def commit(self, work: Work, tell: Tell) -> Future[Outcome]:
-        """Any thread: do ``work`` on the owner thread; once it is on disk, ``tell`` is called there, in the order of edits.
+        """Any thread: do ``work`` on the owner thread; once it is on disk, ``tell`` is called on another, in the order of edits.
 
         The future holds the outcome, or WorkError if it could not be written.
 
@@ -83,28 +103,59 @@ class Commits:
 
     def _drain(self) -> None:
         """Owner: a slice of what waits, in one commit."""
-        done: list[tuple[Tell, Future[Outcome], Outcome, list[Any]]] = []
+        done: list[_Done] = []
         until = time.perf_counter() + SLICE_S
         try:
-            with self._document.group():
-                while time.perf_counter() < until and (item := self._next()) is not None:
-                    work, tell, future = item
-                    try:
-                        outcome, told = work()
-                    except Exception as error:  # noqa: BLE001  (belongs to whoever holds the future)
-                        future.set_exception(error)
-                        continue
-                    done.append((tell, future, outcome, told))
+            self._document.begin_group()
         except WorkError as error:
-            self._taken_back()
-            for _, future, _, _ in done:
+            self._refuse(error)
+            return
+        while time.perf_counter() < until and (item := self._next()) is not None:
+            work, tell, future = item
+            try:
+                outcome, told = work()
+            except Exception as error:  # noqa: BLE001  (belongs to whoever holds the future)
                 future.set_exception(error)
-        else:
-            for tell, future, outcome, told in done:
-                tell(outcome, told)
-                future.set_result(outcome)
+                continue
+            done.append(_Done(tell, future, outcome, told))
+        try:
+            commit = self._disk.submit(self._commit, done)
+        except RuntimeError:  # the twin is stopping
+            commit = Future()
+            _carry_out(commit, lambda: self._commit(done))
+        self._runtime.hold(commit, lambda: self._committed(commit, done))
+
+    def _commit(self, done: list[_Done]) -> None:
+        """Thread: wait for the disk, then tell; the owner thread lets nobody at the document meanwhile."""
+        self._document.journal.commit()
+        for each in done:
+            try:
+                each.tell(each.outcome, each.told)
+            except Exception as error:  # noqa: BLE001  (belongs to whoever holds the future)
+                each.future.set_exception(error)
+            else:
+                each.future.set_result(each.outcome)
+
+    def _committed(self, commit: Future[None], done: list[_Done]) -> None:
+        """Owner: what was held may go on."""
+        if (reason := commit.exception()) is not None:
+            error = reason if isinstance(reason, WorkError) else WorkError(f"could not be written: {reason}")
+            self._document.abandon_group(error)
+            self._taken_back()
+            for each in done:
+                each.future.set_exception(error)
         with self._lock:
-            self._asked = bool(self._waiting)
-            again = self._asked
+            again = self._asked = bool(self._waiting)
         if again:
-            self._ask()
+            with suppress(Rejected):  # who waits has been told
+                self._ask()
+
+
+def _carry_out(future: Future[None], work: Callable[[], None]) -> None:
+    """Do the work here and now."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001  (belongs to whoever holds the future)
+        future.set_exception(error)
+    else:
+        future.set_result(None)

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from twin.collab import Access, Comments, Document, Identity, Outcome, Proposals, Rules, Uploads, Users
+from twin.collab import Access, Bookmarks, Comments, Document, Identity, Outcome, Proposals, Rules, Uploads, Users
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
 from twin.connectors import Mapping, Plant, load
@@ -57,10 +57,14 @@ from twin.scene.render import (
     stage_layers,
     stage_variants,
 )
+from twin.server.alarms import Alarms
 from twin.server.commits import Commits
 from twin.server.past import PastScenes
 from twin.server.quotas import Quota, Quotas
 from twin.sim import Simulation
+
+if TYPE_CHECKING:
+    from twin.connectors.serving.sparkplug import SparkplugEdge
 
 _ALARM = "prim, name, begin_ns, end_ns, worst"
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
@@ -85,6 +89,7 @@ class Settings:
     serve_opcua: int | None = None
     publish_mqtt: str | None = None
     publish_sparkplug: str | None = None
+    sparkplug_host: str | None = None
     rate: float = 1.0
     paused: bool = False
     device: str = "cpu"
@@ -138,6 +143,8 @@ class Host:
         self.users = Users(self.document.journal, self.access)
         self.proposals = Proposals(self.document)
         self.comments = Comments(self.document.journal)
+        self.bookmarks = Bookmarks(self.document.journal)
+        self.alarms = Alarms(self.document.journal)
         self.rules = Rules(self.document.journal)
         self.uploads = Uploads(self.document.journal)
         self.quotas = Quotas(settings.quota)
@@ -159,6 +166,7 @@ class Host:
         self._keeping = ThreadPoolExecutor(1, thread_name_prefix="twin-keyframes")
         self._kept: Future[None] | None = None
         self._serving: list[Any] = []
+        self.edge: SparkplugEdge | None = None
         self.shadow = ShadowFeed() if settings.shadow else None
         self.plant = self._connect()
         self.runtime = Runtime(
@@ -176,6 +184,7 @@ class Host:
             progress=progress,
         )
         self._remember_alarms()
+        self.runtime.subscribe(self.alarms.watch)
         self.commits = Commits(self.document, self.runtime, self._taken_back)
 
     def _connect(self) -> Plant | None:
@@ -237,7 +246,9 @@ class Host:
             self._serving.append(publish_mqtt(asked.publish_mqtt, state, prefix="twin"))
         if asked.publish_sparkplug is not None:
             node = self.settings.project.name.partition(".")[0] or "twin"
-            self._serving.append(publish_sparkplug(asked.publish_sparkplug, signals, state, group="twin", node=node))
+            host, address = asked.sparkplug_host, asked.publish_sparkplug
+            self.edge = publish_sparkplug(address, signals, state, group="twin", node=node, primary_host=host)
+            self._serving.append(self.edge)
 
     def stop(self) -> None:
         """Stop everything; what was committed stays. Again, it does nothing: a start that fails has stopped already."""
@@ -247,6 +258,8 @@ class Host:
         for serving in self._serving:
             serving.stop()
         self.runtime.stop()
+        self.alarms.log.flush()
+        self.commits.close()
         if self.plant is not None:
             self.plant.stop()
         if self._emulated is not None and self._emulated.stdin is not None:
@@ -277,7 +290,8 @@ class Host:
         residuals.tell = self._keep_alarm
 
     def _keep_alarm(self, alarm: PastAlarm) -> None:
-        """Owner: an alarm has begun, or has ended."""
+        """Owner: the alarm of a residual has begun, or has ended."""
+        self.alarms.disagreement(alarm)
         row = (alarm.key.prim, alarm.key.name, alarm.begin_ns, alarm.end_ns, min(alarm.worst, 1e300))
         try:
             self.document.journal.write(f"insert or replace into residual_alarms ({_ALARM}) values (?, ?, ?, ?, ?)", row)
@@ -304,6 +318,7 @@ class Host:
             if signal.unit:
                 self.history.declare(SignalKey(signal.prim, signal.name), signal.unit)
         self._nodes = node_docs(model)
+        self.alarms.use(model, self._nodes)
         self._model_seq = self._asked_seq
         self._scene = None
 

@@ -50,6 +50,13 @@ def exposition(host: Host, clients: int) -> str:
     family("twin_samples_lost_total", "counter", "What came and was not delivered, by reason.",
            [({"connection": name, "reason": reason}, count) for (name, reason), count in lost.items()])  # fmt: skip
 
+    if (edge := host.edge) is not None:
+        family("twin_edge_connected", "gauge", "1 while the Sparkplug edge node has its broker and its primary host.",
+               [({}, float(not edge.error and edge.births > 0))])  # fmt: skip
+        family("twin_edge_stored", "gauge", "Samples that wait for them.", [({}, edge.stored)])
+        family("twin_edge_forwarded_total", "counter", "Stored samples that were sent later.", [({}, edge.forwarded)])
+        family("twin_edge_lost_total", "counter", "Stored samples that were lost: the store was full.", [({}, edge.dropped)])
+
     losses = host.history.losses()
     family(
         "twin_history_samples_total", "counter", "Samples committed to history by this process.", [({}, host.history.written())]

@@ -32,7 +32,7 @@ from twin.studies.run import Options, Progress, read_study, run_study
 from twin.studies.spec import Replications
 from twin.studies.statistics import estimate
 from twin.studies.summary import summarise, write_summary
-from twin.studies.words import interval, unit_of
+from twin.studies.words import in_readable_units, interval, unit_of
 
 
 class Study:
@@ -218,13 +218,12 @@ class StudyResults:
 
     def _repr_html_(self) -> str:
         """The key figures of every point, as a notebook shows them."""
-        kpis = self.raw.plan.study.kpis
-        leaders = {r.point.point.index for r in rank_points(self.raw.points, kpis[0]) if r.may_be_best}
-        head = "".join(
-            f"<th>{escape(short_name(k) if '/' in k else k.replace('_', ' '))}<br>{escape(unit_of(k))}</th>" for k in kpis
-        )
+        kpis, points = self.raw.plan.study.kpis, in_readable_units(self.raw).points
+        leaders = {r.point.point.index for r in rank_points(points, kpis[0]) if r.may_be_best}
+        names = {k: escape(short_name(k) if "/" in k else k.replace("_", " ")) for k in kpis}
+        head = "".join(f"<th>{names[k]}<br>{escape(unit_of(k, points[0]))}</th>" for k in kpis)
         body = []
-        for p in self.raw.points:
+        for p in points:
             cells = ""
             for k in kpis:
                 e = estimate(p.kpis.get(k, np.zeros(0)))

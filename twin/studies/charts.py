@@ -83,7 +83,8 @@ def dots(items: Sequence[Interval], *, unit: str, title: str, zero: bool = False
     if not items:
         return ""
     row, top = 26.0, 8.0
-    left, right = (290.0, 170.0) if width > 700.0 else (120.0, 136.0)
+    longest = max(len(i.label) for i in items)
+    left, right = (min(max(290.0, 7.0 * longest + 20.0), 430.0), 170.0) if width > 700.0 else (120.0, 136.0)
     ends = [v for i in items for v in (i.mean - i.half_width, i.mean + i.half_width)] + ([0.0] if zero else [])
     margin = 0.06 * (max(ends) - min(ends))
     axis = Axis(min(ends) - margin, max(ends) + margin, left, width - right)
@@ -98,7 +99,7 @@ def dots(items: Sequence[Interval], *, unit: str, title: str, zero: bool = False
         y = top + row * (k + 0.5)
         css = f"s{item.series % SERIES_COLOURS}"
         low, high = axis(item.mean - item.half_width), axis(item.mean + item.half_width)
-        body.append(text(left - 12, y + 4, shorten(item.label, 40 if width > 700.0 else 18), anchor="end", css="label"))
+        body.append(text(left - 12, y + 4, shorten(item.label, 60 if width > 700.0 else 18), anchor="end", css="label"))
         body.append(
             f"<g><title>{escape(f'{item.label}: {number(item.mean)} ± {number(item.half_width)} {unit}')}</title>"
             f"{line(low, y, high, y, f'{css} whisker')}{line(low, y - 4, low, y + 4, f'{css} whisker')}"
@@ -214,7 +215,7 @@ def bars(
     """Amounts from zero, stacked, a bar a row: label, amounts, and what stands at its end."""
     if not rows:
         return ""
-    row, left, right = 28.0, 130.0, 96.0
+    row, left, right = 28.0, 130.0, max(96.0, 7.2 * max(len(note) for _, _, note in rows) + 12.0)
     most = max(sum(amounts) for _, amounts, _ in rows)
     axis = Axis(0.0, most or 1.0, left, width - right)
     bottom = 4.0 + row * len(rows)

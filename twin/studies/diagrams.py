@@ -63,8 +63,8 @@ def sankey(network: Network, names: Mapping[int, str], *, per_hour: float, css: 
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{bar:g}" height="{height:.1f}" rx="2" class="node-{css(n)}">'
             f"<title>{escape(tip)}</title></rect>"
         )
-        body.append(text(x + bar / 2.0, y - 18.0, shorten(names[n], most), anchor="middle", css="label"))
-        body.append(text(x + bar / 2.0, y - 5.0, f"{number(size[n] * per_hour)}/h", anchor="middle", css="tick"))
+        body.append(text(x + bar / 2.0, y - 18.0, shorten(names[n], most), anchor="middle", css="label halo"))
+        body.append(text(x + bar / 2.0, y - 5.0, f"{number(size[n] * per_hour)}/h", anchor="middle", css="tick halo"))
     return svg(FULL, bottom + (30.0 + 14.0 * len(back) if back else 12.0), "".join(body), title)
 
 

@@ -16,8 +16,8 @@ from twin.studies.insight import Insight
 from twin.studies.levers import Lever
 from twin.studies.network import SCRAP, flow_network, station_network
 from twin.studies.results import PointResult
-from twin.studies.sections import STATE_CSS, STATE_NAMES, bottleneck_sentence, last_name, shortage_sentence, table
-from twin.studies.words import duration, goodness, heading, name_of, signed, unit_of
+from twin.studies.sections import STATE_CSS, STATE_NAMES, bottleneck_sentence, last_name, table
+from twin.studies.words import goodness, heading, name_of, signed, unit_of
 
 ROWS = 14
 """Places in one Gantt chart, and buffers below them."""
@@ -90,7 +90,7 @@ def _three_views(p: PointResult, ranked: list[Bottleneck], levers: list[Lever]) 
             for v in sorted(levers, key=lambda v: -sign * (v.effect.mean or 0.0))
             if v.effect.mean is not None
         ]
-        chart = charts.dots(items, unit=unit_of(kpi), title=f"sensitivity of {name_of(kpi)}", zero=True, width=charts.HALF)
+        chart = charts.dots(items, unit=unit_of(kpi, p), title=f"sensitivity of {name_of(kpi)}", zero=True, width=charts.HALF)
         halves.append(f"<div><h4>Sensitivity: change of {escape(name_of(kpi))}</h4><figure>{chart}</figure></div>")
     if not drawing:
         head = ["Station", "Active", "Blocked", "Starved", "Waiting for people", "Arrows end here"]
@@ -104,15 +104,19 @@ def _three_views(p: PointResult, ranked: list[Bottleneck], levers: list[Lever]) 
         ]
         drawing = table(head, body, best=0)
     return (
-        f"<div class='block'><h3>{escape(p.point.label)}</h3><p class='soft'>{heading(bottleneck_sentence(ranked))} "
-        f"{shortage_sentence(p)}</p>"
+        f"<div class='block'><h3>{escape(p.point.label)}</h3><p class='soft'>{heading(bottleneck_sentence(ranked))}</p>"
         f"<figure>{drawing}</figure><div class='columns'>{''.join(halves)}</div></div>"
     )
 
 
 def _active_note(b: Bottleneck) -> str:
-    period = "never waits" if b.active_s is None or math.isinf(b.active_s) else duration(round(b.active_s, 1))
+    period = "never waits" if b.active_s is None or math.isinf(b.active_s) else _rounded(b.active_s)
     return f"{period} · {b.active * 100:.0f} %"
+
+
+def _rounded(seconds: float) -> str:
+    """A duration with three digits."""
+    return f"{seconds / 60.0:.3g} min" if seconds >= 120.0 else f"{seconds:.3g} s"
 
 
 def goods(detailed: list[PointResult]) -> str:

@@ -18,7 +18,18 @@ from twin.studies.results import PointResult, Results
 from twin.studies.spec import Scenario
 from twin.studies.statistics import Estimate
 from twin.studies.store import write_atomically
-from twin.studies.words import duration, estimate_of, goodness, heading, interval, is_neutral, name_of, signed, unit_of
+from twin.studies.words import (
+    duration,
+    estimate_of,
+    goodness,
+    heading,
+    in_readable_units,
+    interval,
+    is_neutral,
+    name_of,
+    signed,
+    unit_of,
+)
 
 DETAILED = 6
 """Points that get drawings of their own."""
@@ -35,6 +46,7 @@ def write_report(results: Results, folder: Path) -> Path:
 
 def render(results: Results) -> str:
     """The whole page."""
+    results = in_readable_units(results)
     study = results.plan.study
     comparisons = compare_points(results)
     done = [p for p in results.points if len(p.replication)]
@@ -76,10 +88,13 @@ def render(results: Results) -> str:
 
 def _figures(results: Results, done: list[PointResult]) -> str:
     kpis = results.plan.study.kpis
-    head = "".join(f"<th>{escape(name_of(k))}<br>{escape(unit_of(k))}</th>" for k in kpis)
+    head = "".join(f"<th>{escape(name_of(k))}<br>{escape(unit_of(k, done[0]))}</th>" for k in kpis)
     leaders = {k: {r.point.point.index for r in rank_points(done, k) if r.may_be_best} for k in kpis} if len(done) > 1 else {}
     rows = []
-    for p in done:
+    many = len(done) > CHARTED // 2
+    order = [r.point for r in rank_points(done, kpis[0])] if many else done
+    base = [p for p in done if p.point is results.plan.baseline]
+    for p in [*base, *(p for p in order if p not in base)] if many else done:
         cells = "".join(
             f"<td{' class=lead' if p.point.index in leaders.get(k, ()) else ''}>{_cell(estimate_of(p, k))}</td>" for k in kpis
         )
@@ -89,6 +104,8 @@ def _figures(results: Results, done: list[PointResult]) -> str:
         if leaders
         else ""
     )
+    if many:
+        marked += f" {escape(results.plan.baseline.label)} stands first, then the best in {name_of(kpis[0])}."
     return (
         "<section><h2>Key figures</h2><p>Mean over independent replications and its 95 % interval: the true mean lies inside "
         f"in 19 of 20 such studies.{marked}</p>"
@@ -102,9 +119,13 @@ def _differences(results: Results, comparisons: list[Comparison]) -> str:
         return ""
     study = results.plan.study
     out = []
+    drawn = comparisons
+    if len(comparisons) > CHARTED // 2:
+        place = {r.point.point.index: n for n, r in enumerate(rank_points([c.point for c in comparisons], study.kpis[0]))}
+        drawn = sorted(comparisons, key=lambda c: place.get(c.point.point.index, len(place)))[: CHARTED // 2]
     for kpi in study.kpis:
         items = []
-        for c in comparisons[:CHARTED]:
+        for c in drawn:
             d = c.differences.get(kpi)
             if d is None or d.mean is None or d.half_width_family is None:
                 continue
@@ -112,10 +133,10 @@ def _differences(results: Results, comparisons: list[Comparison]) -> str:
             note = signed(d.mean, d.half_width_family)
             items.append(Interval(c.point.point.label, d.mean, d.half_width_family, series, note=note))
         if items:
-            drawing = charts.dots(items, unit=unit_of(kpi), title=f"difference in {name_of(kpi)}", zero=True)
+            drawing = charts.dots(items, unit=unit_of(kpi, drawn[0].point), title=f"difference in {name_of(kpi)}", zero=True)
             out.append(f"<h3>{escape(heading(name_of(kpi)))}</h3><figure>{drawing}</figure>")
     text = f"Difference to {escape(results.plan.baseline.label)}. "
-    if study.sweep:
+    if study.sweep and any(c.reference.point is not results.plan.baseline for c in comparisons):
         name = escape(study.baseline)
         first = "" if study.design.n else f", and of {name} itself to its first point"
         text = f"Difference to {name} at the same swept values{first}. "
@@ -124,7 +145,8 @@ def _differences(results: Results, comparisons: list[Comparison]) -> str:
     text += (
         f"The intervals hold for {_count(len(comparisons), 'comparison')} together; one that crosses zero proves no difference. "
     )
-    more = f"<p>The first {CHARTED} are drawn; all are in summary.json.</p>" if len(comparisons) > CHARTED else ""
+    few = f"<p>The {len(drawn)} best in {name_of(study.kpis[0])} are drawn; all are in summary.json.</p>"
+    more = few if len(drawn) < len(comparisons) else ""
     text += "Green is better, red is worse, blue is neither: a machine with less to do may be what is wanted."
     return f"<section><h2>What changes</h2><p>{text}</p>{more}{''.join(out)}</section>"
 
@@ -134,6 +156,7 @@ def _overview(results: Results, done: list[PointResult]) -> str:
     study = results.plan.study
     kpi = study.kpis[0]
     scenarios = list(study.scenarios)
+    unit = unit_of(kpi, done[0])
     known = [(p, e) for p in done if (e := estimate_of(p, kpi)).mean is not None]
     swept = [(p, e) for p, e in known if p.point.parameters]
     numeric = [n for n in study.sweep if swept and all(_is_number(p.point.parameters[n]) for p, _ in swept)]
@@ -146,7 +169,7 @@ def _overview(results: Results, done: list[PointResult]) -> str:
             groups.setdefault(p.point.scenario, []).append(Interval(p.point.label, e.mean or 0.0, e.half_width or 0.0, series, x))
         joined = len(study.sweep) == 1
         drawings.append(
-            charts.curve(groups, x_label=short_name(name), unit=unit_of(kpi), title=f"{name_of(kpi)} over {name}", joined=joined)
+            charts.curve(groups, x_label=short_name(name), unit=unit, title=f"{name_of(kpi)} over {name}", joined=joined)
         )
     if not drawings:
         items = [
@@ -159,7 +182,7 @@ def _overview(results: Results, done: list[PointResult]) -> str:
             )
             for p, e in known[:CHARTED]
         ]
-        drawings.append(charts.dots(items, unit=unit_of(kpi), title=name_of(kpi)))
+        drawings.append(charts.dots(items, unit=unit, title=name_of(kpi)))
     figures = "".join(f"<figure>{d}</figure>" for d in drawings)
     return f"<section><h2>{escape(heading(name_of(kpi)))} per point</h2><p>Whiskers are 95 % intervals.</p>{figures}</section>"
 
@@ -174,7 +197,7 @@ def _levers(results: Results, done: list[PointResult]) -> str:
         Interval(e.label, e.change, e.half_width or 0.0, 0, note=signed(e.change, e.half_width))
         for e in sorted(effects, key=lambda e: -abs(e.change))
     ]
-    drawing = charts.dots(items, unit=unit_of(kpi), title=f"effect on {name_of(kpi)}", zero=True)
+    drawing = charts.dots(items, unit=unit_of(kpi, done[0]), title=f"effect on {name_of(kpi)}", zero=True)
     return (
         f"<section><h2>What each swept value does</h2><p>Change of the mean {escape(name_of(kpi))} when a number goes from its "
         "lowest to its highest value, or anything else from its first to another one, by linear regression over all points of "

@@ -39,6 +39,7 @@ class PointResult:
         node_out: [N] mean items that left each node.
         deadlocked: Numbers of the replications that came to a standstill; stuck: paths of the nodes whose items could never
             move on, in any of them.
+        units: Words for the unit of figures that are not in their own (``words.in_readable_units``).
         precise: Every figure of ``until`` has its precision (always true without); imprecise: which has not, in words.
         feasible: it keeps the limits of a search (always true without); broken: those that it does not.
         error: why the point is unfinished.
@@ -64,6 +65,7 @@ class PointResult:
     deadlocked: list[int] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     pieces: dict[str, int] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
     precise: bool = True
     imprecise: list[str] = field(default_factory=list)
     feasible: bool = True

@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from twin.model.factory import Node, NodeKind, NodeState
+from twin.model.factory import NodeKind, NodeState
 from twin.studies import charts
 from twin.studies.compare import Bottleneck
 from twin.studies.results import PointResult, Results
@@ -61,51 +61,64 @@ FLEET_COLUMNS = {
 
 def people_and_vehicles(detailed: list[PointResult]) -> str:
     """How much crews and fleets have to do, and which stations wait for people."""
-    blocks = []
+    crews, fleets = [], []
     for p in detailed:
-        model, tables = p.point.runnable, []
-        crews = []
+        model = p.point.runnable
         for c, crew in enumerate(model.crews):
-            waiting = [w for n in model.nodes if (w := _waits_for(p, n, c))]
-            users = [n for n in model.nodes if (n.crew == c and n.crew_size > 0) or n.repair_crew == c]
-            if users:
+            if any((n.crew == c and n.crew_size > 0) or n.repair_crew == c for n in model.nodes):
                 busy = _percent(estimate_of(p, f"{crew.path}:utilisation"))
-                crews.append([last_name(crew.path), f"{crew.size:,}", busy, ", ".join(waiting) or "nobody"])
-        if crews:
-            tables.append(table(["Crew", "People", "At work", "Waited for by (share of time)"], crews))
-        fleets = [
-            [last_name(n.path), f"{n.servers:,}", *(_percent(estimate_of(p, f"{n.path}:{k}")) for k in FLEET_COLUMNS)]
-            for n in model.nodes
-            if n.kind == NodeKind.FLEET
-        ]
-        if fleets:
-            tables.append(table(["Fleet", "Vehicles", *FLEET_COLUMNS.values()], fleets))
-        if tables:
-            blocks.append(f"<div class='block'><h3>{escape(p.point.label)}</h3>{''.join(tables)}</div>")
-    if not blocks:
+                waiting = ", ".join(_waiting_texts(p, c)) or "nobody"
+                crews.append((c, [last_name(crew.path), p.point.label, f"{crew.size:,}", busy, waiting]))
+        for i, n in enumerate(model.nodes):
+            if n.kind == NodeKind.FLEET:
+                shares = [_percent(estimate_of(p, f"{n.path}:{k}")) for k in FLEET_COLUMNS]
+                fleets.append((i, [last_name(n.path), p.point.label, f"{n.servers:,}", *shares]))
+    tables = []
+    if crews:
+        rows = [row for _, row in sorted(crews, key=lambda entry: entry[0])]
+        tables.append(table(["Crew", "Point", "People", "At work", "Waited for by (share of their time)"], rows))
+    if fleets:
+        rows = [row for _, row in sorted(fleets, key=lambda entry: entry[0])]
+        tables.append(table(["Fleet", "Point", "Vehicles", *FLEET_COLUMNS.values()], rows))
+    if not tables:
         return ""
     return (
         "<section><h2>People and vehicles</h2><p>How much of their time on shift people are at work, and how long stations wait "
-        "for them: to run or to be set up, or, broken down, to be repaired. Who waits long for a crew that is hardly ever free "
-        f"needs another one of it; a crew that has time to spare is not what is short.</p>{''.join(blocks)}</section>"
+        "for them: to run or to be set up, or, broken down, to be repaired. A crew that is hardly ever free and long waited for "
+        f"is short of people; one with time to spare is not.</p>{'<br>'.join(tables)}</section>"
     )
 
 
-def _waits_for(p: PointResult, node: Node, crew: int) -> str:
-    """How long a station waits for a crew, in words; empty where it hardly does."""
-    parts = []
-    for mine, figure, what in (
-        (node.crew == crew and node.crew_size > 0, "waiting_crew", ""),
-        (node.repair_crew == crew, "waiting_repair", " for repair"),
-    ):
-        share = estimate_of(p, f"{node.path}:{figure}").mean if mine else None
-        if share is not None and share >= 0.0005:
-            parts.append(f"{share * 100:.1f} %{what}")
-    return f"{last_name(node.path)} {' and '.join(parts)}" if parts else ""
+def waiting_sentence(p: PointResult) -> str:
+    """Which crews stations wait for long, as sentences to go on with; empty where none."""
+    out = ""
+    for c, crew in enumerate(p.point.runnable.crews):
+        waiting = _waiting_texts(p, c, least=0.05)
+        busy = estimate_of(p, f"{crew.path}:utilisation").mean
+        if waiting and busy is not None:
+            out += (
+                f" Stations wait for people of <b>{escape(last_name(crew.path))}</b>, at work {busy * 100:.0f}\u00a0% of their "
+                f"time on shift: {escape(', '.join(waiting[:4]))}."
+            )
+    return out
 
 
-SHORT = (0.75, 0.05)
-"""A crew, or fleet, is said to be short from this share of its time at work on, if a station waits for it so long."""
+def _waiting_texts(p: PointResult, crew: int, least: float = 0.0005) -> list[str]:
+    """Stations that wait for a crew for at least some share of the time, those that wait longest first, in words."""
+    found = []
+    for node in p.point.runnable.nodes:
+        for mine, figure, what in (
+            (node.crew == crew and node.crew_size > 0, "waiting_crew", ""),
+            (node.repair_crew == crew, "waiting_repair", " for repair"),
+        ):
+            share = estimate_of(p, f"{node.path}:{figure}").mean if mine else None
+            if share is not None and share >= least:
+                found.append((share, f"{last_name(node.path)} {share * 100:.{1 if share < 0.0995 else 0}f}\u00a0%{what}"))
+    return [text for _, text in sorted(found, key=lambda entry: -entry[0])]
+
+
+BUSY = 0.75
+"""From this share of its time under way or charging on, a fleet is said to be short."""
 
 
 def bottleneck_sentence(ranked: list[Bottleneck]) -> str:
@@ -135,30 +148,17 @@ def _doing(b: Bottleneck) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
-def shortage_sentence(p: PointResult) -> str:
-    """Which crews and fleets have hardly any time left while stations wait; empty where none."""
+def fleet_sentence(p: PointResult) -> str:
+    """Which fleets have hardly any time left, as sentences to go on with; empty where none."""
     out = []
-    for c, crew in enumerate(p.point.runnable.crews):
-        busy = estimate_of(p, f"{crew.path}:utilisation").mean or 0.0
-        waits = []
-        for n in p.point.runnable.nodes:
-            for mine, figure in ((n.crew == c and n.crew_size > 0, "waiting_crew"), (n.repair_crew == c, "waiting_repair")):
-                share = estimate_of(p, f"{n.path}:{figure}").mean if mine else None
-                waits += [(share, last_name(n.path))] if share is not None else []
-        longest, who = max(waits, default=(0.0, ""))
-        if busy >= SHORT[0] and longest >= SHORT[1]:
-            out.append(
-                f"<b>{escape(last_name(crew.path))}</b> ({crew.size}) are at work {busy * 100:.0f} % of their time; "
-                f"{escape(who)} waits {longest * 100:.0f} % of its time for them."
-            )
     for n in p.point.runnable.nodes:
         if n.kind == NodeKind.FLEET:
             away = sum(estimate_of(p, f"{n.path}:{k}").mean or 0.0 for k in ("utilisation", "setup"))
-            if away >= SHORT[0]:
+            if away >= BUSY:
                 out.append(
                     f"<b>{escape(last_name(n.path))}</b> ({n.servers}) is under way or charging {away * 100:.0f} % of its time."
                 )
-    return " ".join(out)
+    return "".join(f" {text}" for text in out)
 
 
 def over_time(results: Results, detailed: list[PointResult]) -> str:

@@ -10,12 +10,10 @@ from twin.studies.compare import compare_points, rank_bottlenecks
 from twin.studies.labels import few
 from twin.studies.ranking import Rank, rank_points
 from twin.studies.results import PointResult, Results
-from twin.studies.sections import bottleneck_sentence, shortage_sentence
+from twin.studies.sections import bottleneck_sentence, fleet_sentence, waiting_sentence
 from twin.studies.statistics import Difference, estimate, paired_difference
-from twin.studies.words import duration, estimate_of, goodness, heading, interval, is_neutral, name_of, signed, unit_of
+from twin.studies.words import estimate_of, goodness, heading, interval, is_neutral, name_of, signed, unit_of
 
-LONG_S = 600.0
-"""From here on a time is told in minutes or hours as well [s]."""
 CLOSE = 0.02
 """So near to the best [share of its mean] a point is as good for most purposes, however certain the difference is."""
 LINES = 8
@@ -41,13 +39,16 @@ def verdict(results: Results, done: list[PointResult], base: PointResult | None)
     else:
         out.append(f'<p class="verdict">{escape(heading(name_of(kpi)))} is undefined in every point.</p>')
     best = ranks[0].point if ranks else done[0]
+    if len(done) > 1 and base is not None:
+        out += _elsewhere(results, done, base, best)
     told = []
     for p in [base, best]:
         if p is not None and p not in told and len(ranked := rank_bottlenecks(p)) > 1:
             told.append(p)
             worth = _worth(results) if p is base else ""
             out.append(
-                f'<p class="sub">In {escape(p.point.label)}, {bottleneck_sentence(ranked)} {shortage_sentence(p)}{worth}</p>'
+                f'<p class="sub">In {escape(p.point.label)}, {bottleneck_sentence(ranked)}'
+                f"{waiting_sentence(p)}{fleet_sentence(p)}{worth}</p>"
             )
     shown = best if base is None or len(ranks) > 1 else base
     out.append(_lines(results, kpi))
@@ -123,6 +124,26 @@ def _lines(results: Results, kpi: str) -> str:
     )
 
 
+def _elsewhere(results: Results, done: list[PointResult], base: PointResult, best: PointResult) -> list[str]:
+    """Points that are the best in a figure other than the first, and differ in it from the baseline for certain."""
+    wins: dict[int, list[str]] = {}
+    for kpi in results.plan.study.kpis[1:]:
+        ranks = rank_points(done, kpi)
+        first = ranks[0].point if ranks else base
+        if first is base or first is best or any(r.may_be_best for r in ranks[1:] if r.point is best):
+            continue
+        d = paired(first, base, kpi, comparisons=len(done) - 1)
+        if d.significant:
+            wins.setdefault(first.point.index, []).append(f"{escape(name_of(kpi))} ({_change(d, base, kpi)})")
+    by_index = {p.point.index: p for p in done}
+    texts = [f"<b>{escape(by_index[i].point.label)}</b> has the best {_listed(figures)}" for i, figures in wins.items()]
+    return [f'<p class="sub">Against {escape(base.point.label)}, {_listed(texts)}.</p>'] if texts else []
+
+
+def _listed(texts: list[str]) -> str:
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
 def _worth(results: Results) -> str:
     """What a little more of something brings the baseline, of all that was tried."""
     levers = [] if results.insight is None else results.insight.levers
@@ -140,25 +161,25 @@ def _worth(results: Results) -> str:
         return f" {tried} None of it improves {escape(name_of(kpi))} measurably."
     parts = [
         f"{'<b>' if i == 0 else ''}{escape(v.change.name)}{'</b>' if i == 0 else ''} "
-        f"({signed(v.effect.mean, v.effect.half_width_family)} {escape(unit_of(kpi))})".replace(" )", ")")
+        f"({signed(v.effect.mean, v.effect.half_width_family)} {escape(unit_of(kpi, results.points[0]))})".replace(" )", ")")
         for i, v in enumerate(proven[:2])
     ]
     return f" {tried} Most for {escape(name_of(kpi))} brings {', then '.join(parts)}."
 
 
-def paired(point: PointResult, reference: PointResult, kpi: str) -> Difference:
-    """The point's figure less the reference's, on the replications that both have."""
+def paired(point: PointResult, reference: PointResult, kpi: str, comparisons: int = 1) -> Difference:
+    """The point's figure less the reference's, on the replications that both have; one of so many comparisons."""
     _, mine, theirs = np.intersect1d(point.replication, reference.replication, return_indices=True)
     if kpi not in point.kpis or kpi not in reference.kpis:
         return Difference(None, None, None, None, False, 0)
-    return paired_difference(point.kpis[kpi][mine], reference.kpis[kpi][theirs])
+    return paired_difference(point.kpis[kpi][mine], reference.kpis[kpi][theirs], comparisons=comparisons)
 
 
 def _behind(best: PointResult, other: PointResult, kpi: str) -> str:
     d = paired(other, best, kpi)
     if d.mean is None:
         return "undefined"
-    return f"{interval(abs(d.mean), d.half_width)} {unit_of(kpi)} behind".replace("  ", " ")
+    return f"{interval(abs(d.mean), d.half_width)} {unit_of(kpi, best)} behind".replace("  ", " ")
 
 
 def _change(d: Difference, reference: PointResult, kpi: str, *, family: bool = False) -> str:
@@ -167,30 +188,26 @@ def _change(d: Difference, reference: PointResult, kpi: str, *, family: bool = F
     half = d.half_width_family if family else d.half_width
     css = "soft" if is_neutral(kpi) else "good" if mean * goodness(kpi) > 0 else "bad"
     if not scale:
-        return f'<b class="{css}">{interval(mean, half)}</b> {escape(unit_of(kpi))}'
+        return f'<b class="{css}">{interval(mean, half)}</b> {escape(unit_of(kpi, reference))}'
     text = f"{mean / abs(scale) * 100:+.1f} %".replace("-", "−")
     return f'<b class="{css}">{text}</b><span class="soft"> ± {(half or 0.0) / abs(scale) * 100:.1f} %</span>'
 
 
 def _quantity(p: PointResult, kpi: str) -> str:
     e = estimate_of(p, kpi)
-    long = e.mean is not None and unit_of(kpi) == "seconds" and e.mean >= LONG_S
-    again = f" ({duration(float(f'{e.mean:.2g}' if e.mean < 7200.0 else f'{e.mean:.3g}'))})" if long and e.mean else ""
-    return f"<b>{interval(e.mean, e.half_width)}</b> {escape(unit_of(kpi))}{again}".strip()
+    return f"<b>{interval(e.mean, e.half_width)}</b> {escape(unit_of(kpi, p))}".strip()
 
 
 def _tile(result: PointResult, base: PointResult | None, kpi: str) -> str:
     e = estimate_of(result, kpi)
     value, _, spread = interval(e.mean, e.half_width).partition(" ± ")
     spread = f"± {spread} " if spread else ""
+    unit = escape(unit_of(kpi, result))
     change = ""
     if base is not None and base is not result:
         d = paired(result, base, kpi)
         change = f"<em>{_change(d, base, kpi)}</em>" if d.significant else "<em class='soft'>no proven change</em>"
-    return (
-        f"<div class='tile'><span>{escape(name_of(kpi))}</span><b>{value}</b> <small>{spread}{escape(unit_of(kpi))}</small>"
-        f"{change}</div>"
-    )
+    return f"<div class='tile'><span>{escape(name_of(kpi))}</span><b>{value}</b> <small>{spread}{unit}</small>{change}</div>"
 
 
 def _first(texts: list[str], more: str) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from twin.model.kpis import kpi_unit
 from twin.studies.labels import short_name
-from twin.studies.results import PointResult
-from twin.studies.statistics import Estimate, estimate
+from twin.studies.results import PointResult, Results
+from twin.studies.statistics import Difference, Estimate, estimate
 
 LESS_IS_BETTER = (
     "wip",
@@ -34,6 +35,44 @@ LESS_IS_BETTER = (
 NEUTRAL = ("utilisation", "starved", "off")
 """Figures of a place that are good or bad only for what they come from."""
 UNIT_NAMES = {"1/h": "pieces per hour", "s": "seconds", "J": "joule", "W": "watt", "1": ""}
+
+
+LARGER = {
+    "s": ((36_000.0, 3600.0, "hours"), (600.0, 60.0, "minutes")),
+    "J": ((1e7, 1e6, "megajoule"), (1e4, 1e3, "kilojoule")),
+    "W": ((1e4, 1e3, "kilowatt"),),
+}
+"""Units for large amounts: from which mean on, how many of the figure's own they are, and their name."""
+
+
+def in_readable_units(results: Results) -> Results:
+    """The same results with the figures of the study in the units that people would use; all times in one, and so on."""
+    shown = list(results.plan.study.kpis)
+    means = {k: [abs(e.mean) for p in results.points if (e := estimate_of(p, k)).mean is not None] for k in shown}
+    scale: dict[str, tuple[float, str]] = {}
+    for unit, steps in LARGER.items():
+        mine = [k for k in shown if kpi_unit(k) == unit]
+        most = max((v for k in mine for v in means[k]), default=0.0)
+        for least, size, name in steps:
+            if most >= least:
+                scale |= dict.fromkeys(mine, (size, name))
+                break
+    if not scale:
+        return results
+    units = {k: name for k, (_, name) in scale.items()}
+    points = [
+        replace(p, units=units, kpis={k: v / scale[k][0] if k in scale else v for k, v in p.kpis.items()}) for p in results.points
+    ]
+    insight = results.insight
+    if insight is not None:
+        levers = [replace(v, effect=_scaled(v.effect, scale[v.kpi][0])) if v.kpi in scale else v for v in insight.levers]
+        insight = replace(insight, levers=levers)
+    return replace(results, points=points, insight=insight)
+
+
+def _scaled(d: Difference, size: float) -> Difference:
+    mean, half, family = (None if v is None else v / size for v in (d.mean, d.half_width, d.half_width_family))
+    return replace(d, mean=mean, half_width=half, half_width_family=family)
 
 
 def interval(mean: float | None, half_width: float | None) -> str:
@@ -77,9 +116,9 @@ def heading(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def unit_of(kpi: str) -> str:
-    """Unit of a figure in words."""
-    return "pieces" if kpi == "wip" else UNIT_NAMES[kpi_unit(kpi)]
+def unit_of(kpi: str, result: PointResult) -> str:
+    """Unit of a figure of a point in words."""
+    return result.units.get(kpi) or ("pieces" if kpi == "wip" else UNIT_NAMES[kpi_unit(kpi)])
 
 
 def goodness(kpi: str) -> int:
@@ -95,7 +134,7 @@ def is_neutral(kpi: str) -> bool:
 def duration(seconds: float) -> str:
     """A duration in the unit that suits it."""
     for size, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
-        even = seconds % size == 0.0 or seconds >= 14 * size
-        if (seconds >= 2 * size and (even or name != "days")) or (seconds >= size and name != "days"):
+        whole = abs(seconds / size - round(seconds / size)) < 1e-9
+        if (name != "days" and seconds >= size) or (seconds >= 2 * size and (whole or seconds >= 10 * size)):
             return f"{seconds / size:.4g} {name}"
     return f"{seconds:g} s"

@@ -26,5 +26,5 @@ test("a normal begins at its contact and is longer where more is carried, within
 
 test("it is said in words, with what is left out", () => {
   const doc = { sim_time: 1, contacts: { point: [], normal: [], impulse: [1, 2] }, bodies: { ...bodies, island: [7, 7], asleep: [1, 0] }, left_out: 3 };
-  expect(summary(doc)).toBe("2 contacts, 2 bodies in 1 islands, 1 asleep, 3 more not drawn");
+  expect(summary(doc)).toBe("2 contacts, 2 bodies in 1 island, 1 asleep, 3 more not drawn");
 });

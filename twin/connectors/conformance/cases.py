@@ -209,6 +209,7 @@ def burst(rig: Rig) -> str:
     plant = rig.connect()
     rig.until(rig.live, "live")
     rig.hush()
+    before = plant.losses()  # what a node said before it was asked for its birth is one, and not the burst's
     first = rig.emit()
     for _ in range(BURST - 1):
         last = rig.emit()
@@ -222,7 +223,7 @@ def burst(rig: Rig) -> str:
         return sum(n not in there for n in range(first, last + 1))
 
     rig.until(lambda: missing() == 0, "all values", 20.0)
-    assert plant.losses() == {}, str(plant.losses())
+    assert plant.losses() == before, str(plant.losses())
     return f"{BURST} of {BURST}"
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
+from twin.core import log
 from twin.core.errors import InputError, TwinError, WorkError
 from twin.core.samples import Sample, SignalKey
 
@@ -76,6 +77,8 @@ class Worker:
         serving.cancel()
         (ended,) = await asyncio.gather(serving, return_exceptions=True)
         if isinstance(ended, Exception):
+            if self._started.is_set():
+                log.get("serving").error(f"{self._name} has ended", reason=str(ended) or repr(ended))
             self._failure = ended
         self._started.set()
 

@@ -339,6 +339,8 @@ class Parts:
     some: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [1] whether any world has one
     ticket: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [W] parts that the threads of a team have taken in this step
     met: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [W] how often one of them came to the end of a stage
+    go: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [W] twice the last stage that all came to the end of, 1 more: apart
+    slow: wp.array(dtype=wp.int32)  # type: ignore[valid-type]  # [W] one waited for another too long
     begin: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # [W,P] first of its bodies in ``order``
     end: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
     first: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # first part of its island

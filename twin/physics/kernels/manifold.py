@@ -100,7 +100,7 @@ def slack(c: Convex) -> float:
     return c.round + 2.0 * c.bevel
 
 
-@wp.func(inline=True)
+@wp.func
 def convex_convex(t: RigidTables, k: Scratch, row: int, a: Convex, b: Convex, step: wp.vec3, margin: float) -> int:
     """Shape A against shape B. ``step`` is how far A moves relative to B in this step [m]; at the seam between level boxes the
     way it is heading decides, as in ``box_box``."""

@@ -191,7 +191,7 @@ def spread(m: wp.mat33, k: int, half: wp.vec3) -> float:
     return wp.abs(m[k, 0]) * half[0] + wp.abs(m[k, 1]) * half[1] + wp.abs(m[k, 2]) * half[2]
 
 
-@wp.func(inline=True)
+@wp.func
 def box_box(
     k: Scratch,
     row: int,
@@ -341,7 +341,7 @@ def box_box(
     return reduce(k, row, 0, found)
 
 
-@wp.func(inline=True)
+@wp.func
 def box_on_face(
     k: Scratch,
     row: int,

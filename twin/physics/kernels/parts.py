@@ -67,6 +67,8 @@ def build_parts(
     p.count[w] = 0
     p.ticket[w] = 0
     p.met[w] = 0
+    p.go[w] = 0
+    p.slow[w] = 0
     large = int(0)
     for i in range(slots):
         if k.size[w, i] > LARGE:

@@ -42,6 +42,9 @@ REST = wp.constant(20)
 SLEEP = wp.constant(21)
 SUBSTEP = wp.constant(15)
 
+PATIENCE = wp.constant(10_000)
+"""Turns of waiting, some 0.2 to 0.5 ms: a stage of a thread that runs takes less."""
+
 
 def count(substeps: int) -> int:
     """Stages of a step of so many substeps."""
@@ -137,6 +140,7 @@ def solve_parts(
     and one stage. The threads of a ``team`` of several take the parts of a stage one by one and meet at its end."""
     h = dt / float(substeps)
     meetings = int(0)
+    threads = int(team)
     while stage < until:
         # what the stage is of: before the substeps, in one of them, after them
         what = stage
@@ -159,9 +163,9 @@ def solve_parts(
             elapsed = float(n) * h
             if what > MOVE:
                 elapsed = elapsed + h
-            taken = meetings * (end - begin + team)  # each of the team finds once that there is none left
+            taken = meetings * (end - begin + threads)  # each of the team finds once that there is none left
             c = int(begin)
-            if team > 1:
+            if threads > 1:
                 c = take(p.ticket, w) - taken
             while c < end:
                 does = what
@@ -189,9 +193,13 @@ def solve_parts(
                     if what == JUDGE or what == REST:
                         p.settled[w, c] = wp.where(same, 1, 0)
                 c += 1
-                if team > 1:
+                if threads > 1:
                     c = take(p.ticket, w) - taken
-            if team > 1:
+            if threads > 1:
                 meetings += 1
-                meet(p.met, w, meetings * team)
+                then = meet(p.met, p.go, p.slow, w, meetings, threads, PATIENCE)
+                if then == 1:
+                    threads = 1
+                elif then == 2:
+                    return
         stage += 1

@@ -169,6 +169,8 @@ def view_parts(s: Parts, row: int):
     o.some = dense_i32(s.some)
     o.ticket = dense_i32(s.ticket)
     o.met = dense_i32(s.met)
+    o.go = dense_i32(s.go)
+    o.slow = dense_i32(s.slow)
     o.begin = row_i32(s.begin, row)
     o.end = row_i32(s.end, row)
     o.first = row_i32(s.first, row)

@@ -169,7 +169,7 @@ async def write(request: Request, body: Writing) -> JSONResponse:
 
 @router.get("/api/residuals")
 async def residuals(request: Request) -> JSONResponse:
-    """Where plant and simulation disagree, the least usual first; with the alarms of this run, newest first."""
+    """Where plant and simulation disagree, the least usual first; with the alarms, also of earlier runs, newest first."""
     found = twin(request).host.runtime.signals.residuals
     units = twin(request).host.history.units()
     rows = [

@@ -5,42 +5,47 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from twin.collab.journal import Journal
-from twin.core.clock import now_ns
 from twin.core.samples import Sample, is_bad
 from twin.history import diff, state_at
-from twin.server.context import named, need, twin
+from twin.protocol.messages import BookmarkDoc, Changed
+from twin.server.context import Context, Id, json_body, need, twin
 
 router = APIRouter()
-MAX_BOOKMARKS = 5_000
-_SCHEMA = """create table if not exists bookmarks (
-    id integer primary key, time_ns integer not null, text text not null, user text not null, made_ns integer not null)"""
-_COLUMNS = ("id", "time_ns", "text", "user", "made_ns")
 _NOT_KEPT = {"Cache-Control": "no-store"}
 LONGEST_NS = 2**63 - 1
 
 
-class Bookmark(BaseModel):
-    """Body of ``POST /api/bookmarks``."""
+class NewBookmark(BaseModel):
+    """Body of ``POST /api/bookmarks``: a moment [ns UTC], a view (position and target [m]), or both."""
 
-    time_ns: int = Field(gt=0, lt=2**62)
+    text: str = Field(min_length=1, max_length=200)
+    time_ns: int = Field(default=0, ge=0, lt=2**62)
+    camera: list[Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=list, max_length=6)
+    session: str = Field(default="", max_length=64)
+
+
+class BookmarkName(BaseModel):
+    """Body of ``PATCH /api/bookmarks/{id}``."""
+
     text: str = Field(min_length=1, max_length=200)
 
 
-def _rows(journal: Journal, t0_ns: int, t1_ns: int) -> list[dict[str, Any]]:
-    journal.write(_SCHEMA)
-    names = ", ".join(_COLUMNS)
-    found = journal.read(f"select {names} from bookmarks where time_ns between ? and ? order by time_ns", (t0_ns, t1_ns))
-    return [_body(dict(zip(_COLUMNS, row, strict=True))) for row in found]
+def _told(context: Context, doc: BookmarkDoc, status: int = 200) -> JSONResponse:
+    context.hub.publish(Changed("bookmarks"))
+    return JSONResponse(json_body(msgspec.to_builtins(doc)), status_code=status)
 
 
-def _body(row: dict[str, Any]) -> dict[str, Any]:
-    """Integers beyond 2^53 are text in JSON, where a browser would round them."""
-    return {k: str(v) if k.endswith("_ns") else v for k, v in row.items()}
+@router.get("/api/bookmarks")
+async def bookmarks(request: Request) -> JSONResponse:
+    """All bookmarks: those of views alone first, then by their moment."""
+    context = twin(request)
+    docs = await context.owner(context.host.bookmarks.all)
+    return JSONResponse([json_body(msgspec.to_builtins(doc)) for doc in docs], headers=_NOT_KEPT)
 
 
 @router.get("/api/timeline")
@@ -51,49 +56,45 @@ async def timeline(
 ) -> JSONResponse:
     """Bookmarks, alarms and keyframes between two moments [ns UTC]."""
     host = twin(request).host
-    bookmarks = await twin(request).owner(lambda: _rows(host.document.journal, t0_ns, t1_ns))
+    docs = await twin(request).owner(lambda: host.bookmarks.all(max(t0_ns, 1), t1_ns))
     alarms = [
-        _body({"prim": a.key.prim, "name": a.key.name, "begin_ns": a.begin_ns, "end_ns": a.end_ns, "worst": a.worst})
+        json_body({"prim": a.key.prim, "name": a.key.name, "begin_ns": a.begin_ns, "end_ns": a.end_ns, "worst": a.worst})
         for a in host.runtime.signals.residuals.alarms()
         if a.begin_ns <= t1_ns and (a.end_ns == 0 or a.end_ns >= t0_ns)
     ]
     keyframes = [str(t) for t in await asyncio.to_thread(host.keyframes.times) if t0_ns <= t <= t1_ns]
-    return JSONResponse({"bookmarks": bookmarks, "alarms": alarms, "keyframes": keyframes}, headers=_NOT_KEPT)
+    body = {"bookmarks": json_body([msgspec.to_builtins(doc) for doc in docs]), "alarms": alarms, "keyframes": keyframes}
+    return JSONResponse(body, headers=_NOT_KEPT)
 
 
 @router.post("/api/bookmarks", status_code=201)
-async def add(request: Request, body: Bookmark) -> JSONResponse:
-    """Mark a moment; operator and up."""
+async def add(request: Request, body: NewBookmark) -> JSONResponse:
+    """Keep a moment or a view for everybody; operator and up."""
     who = need(request, "comment")
     context = twin(request)
-    journal = context.host.document.journal
+    _, user = await context.author(who, body.session)
 
-    def put() -> dict[str, Any]:
-        journal.write(_SCHEMA)
-        if journal.read("select count(*) from bookmarks")[0][0] >= MAX_BOOKMARKS:
-            raise HTTPException(409, f"a project holds {MAX_BOOKMARKS} bookmarks")
-        row = (body.time_ns, body.text.strip(), named(who), now_ns())
-        id = journal.write("insert into bookmarks (time_ns, text, user, made_ns) values (?, ?, ?, ?)", row)
-        return _body(dict(zip(_COLUMNS, (id, *row), strict=True)))
+    def work() -> BookmarkDoc:
+        return context.host.bookmarks.add(body.text, user, time_ns=body.time_ns, camera=body.camera)
 
-    return JSONResponse(await context.owner(put), status_code=201)
+    return _told(context, await context.owner(work), 201)
+
+
+@router.patch("/api/bookmarks/{id}")
+async def rename(request: Request, id: Id, body: BookmarkName) -> JSONResponse:
+    """Another name; operator and up."""
+    need(request, "comment")
+    context = twin(request)
+    return _told(context, await context.owner(lambda: context.host.bookmarks.rename(id, body.text)))
 
 
 @router.delete("/api/bookmarks/{id}", status_code=204)
-async def remove(request: Request, id: int) -> Response:
+async def remove(request: Request, id: Id) -> Response:
     """Take a bookmark away; operator and up."""
     need(request, "comment")
     context = twin(request)
-    journal = context.host.document.journal
-
-    def drop() -> bool:
-        journal.write(_SCHEMA)
-        there = bool(journal.read("select 1 from bookmarks where id = ?", (id,)))
-        journal.write("delete from bookmarks where id = ?", (id,))
-        return there
-
-    if not await context.owner(drop):
-        raise HTTPException(404, f"there is no bookmark {id}")
+    await context.owner(lambda: context.host.bookmarks.delete(id))
+    context.hub.publish(Changed("bookmarks"))
     return Response(status_code=204)
 
 

@@ -93,11 +93,24 @@ export const getChoices = () => json<{ choices: ChoiceRow[]; folder: string }>("
 /** Open one by its id, or begin one by its name. */
 export const openChoice = (what: { id?: string; name?: string }) => send<{ stage: string }>("POST", "/api/open", what);
 
-/** Add a file to the library of parts; ``unit`` and ``up`` are those of a mesh. */
-export async function uploadPart(file: File, unit: string, up: string): Promise<{ asset: string; prims: number }> {
+/** Add a file to the library of parts; ``unit`` and ``up`` are those of a mesh. ``sent`` is told the share that has been sent. */
+export function uploadPart(file: File, unit: string, up: string, sent: (share: number) => void): Promise<{ asset: string; prims: number }> {
   const query = new URLSearchParams({ name: file.name, unit, up });
-  const response = await fetch(`/api/uploads?${query}`, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" }, credentials: "same-origin" });
-  return (await (await answer(response)).json()) as { asset: string; prims: number };
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(); // fetch does not say how far it is
+    request.upload.onprogress = (event) => sent(event.lengthComputable ? event.loaded / event.total : 0);
+    request.upload.onload = () => sent(1);
+    request.onerror = () => reject(new Error("the connection broke off"));
+    request.onload = () => {
+      const headers = { "Content-Type": request.getResponseHeader("Content-Type") ?? "" };
+      answer(new Response(request.responseText, { status: request.status, headers }))
+        .then((response) => response.json() as Promise<{ asset: string; prims: number }>)
+        .then(resolve, reject);
+    };
+    request.open("POST", `/api/uploads?${query}`);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.send(file);
+  });
 }
 
 export interface LayerRow {

@@ -183,7 +183,53 @@ export interface RuleDoc {
   time_ns: number;
 }
 
-/** Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules or library. */
+/** A moment [ns UTC, 0 for none], a view (``camera``: position and target [m], six numbers, or empty), or both. */
+export interface BookmarkDoc {
+  id: number;
+  text: string;
+  user: string;
+  time_ns: number;
+  camera: number[];
+  made_ns: number;
+}
+
+/** An alarm is raised where a signal is below ``low`` or above ``high`` [unit of the signal]. */
+export interface LimitDoc {
+  prim: string;
+  name: string;
+  low: number | null;
+  high: number | null;
+  author: string;
+  time_ns: number;
+}
+
+/**
+ * Something that asks or asked for attention. Times in ns UTC; ``end_ns`` 0 while it lasts, ``acked_ns`` 0 until somebody has
+ * acknowledged it.
+ *
+ * ``kind`` is down, quality, limit, connection or residual; ``severity`` error or warning; ``key`` names the condition: an alarm
+ * of the same key comes again as another one. ``path`` is the prim, empty for a connection.
+ */
+export interface AlarmDoc {
+  id: number;
+  key: string;
+  kind: string;
+  severity: string;
+  path: string;
+  text: string;
+  begin_ns: number;
+  end_ns: number;
+  acked_ns: number;
+  acked_by: string;
+}
+
+/** Alarms that have begun, ended or been acknowledged, each whole. */
+export interface AlarmBatch {
+  t: "alarms";
+  alarms: AlarmDoc[];
+}
+
+/** Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules, library, bookmarks or limits. */
 export interface Changed {
   t: "changed";
   what: string;
@@ -486,6 +532,7 @@ export type ServerMessage =
   | History
   | Notice
   | Commented
+  | AlarmBatch
   | Changed
   | Clock
   | BodyTable

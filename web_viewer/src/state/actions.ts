@@ -20,7 +20,7 @@ export interface Action {
 export const GESTURES = [
   { group: "Mouse", does: "Select; Shift adds, double click takes the detail", keys: "Click" },
   { group: "Mouse", does: "Orbit; right button pans, wheel zooms", keys: "Drag" },
-  { group: "Mouse", does: "Select with a box: rightwards what is within, leftwards what it touches", keys: "Shift Drag" },
+  { group: "Mouse", does: "Select with a box: rightwards what is within, leftwards what it touches; Ctrl adds", keys: "Shift Drag" },
   { group: "View", does: "Walk; PgUp and PgDn rise and sink. W A S D too, with the right button held", keys: "← ↑ ↓ →" },
   { group: "Edit", does: "Paste what was copied, here or in another twin", keys: "Ctrl V" },
   { group: "Edit", does: "Rename (in the stage tree)", keys: "F2" },
@@ -56,7 +56,7 @@ export function actionsOf(session: Session, commands: Commands): Action[] {
     if (replay.active || ms < 0) replay.seek((replay.active ? replay.cursor : Date.now()) + ms);
   };
   return [
-    { group: "Tools", does: "Select, drag a box", keys: "Q", on: ["q"], run: tool("select") },
+    { group: "Tools", does: "Select", keys: "Q", on: ["q"], run: tool("select") },
     { group: "Tools", does: "Move", keys: "W", on: ["w"], run: tool("translate") },
     { group: "Tools", does: "Rotate", keys: "E", on: ["e"], run: tool("rotate") },
     { group: "Tools", does: "Scale", keys: "R", on: ["r"], run: tool("scale") },
@@ -71,7 +71,7 @@ export function actionsOf(session: Session, commands: Commands): Action[] {
     { group: "View", does: "Look from the right", keys: "3", on: ["3"], run: () => commands.viewport?.focus(scene.selection, "right") },
     { group: "View", does: "With or without perspective", keys: "O", on: ["o"], run: () => view.toggleFlat() },
     { group: "View", does: "Go to a bookmark", keys: "Shift 1…9", on: [], run: () => commands.goToBookmark(0) },
-    { group: "View", does: "Keep this view as a bookmark", keys: "Shift B", on: ["shift+b"], run: () => commands.bookmark() },
+    { group: "View", does: "Keep this view as a bookmark", keys: "Shift B", on: ["shift+b"], run: () => void commands.bookmark() },
     { group: "View", does: "Labels on or off", keys: "L", on: ["l"], run: () => ui.setLabels(!ui.labels) },
     { group: "View", does: "Physics on or off: contacts, islands, who sleeps", run: () => (view.physics = !view.physics) },
     { group: "View", does: "Show the selection alone, here only", keys: "I", on: ["i"], run: () => view.isolate(scene.selection) },
@@ -93,12 +93,12 @@ export function actionsOf(session: Session, commands: Commands): Action[] {
     { group: "Twin", does: "Ten seconds back", keys: "[", on: ["["], run: step(-10_000), repeats: true },
     { group: "Twin", does: "Ten seconds on", keys: "]", on: ["]"], run: step(10_000), repeats: true },
     { group: "Twin", does: "Five minutes back", keys: "{", on: ["{"], run: step(-300_000) },
-    { group: "Twin", does: "Mark this moment", keys: "K", on: ["k"], run: () => session.marks.add() },
+    { group: "Twin", does: "Mark this moment", keys: "K", on: ["k"], run: () => void commands.mark() },
     { group: "Twin", does: "Go live", keys: "Home", on: ["home"], run: () => replay.live() },
     { group: "Find", does: "Find anything, do anything", keys: "Ctrl K", on: ["ctrl+k", "ctrl+p"], run: () => (ui.palette = true) },
     { group: "Find", does: "Search the stage", keys: "/", on: ["/"], run: focusSearch },
     { group: "Find", does: "List of keys", keys: "?", on: ["?"], run: () => (ui.help = !ui.help) },
-    { group: "Panels", does: "Stage and library on or off", keys: "[Shift] S", on: ["shift+s"], run: () => ui.setLeftOpen(!ui.leftOpen) },
+    { group: "Panels", does: "Stage and library on or off", keys: "Shift S", on: ["shift+s"], run: () => ui.setLeftOpen(!ui.leftOpen) },
     { group: "Panels", does: "Properties on or off", keys: "Shift P", on: ["shift+p"], run: () => ui.setRightOpen(!ui.rightOpen) },
     { group: "Panels", does: "Bottom panel on or off", keys: "B", on: ["b"], run: () => ui.setBottomOpen(!ui.bottomOpen) },
     ...PANELS.map(({ id, label }): Action => ({ group: "Panels", does: `Put ${label.toLowerCase()} at the next place: left, right, below, floating`, run: () => ui.dock(id, nextPlace(ui.docks[id].at)) })),

@@ -1,110 +1,91 @@
-/** What asks for attention: machines that are down, signals that went bad, connections that are lost; and marks of this person. */
-import type { ConnectorStatus, NodeDoc, SignalValue } from "../protocol/messages.gen";
-import { baseName, qualityName } from "../ui/format";
+/** What asks for attention, as the server keeps it for everybody: alarms, who has acknowledged them, limits of signals. */
+import { msOfNs } from "../net/http";
+import * as net from "../net/attention";
+import type { AlarmDoc } from "../protocol/messages.gen";
+import { signalKey } from "./live.svelte";
 
 export interface Alarm {
-  key: string;
-  severity: "error" | "warning";
+  id: number;
+  kind: string;
+  severity: string;
   /** Prim path; empty for a connection. */
   path: string;
   text: string;
   /** [ms UTC] ``end`` is null while it lasts. */
   begin: number;
   end: number | null;
-  seen: boolean;
+  /** Who has acknowledged it, and when [ms UTC]; null: nobody yet. */
+  acked: { by: string; at: number } | null;
 }
 
 const KEPT = 400;
-const DOWN = 5;
 
-/** Alarms since the page was opened, newest first. */
+export function alarmOf(doc: net.AlarmRow | AlarmDoc): Alarm {
+  const { id, kind, severity, path, text } = doc;
+  const [end, at] = [msOfNs(doc.end_ns), msOfNs(doc.acked_ns)];
+  return { id, kind, severity, path, text, begin: msOfNs(doc.begin_ns), end: end || null, acked: at ? { by: doc.acked_by, at } : null };
+}
+
+/** ``list`` with those of ``changed`` in it, newest first. */
+export function merged(list: readonly Alarm[], changed: readonly Alarm[]): Alarm[] {
+  const anew = new Map(changed.map((a) => [a.id, a]));
+  return [...changed, ...list.filter((a) => !anew.has(a.id))].sort((a, b) => b.id - a.id).slice(0, KEPT);
+}
+
+/** What of the session alarms need. */
+interface Crew {
+  readonly me: { session: string } | null;
+  problem(text: string): void;
+}
+
 export class Alarms {
+  /** Newest first. */
   list = $state.raw<Alarm[]>([]);
-  private readonly active = new Map<string, Alarm>();
-  private known = false;
+  limits = $state.raw<ReadonlyMap<string, net.LimitRow>>(new Map());
+
+  constructor(private readonly crew: Crew) {}
 
   get open(): Alarm[] {
     return this.list.filter((a) => a.end === null);
   }
 
+  /** Nobody has acknowledged them. */
   get unseen(): number {
-    return this.list.reduce((n, a) => n + Number(!a.seen), 0);
+    return this.list.reduce((n, a) => n + Number(a.acked === null), 0);
   }
 
-  acknowledge(alarm?: Alarm): void {
-    this.list = this.list.map((a) => (!alarm || a.key === alarm.key ? { ...a, seen: true } : a));
-    for (const a of this.list) if (a.end === null) this.active.set(idOf(a), a);
+  limitOf(prim: string, name: string): net.LimitRow | undefined {
+    return this.limits.get(signalKey(prim, name));
   }
 
-  onNodes(nodes: readonly NodeDoc[], states: readonly number[], now: number): void {
-    nodes.forEach((node, i) => this.set(`down ${node.path}`, states[i] === DOWN, now, "error", node.path, `${baseName(node.path)} is down`));
-    this.known = true;
+  /** Fetch what was before this page, and what a lost connection kept from it. */
+  follow(): void {
+    void this.try(async () => (this.list = merged((await net.getAlarms()).map(alarmOf), [])));
+    this.limitsChanged();
   }
 
-  onSignals(values: readonly SignalValue[], now: number): void {
-    for (const [prim, name, , quality] of values) {
-      const bad = quality >>> 31 === 1;
-      this.set(`bad ${prim}:${name}`, bad, now, "warning", prim, `${baseName(prim)} ${name}: ${qualityName(quality)}`);
-    }
+  limitsChanged(): void {
+    void this.try(async () => (this.limits = new Map((await net.getLimits()).map((limit) => [signalKey(limit.prim, limit.name), limit]))));
   }
 
-  onConnectors(connections: readonly ConnectorStatus[], now: number): void {
-    for (const c of connections) this.set(`link ${c.name}`, c.state !== "live" && c.state !== "connecting", now, "error", "", `Connection ${c.name} is ${c.state}${c.error ? `: ${c.error}` : ""}`);
+  changed(docs: readonly AlarmDoc[]): void {
+    this.list = merged(this.list, docs.map(alarmOf));
   }
 
-  private set(id: string, on: boolean, now: number, severity: Alarm["severity"], path: string, text: string): void {
-    const active = this.active.get(id);
-    if (on && !active) {
-      const alarm: Alarm = { key: `${id} ${now}`, severity, path, text, begin: now, end: null, seen: !this.known };
-      this.active.set(id, alarm);
-      this.list = [alarm, ...this.list].slice(0, KEPT);
-    } else if (!on && active) {
-      this.active.delete(id);
-      this.list = this.list.map((a) => (a.key === active.key ? { ...a, end: now } : a));
-    }
+  /** One has seen this alarm; without one, all. The server tells everybody. */
+  acknowledge(alarm?: Alarm): Promise<void> {
+    return this.try(() => net.acknowledge(alarm ? [alarm.id] : [], this.crew.me?.session ?? ""));
   }
-}
 
-const idOf = (alarm: Alarm): string => alarm.key.slice(0, alarm.key.lastIndexOf(" "));
+  setLimit(prim: string, name: string, low: number | null, high: number | null): Promise<void> {
+    return this.try(() => net.setLimit({ prim, name, low, high, session: this.crew.me?.session ?? "" }));
+  }
 
-export interface Mark {
-  /** [ms UTC] */
-  time: number;
-  name: string;
-}
-
-/** Moments that this person wants to find again; kept in this browser, for each stage. */
-export class Marks {
-  list = $state.raw<Mark[]>([]);
-
-  constructor(
-    private readonly stage: () => string,
-    /** The moment that is shown. */
-    private readonly moment: () => number,
-  ) {}
-
-  load(): void {
+  private async try(work: () => Promise<unknown>): Promise<void> {
     try {
-      const kept: unknown = JSON.parse(localStorage.getItem(`twin.marks ${this.stage()}`) ?? "[]");
-      this.list = Array.isArray(kept) ? (kept as Mark[]).filter((m) => Number.isFinite(m.time) && typeof m.name === "string") : [];
-    } catch {
-      // Written by hand or by another version: begin with none.
-      this.list = [];
+      await work();
+    } catch (error) {
+      this.crew.problem(error instanceof Error ? error.message : String(error));
     }
-  }
-
-  add(name = ""): Mark {
-    const mark = { time: this.moment(), name: name || `Mark ${this.list.length + 1}` };
-    this.keep([...this.list, mark].sort((a, b) => a.time - b.time));
-    return mark;
-  }
-
-  remove(mark: Mark): void {
-    this.keep(this.list.filter((m) => m !== mark));
-  }
-
-  private keep(list: Mark[]): void {
-    this.list = list;
-    localStorage.setItem(`twin.marks ${this.stage()}`, JSON.stringify(list.slice(-100)));
   }
 }

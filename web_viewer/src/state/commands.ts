@@ -5,6 +5,7 @@ import { baseName } from "../ui/format";
 import type { WalkKey } from "../viewer/camera";
 import { download, fileStem } from "../viewer/capture";
 import type { Viewport } from "../viewer/viewport";
+import type { Bookmark } from "./bookmarks.svelte";
 import { pasteOps, readClip, writeClipboard } from "./clip";
 import type { HeatChoice } from "./heat";
 import type { PrimNode } from "./scene.svelte";
@@ -184,7 +185,7 @@ export class Commands {
       scene.select(paths);
     });
     // Refused edits never get there.
-    setTimeout(stop, 5000);
+    setTimeout(stop, 30_000);
   }
 
   // ---- looking
@@ -193,7 +194,7 @@ export class Commands {
     const { ui } = this.session;
     this.viewport?.measure.drop();
     this.viewport?.hoverMeasure(null);
-    ui.gizmo = ui.gizmo === "measure" ? "translate" : "measure";
+    ui.gizmo = ui.gizmo === "measure" ? "select" : "measure";
   }
 
   clearMeasurements(): void {
@@ -220,16 +221,30 @@ export class Commands {
     if (choice && !ui.heat) ui.toast("info", `${choice.label}: nothing is known yet.`);
   }
 
-  bookmark(): void {
-    const { view, ui } = this.session;
-    if (!this.viewport) return;
-    const { name } = view.saveBookmark(this.viewport.rig.viewpoint);
-    ui.toast("info", `This view is kept as “${name}”.`);
+  /** Keep this view for everybody. */
+  async bookmark(): Promise<Bookmark | null> {
+    if (!this.viewport) return null;
+    const made = await this.session.bookmarks.add(this.viewport.rig.viewpoint);
+    if (made) this.session.ui.toast("info", `This view is kept as “${made.name}”, for everybody.`);
+    return made;
+  }
+
+  /** Keep the moment that is shown, and what is seen of it, for everybody. */
+  async mark(): Promise<void> {
+    const { replay, bookmarks, ui } = this.session;
+    const made = await bookmarks.add(this.viewport?.rig.viewpoint ?? null, replay.active ? replay.cursor : Date.now());
+    if (made) ui.toast("info", `This moment is kept as “${made.name}”, for everybody.`);
+  }
+
+  /** Look at a moment or a view that was kept. */
+  goTo(bookmark: Bookmark): void {
+    if (bookmark.time !== null) this.session.replay.seek(bookmark.time);
+    if (bookmark.view) this.viewport?.rig.goTo(bookmark.view);
   }
 
   goToBookmark(index: number): void {
-    const bookmark = this.session.view.bookmarks[index];
-    if (bookmark) this.viewport?.rig.goTo(bookmark);
+    const bookmark = this.session.bookmarks.views[index];
+    if (bookmark) this.goTo(bookmark);
   }
 
   /** Stand where a camera of the stage stands. */

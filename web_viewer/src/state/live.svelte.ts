@@ -1,4 +1,5 @@
 /** The running twin: clock, signals, node states, key figures, connectors. */
+import { formatValue } from "../ui/format";
 import type { Clock, ConnectorStatus, Kpi, NodeStates, SignalBatch, SignalValue } from "../protocol/messages.gen";
 
 /** Samples kept per signal in the browser. */
@@ -128,3 +129,9 @@ export const NODE_STATES = [
   { name: "Down", color: "var(--state-down)" },
   { name: "Off", color: "var(--state-off)" },
 ] as const;
+
+/** A value in words: the simulation tells states of machines by number. */
+export function wordOf(role: string, value: unknown, origin: string): string {
+  const state = role === "state" && origin === "simulated" && typeof value === "number" ? NODE_STATES[value] : undefined;
+  return state?.name ?? formatValue(value);
+}

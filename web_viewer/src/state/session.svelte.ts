@@ -7,7 +7,8 @@ import { decodeFrame, isFrame } from "../protocol/frames";
 import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type SceneDoc, type ServerMessage, type Welcome } from "../protocol/messages.gen";
 import { decodeMessages, encodeMessage } from "../protocol/wire";
 import { PoseStream } from "../viewer/poses";
-import { Alarms, Marks } from "./alarms.svelte";
+import { Alarms } from "./alarms.svelte";
+import { Bookmarks } from "./bookmarks.svelte";
 import { LiveStore } from "./live.svelte";
 import { Replay } from "./replay.svelte";
 import { Then } from "./then";
@@ -61,8 +62,8 @@ export class Session {
   readonly then = new Then(this);
   readonly valuesThen = new ValuesThen((text) => this.problem(text));
   readonly studies = new Studies((text) => this.ui.toast("error", text));
-  readonly alarms = new Alarms();
-  readonly marks = new Marks(() => this.scene.stage, () => (this.replay.active ? this.replay.cursor : Date.now()));
+  readonly alarms = new Alarms(this);
+  readonly bookmarks = new Bookmarks(this);
   readonly pending = new PendingEdits();
   readonly together = new Together(this);
 
@@ -204,8 +205,6 @@ export class Session {
       return;
     }
     this.phase = "ready";
-    this.view.loadBookmarks();
-    this.marks.load();
     http.prefetchAssets(this.scene.meshes());
     this.connect();
     this.replay.follow();
@@ -297,21 +296,22 @@ export class Session {
         this.replay.tableChanged();
         return this.onBodies();
       case "signals":
-        this.alarms.onSignals(message.values, Date.now());
         return this.live.onSignals(message);
       case "nodes":
-        this.alarms.onNodes(this.scene.nodes, message.state, Date.now());
         this.live.nodes = message;
         return;
       case "kpis":
         return this.live.onKpis(message.sim_time, message.values);
       case "connectors":
-        this.alarms.onConnectors(message.connections, Date.now());
         this.live.connectors = message.connections;
         return;
       case "comment":
         return this.together.commented(message.comment);
+      case "alarms":
+        return this.alarms.changed(message.alarms);
       case "changed":
+        if (message.what === "bookmarks") return this.bookmarks.changed();
+        if (message.what === "limits") return this.alarms.limitsChanged();
         return this.together.changed(message.what);
       case "presence":
         return this.seen(message);
@@ -334,6 +334,8 @@ export class Session {
     const same = before !== null && before.session === welcome.session && before.epoch === welcome.epoch;
     if (before && !same) this.together.offerAgain(this.pending.abandon());
     else this.together.keepOver(before === null);
+    this.alarms.follow();
+    this.bookmarks.changed();
     if (!welcome.resumed) {
       await this.refetch();
     }
@@ -373,7 +375,7 @@ export class Session {
     if (mine && message.skipped.length > 0) {
       this.ui.toast("warning", `Left as it is, because someone else changed it since: ${message.skipped.join(", ")}`);
     }
-    if (!mine) this.together.overtaken(message);
+    if (!mine) this.together.told(message);
     for (const path of this.previewsOf.get(message.session) ?? []) this.onPreview(path, null);
     this.previewsOf.delete(message.session);
     this.then.edited(message.time_ns / 1e6);

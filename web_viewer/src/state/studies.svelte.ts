@@ -1,5 +1,6 @@
 /** What-if studies: what is to be varied, and what came out. */
 import { addStudy, deleteStudy, getStudies, getStudy, runStudyAgain, type StudyDocument, type StudyEntry, type StudyFigure, type StudyStart } from "../net/http";
+import type { PropertyDoc } from "../protocol/messages.gen";
 import { baseName, propertyLabel } from "../ui/format";
 
 /** A property that a study varies. */
@@ -21,6 +22,9 @@ const MOST_VALUES = 50;
 const POLL_MS = 800;
 
 export const isVariable = (type: string): boolean => /^(double|float|half|u?int(64)?|uchar)$/.test(type);
+
+/** Whether a study may vary a property: a number of the line, and not what a device says. */
+export const varies = (p: PropertyDoc): boolean => !p.relationship && isVariable(p.type) && p.name.startsWith("twin:") && !p.name.startsWith("twin:signal:");
 
 /** "/Line/B1.twin:buffer:capacity" as "B1 capacity". */
 export function attributeLabel(attribute: string): string {

@@ -20,6 +20,11 @@ export interface Thread {
   answers: net.Comment[];
 }
 
+/** Whether a prim is no longer where it was. */
+function takesAway(op: Op): boolean {
+  return op.kind === "remove_prim" || op.kind === "move_prim" || (op.kind === "set_metadata" && op.field === "active" && op.value === false);
+}
+
 export class Together {
   versions = $state.raw<net.Version[]>([]);
   proposals = $state.raw<net.Proposal[]>([]);
@@ -109,15 +114,26 @@ export class Together {
 
   // ---- edits that did not get through as they were meant
 
+  /** Somebody else has edited: what of it would surprise us. */
+  told(message: Edited): void {
+    const { ui, scene } = this.session;
+    this.overtaken(message);
+    if (message.kind === "merge" || message.kind === "restore") ui.toast("info", `${message.user}: ${message.label}`);
+    const selected = scene.primary;
+    if (!selected) return;
+    const gone = message.txn.find((op) => takesAway(op) && (selected === op.path || selected.startsWith(`${op.path}/`)));
+    if (gone) ui.toast("info", `${message.user} has ${gone.kind === "move_prim" ? "moved or renamed" : "taken away"} what you had selected.`, gone.path);
+  }
+
   /** Somebody else's edit came first where one of ours is still on its way. */
-  overtaken(message: Edited): void {
+  private overtaken(message: Edited): void {
     const mine = this.session.pending.paths();
     const both = [...new Set(message.txn.map((op) => op.path))].filter((path) => mine.has(path));
     if (both.length > 0) this.session.ui.toast("info", `${message.user} has just changed this as well; yours comes after it.`, both[0]);
   }
 
   refused(request: Request | undefined, why: string, path: string): void {
-    const what = request?.t === "edit" && request.label ? `"${request.label}" was refused: ${why}` : why;
+    const what = request?.t === "edit" && request.label ? `"${request.label}" was refused: ${why}` : why.charAt(0).toUpperCase() + why.slice(1);
     this.session.ui.toast("error", what, path);
   }
 

@@ -16,6 +16,8 @@ export interface Toast {
   action?: { label: string; run: () => void };
 }
 
+/** An offer that nobody takes up goes away. */
+const OFFER_MS = 30_000;
 const TOAST_MS = { info: 4000, warning: 9000, error: 15000 };
 
 const stored = (key: string): string | null => localStorage.getItem(`twin.${key}`);
@@ -36,7 +38,8 @@ export class UiStore {
   help = $state(false);
   palette = $state(false);
   labels = $state(stored("labels") !== "off");
-  gizmo = $state<Tool>("translate");
+  /** What a press in the picture does; nothing can be moved by accident until somebody asks for a tool that moves. */
+  gizmo = $state<Tool>("select");
   gizmoSpace = $state<"world" | "local">("world");
   snap = $state(false);
   leftTab = $state<"stage" | "library" | "layers">("stage");
@@ -156,7 +159,7 @@ export class UiStore {
     const others = this.toasts.filter((t) => t.text !== text);
     const toast: Toast = { id: this.nextToast++, level, text, path, action };
     this.toasts = [...others.slice(-4), toast];
-    if (!action) setTimeout(() => this.dismiss(toast.id), TOAST_MS[level]);
+    if (!action || level === "info") setTimeout(() => this.dismiss(toast.id), action ? OFFER_MS : TOAST_MS[level]);
   }
 
   dismiss(id: number): void {

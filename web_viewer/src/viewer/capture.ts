@@ -101,10 +101,18 @@ export class Recorder {
     return this.recorder.mimeType.includes("mp4") ? "mp4" : "webm";
   }
 
-  /** End it; the film. */
+  /** What has been filmed. */
+  get bytes(): number {
+    return this.parts.reduce((n, part) => n + part.size, 0);
+  }
+
+  /** End it; the film. Rejected where it was too short to hold a picture. */
   stop(): Promise<Blob> {
-    return new Promise((resolve) => {
-      this.recorder.onstop = () => resolve(new Blob(this.parts, { type: this.recorder.mimeType.split(";")[0] }));
+    return new Promise((resolve, reject) => {
+      this.recorder.onstop = () => {
+        if (this.bytes > 0) resolve(new Blob(this.parts, { type: this.recorder.mimeType.split(";")[0] }));
+        else reject(new Error("it was too short"));
+      };
       this.recorder.stop();
     });
   }

@@ -95,8 +95,10 @@ class PhysicsOverlay {
 /** In words what is drawn. */
 export function summary(doc: PhysicsDoc): string {
   const asleep = doc.bodies.asleep.filter((a) => a !== 0).length;
+  const count = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`;
+  const bodies = doc.bodies.island.length === 1 ? "1 body" : `${doc.bodies.island.length} bodies`;
   const rest = doc.left_out > 0 ? `, ${doc.left_out} more not drawn` : "";
-  return `${doc.contacts.impulse.length} contacts, ${doc.bodies.island.length} bodies in ${new Set(doc.bodies.island).size} islands, ${asleep} asleep${rest}`;
+  return `${count(doc.contacts.impulse.length, "contact")}, ${bodies} in ${count(new Set(doc.bodies.island).size, "island")}, ${asleep} asleep${rest}`;
 }
 
 /** Draw the physics until the returned function is called; while it is off nothing is asked for. */

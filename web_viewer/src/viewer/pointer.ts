@@ -8,6 +8,11 @@ import type { Snap } from "./snapping";
 import type { World } from "./world";
 
 const CLICK_SLACK_PX = 4;
+/** A click that misses a thin machine by so much still means it [px], unless another thing was met. */
+const REACHES_PX = [6, 12];
+const AROUND = [[1, 0], [-1, 0], [0, 1], [0, -1], [0.7, 0.7], [-0.7, 0.7], [0.7, -0.7], [-0.7, -0.7]];
+/** What is larger than this share of the scene is what things stand on. */
+const GROUND_SHARE = 0.4;
 
 /** What the pointer needs of the picture. */
 export interface Aim {
@@ -68,7 +73,7 @@ export class PointerTools {
       return;
     }
     this.down = { x: event.clientX, y: event.clientY };
-    if (event.pointerType !== "touch" && (event.shiftKey || this.tool === "select")) {
+    if (event.pointerType !== "touch" && event.shiftKey) {
       this.boxFrom = this.local(event);
       this.aim.orbit(false);
     }
@@ -112,7 +117,7 @@ export class PointerTools {
     if (!drawn) return;
     const found = this.within(rect);
     const { scene } = this.session;
-    scene.select(event.shiftKey && this.tool === "select" ? [...new Set([...scene.selection, ...found])] : found);
+    scene.select(event.ctrlKey || event.metaKey ? [...new Set([...scene.selection, ...found])] : found);
   }
 
   /** Parts in a rectangle of the screen. */
@@ -130,6 +135,26 @@ export class PointerTools {
     return out;
   }
 
+  /** What a click is about: what is under the pointer, or, on the ground or beside everything, the machine next to it. */
+  private meant(x: number, y: number): PrimNode | null {
+    const met = this.aim.pick(x, y);
+    if (met && !this.isGround(partOf(met))) return met;
+    for (const reach of REACHES_PX) {
+      for (const [dx, dy] of AROUND) {
+        const near = this.aim.pick(x + reach * dx, y + reach * dy);
+        if (near && (partOf(near).doc.node ?? -1) >= 0) return near;
+      }
+    }
+    return met;
+  }
+
+  private isGround(part: PrimNode): boolean {
+    if ((part.doc.node ?? -1) >= 0 || (part.doc.body ?? -1) >= 0) return false;
+    const size = (box: THREE.Box3) => (box.isEmpty() ? 0 : box.getSize(new THREE.Vector3()).length());
+    const all = this.session.scene.roots.map((r) => r.path);
+    return size(this.aim.world.bounds([part.path])) > GROUND_SHARE * size(this.aim.world.bounds(all));
+  }
+
   private onClick(event: MouseEvent): void {
     if (!this.down || Math.hypot(event.clientX - this.down.x, event.clientY - this.down.y) > CLICK_SLACK_PX) return;
     if (this.tool === "measure") {
@@ -138,7 +163,7 @@ export class PointerTools {
       return;
     }
     const { scene } = this.session;
-    const prim = this.aim.pick(event.clientX, event.clientY);
+    const prim = this.meant(event.clientX, event.clientY);
     const many = event.shiftKey || event.ctrlKey || event.metaKey;
     if (!prim) {
       if (!many) scene.select([]);

@@ -211,7 +211,8 @@ class SparkplugDriver:
                     quality = _QUALITIES.get(metric.quality, UNCERTAIN)
                 moment = metric.timestamp if metric.timestamp is not None else stamp
                 source_time = None if moment is None else moment * _MS
-                readings.append(Reading(point, value, quality, source_time, None, received, captures))
+                times = source_time, None, received
+                readings.append(Reading(point, value, quality, *times, captures, historical=metric.is_historical))
         self._sink.offer(readings)
 
     def _died(self, group: str, node: str, device: str | None, received: int) -> None:

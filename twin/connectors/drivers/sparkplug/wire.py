@@ -244,6 +244,8 @@ def _metric_bytes(metric: Metric) -> bytes:
     if metric.timestamp is not None:
         out += _key(3, _VARINT) + _varint(metric.timestamp)
     out += _key(4, _VARINT) + _varint(metric.datatype)
+    if metric.is_historical:
+        out += _key(5, _VARINT) + _varint(1)
     if metric.quality is not None:
         body = _quality_bytes(metric.quality)
         out += _key(9, _BYTES) + _varint(len(body)) + body

@@ -102,6 +102,7 @@ def person(chromium):
         context = chromium.new_context(viewport={"width": 1600, "height": 900})
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(150_000)  # a processor draws, and may have other work
         page.on("pageerror", lambda error: problems.append(str(error)))
         # a processor draws here: the cheapest picture, and no probing which it is
         page.add_init_script("localStorage.setItem('twin.quality', 'fast'); localStorage.setItem('twin.graphics', 'software')")

@@ -57,6 +57,7 @@ def test_a_refused_edit_says_why_and_leaves_nothing(opened) -> None:
         ([Op("set_field", A, "size", ["double", "wide"])], "type"),
         ([], "type"),
         ([size(A, 1.0)] * 5001, "limit"),
+        ([Op("add_prim", f"/World/N{i}", "", {"type": "Cube"}) for i in range(2001)], "limit"),
         ([Op("restore_spec", A, "", {"text": "", "index": -1})], "type"),
         ([Op("add_prim", "/World/Out", "", {"reference": "../../etc/passwd"})], "asset"),
     ]

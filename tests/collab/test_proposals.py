@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pxr import Usd, UsdValidation
 
 from twin.collab import Document, Proposals
 from twin.collab.stored import open_with_edits
@@ -118,6 +119,14 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+def complaints(file: Path) -> list[str]:
+    """What usdchecker says of a stage, with all validators that USD has."""
+    validators = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
+    assert len(validators) > 10
+    found = UsdValidation.ValidationContext(validators).Validate(Usd.Stage.Open(str(file)))
+    return [f"{each.GetName()}: {each.GetMessage()}" for each in found]
+
+
 def test_export_writes_the_stage_with_its_edits_while_the_project_is_open(opened, stage: Path, tmp_path: Path) -> None:
     part = '#usda 1.0\n(\n    defaultPrim = "P"\n)\ndef Xform "P"\n{\n    def Sphere "S"\n    {\n    }\n}\n'
     (tmp_path / "part.usda").write_text(part)
@@ -140,6 +149,7 @@ def test_export_writes_the_stage_with_its_edits_while_the_project_is_open(opened
 
     assert run(stage, "--project", f"{project}@{version}", "--out", folder / "then.usdc", "--flatten").returncode == 0
     then = open_stage(folder / "then.usdc")
+    assert complaints(folder / "now.usda") + complaints(folder / "then.usdc") == []
     assert value(then, A) == 3.0
     assert then.GetPrimAtPath("/World/Part/S")
     assert [layer.identifier for layer in then.GetUsedLayers() if layer.identifier.endswith("part.usda")] == []
@@ -161,6 +171,7 @@ def test_the_edits_can_be_exported_as_a_layer_of_their_own(opened, stage: Path, 
     )
     found = subprocess.run([sys.executable, "-c", look, out, A], capture_output=True, text=True, timeout=60, check=False)
     assert found.stdout.split() == ["3.0", "plant.edits.usda", "2", "True", "1.0", "World"], found.stderr
+    assert complaints(out) == []
     assert run(stage, "--project", tmp_path / "project", "--out", out, "--own-layer", "--flatten").returncode == 2
 
 

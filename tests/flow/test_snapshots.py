@@ -196,3 +196,25 @@ def test_a_failure_clock_goes_on_from_where_it_was_found():
 def test_a_start_that_does_not_fit_is_named(state, text):
     with pytest.raises(InputError, match=text):
         simulate(machine(), horizon_s=1.0, replications=1, start=state)
+
+
+def two_stations_share(people):
+    line = LineBuilder()
+    crew = line.crew(people)
+    for name in "AB":
+        line.source(f"S{name}", saturated=True)
+        line.station(name, cycle=line.constant(4.0), crew=crew, crew_size=1)
+        line.sink(f"K{name}")
+        line.chain(f"S{name}", name, f"K{name}")
+    return line.model
+
+
+def test_a_future_with_another_person_has_them_at_once():
+    run = LineRun(two_stations_share(1), PLAN, count=1)
+    run.advance(9_000_000)
+    begun = run.snapshot()
+    assert simulate(two_stations_share(1), horizon_s=40.0, replications=1, start=begun).sunk_measured.tolist() == [10]
+    result = simulate(two_stations_share(2), horizon_s=40.0, replications=1, start=begun)
+    # A is a second into its cycle, B begins at once: ten each in 40 s
+    assert result.sunk_measured.tolist() == [20]
+    assert result.crew_busy_s[0] == pytest.approx([80.0])

@@ -114,3 +114,11 @@ def test_what_waits_for_a_slow_process_is_bounded_and_nothing_is_missed(edited, 
     beside.applied(txn)
     assert same(beside.compile().result(60), compile_factory(stage))
     assert beside._talk._process is process
+
+
+def test_a_line_that_leads_to_what_was_deleted_says_so(edited) -> None:
+    stage, layer, _ = edited
+    belt = next(p for p in stage.Traverse() if p.HasAPI("TwinConveyorAPI") and p.GetRelationship("twin:next").GetTargets())
+    target = str(belt.GetRelationship("twin:next").GetTargets()[0])
+    apply_txn(stage, layer, [Op("remove_prim", target)])
+    assert f"{target} has been deleted" in [finding.message for finding in compile_factory(stage).findings]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from twin.model.build import LineBuilder
 from twin.model.factory import NodeKind, NodeState, RouterRule
 from twin.sim import Simulation
 
@@ -261,3 +262,29 @@ def test_a_belt_that_ends_in_the_open_gives_its_goods_to_a_machine_beyond(plant)
     counts = simulation.counts()
     assert counts.lost == 0
     assert counts.sunk >= 10
+
+
+def test_a_crew_that_grows_while_the_line_runs_works_at_once():
+    def hall(people):
+        line = LineBuilder()
+        crew = line.crew(people)
+        for name in "AB":
+            line.source(f"S{name}", saturated=True)
+            line.station(name, cycle=line.constant(4.0), crew=crew, crew_size=1)
+            line.sink(f"K{name}")
+            line.chain(f"S{name}", name, f"K{name}")
+        return line.model
+
+    simulation = Simulation(hall(1), hz=1.0, capacity=20)
+    simulation.step(9)
+    assert simulation.counts().sunk == 2
+    simulation.update(hall(2))
+    before = simulation.statistics()
+    simulation.step(40)
+    assert simulation.counts().sunk == 2 + 20
+    busy, on = (simulation.statistics()[name] - before[name] for name in ("crew_busy_us", "crew_on_us"))
+    assert busy[0] == on[0] == 80_000_000
+    simulation.update(hall(1))
+    simulation.step(40)
+    # who is at work stays at it: two more are finished, then one at a time
+    assert simulation.counts().sunk == 2 + 20 + 11

@@ -32,6 +32,8 @@ CHECKPOINT_PAUSE_S, CHECKPOINT_LATEST = 30.0, 5
 """Where edits come so fast that one would follow the other, they are this far apart, or this many times as many edits."""
 MAX_OPS = 5000
 """Operations in one transaction."""
+MAX_STRUCTURE = 2000
+"""Of them those that add, remove or move prims: each is composed by itself, and takes the longer the more siblings there are."""
 MAX_LABEL = 200
 MAX_REASON = 1000
 """Longest reason of a refusal [characters]: what is quoted in it may be as long as a message."""
@@ -191,6 +193,11 @@ class Document:
                 raise Rejected("type", "the transaction is empty")
             if len(txn) > MAX_OPS:
                 raise Rejected("limit", f"a transaction may hold {MAX_OPS} operations, this one has {len(txn)}")
+            structure = sum(op.kind in ("add_prim", "remove_prim", "move_prim") for op in txn)
+            if structure > MAX_STRUCTURE:
+                raise Rejected(
+                    "limit", f"an edit may add, remove or move {MAX_STRUCTURE} prims, this one {structure}: do it in parts"
+                )
             return Work(txn, label[:MAX_LABEL] or _describe(txn), "edit")
 
         return self._run(session, opid, user, work, internal=False)

@@ -167,7 +167,10 @@ class Compiler:
             if str(target) in self.index:
                 found.append(self.index[str(target)])
             else:
-                what = "is not a node of the line" if self.stage.GetPrimAtPath(target) else "does not exist"
+                named = self.stage.GetPrimAtPath(target)
+                what = "does not exist"
+                if named:
+                    what = "is not a node of the line" if named.IsActive() else "has been deleted"
                 self.findings.error(f"{prim.GetPath()}.{name}", code, f"{target} {what}")
         return found
 

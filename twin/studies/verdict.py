@@ -72,7 +72,8 @@ def _winner(ranks: list[Rank], base: PointResult, kpi: str, *, sampled: bool) ->
         text += f": a {name} of {_quantity(best, kpi)}"
     elif d.significant:
         against = escape(reference.point.label) if reference is base else f"the worst point, {escape(reference.point.label)}"
-        text = f"<b>{label}</b> is best: a {name} of {_quantity(best, kpi)}, {_change(d, reference, kpi)} against {against}"
+        wins = f"has the best {name}:" if rivals else f"is best: a {name} of"
+        text = f"<b>{label}</b> {wins} {_quantity(best, kpi)}, {_change(d, reference, kpi)} against {against}"
     else:
         text = f"Nothing is proven to beat <b>{escape(reference.point.label)}</b>: a {name} of {_quantity(reference, kpi)}; "
         text += f"{label} has {_quantity(best, kpi)}, which may be chance"

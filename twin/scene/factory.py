@@ -69,7 +69,7 @@ class Compiler:
         for index, (prim, kind) in enumerate(prims):
             if kind == NodeKind.FLEET:
                 self._ways(prim, index)
-        note_unread([prim for prim, _ in prims], self.model, self.general, self.findings)
+        note_unread([prim for prim, _ in prims], self.model, self.general)
         return self.model
 
     def _collect(self) -> list[tuple[Usd.Prim, NodeKind]]:

@@ -116,7 +116,8 @@ class Settable:
 def list_settable(stage: Usd.Stage) -> list[Settable]:
     """What a study may set on the nodes, crews, shifts and fleets of a stage."""
     out = []
-    unread = {f.path: f.message for f in compile_factory(stage).findings if f.code in ("not-read", "unused-parameter")}
+    model = compile_factory(stage)
+    unread = {f.path: f.message for f in (*model.unread, *model.findings) if f.code in ("not-read", "unused-parameter")}
     for prim in stage.Traverse(Usd.TraverseInstanceProxies()):
         if not any(schema.startswith("Twin") and schema not in _NOT_LINE for schema in applied_schemas(prim)):
             continue

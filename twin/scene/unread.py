@@ -13,13 +13,14 @@ from twin.scene.distributions import PARAMETERS
 CODE = "not-read"
 
 
-def note_unread(prims: list[Usd.Prim], model: FactoryModel, general: dict[int, int], findings: Findings) -> None:
-    """Say which authored values have no effect.
+def note_unread(prims: list[Usd.Prim], model: FactoryModel, general: dict[int, int]) -> None:
+    """Fill ``model.unread``: which authored values have no effect.
 
     Args:
         prims: Those of the model's nodes, in their order.
         general: Row of the general cycle time of each station, by its index, that has times by type as well.
     """
+    findings = Findings(model.unread)
     come = types_at(model)
     for i, (prim, node) in enumerate(zip(prims, model.nodes, strict=True)):
         types = [t for t, comes in enumerate(come[i]) if comes]

@@ -31,7 +31,7 @@ def no_effect(plan: Plan, content: Content) -> list[str]:
     for point in runnable:
         scenario = study.scenarios[point.scenario]
         named = scenario.values.keys() | point.parameters.keys()
-        for finding in point.runnable.findings:
+        for finding in (*point.runnable.unread, *point.runnable.findings):
             if finding.code in NOT_READ and finding.path in named:
                 explained.add(finding.path)
                 text = f"{short_name(finding.path)} has no effect: {finding.message}"

@@ -217,7 +217,10 @@ def content_hash(model: FactoryModel, fidelity: str) -> str:
     if fidelity == "flow":
         return flow.tables_hash(model)
     digest = hashlib.sha256(b"physics")
-    _feed(digest.update, {f.name: getattr(model, f.name) for f in fields(model) if f.name not in ("name", "findings", "signals")})
+    _feed(
+        digest.update,
+        {f.name: getattr(model, f.name) for f in fields(model) if f.name not in ("name", "findings", "unread", "signals")},
+    )
     return digest.hexdigest()
 
 

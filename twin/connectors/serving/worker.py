@@ -46,7 +46,7 @@ class Worker:
         """To be overridden: work until cancelled."""
         raise NotImplementedError
 
-    def start(self, timeout_s: float = 20.0) -> None:
+    def start(self, timeout_s: float = 120.0) -> None:
         """Begin, and wait until it works."""
         self._thread.start()
         if not self._started.wait(timeout_s):

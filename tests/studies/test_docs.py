@@ -35,6 +35,7 @@ def test_its_studies_can_be_planned(tmp_path, text):
     study = load_study(tmp_path / "study.yaml")
     plan = plan_study(study)
     assert [p.error for p in plan.points] == [None] * len(plan.points)
+    assert plan.idle == []
 
 
 def test_it_names_every_key_and_figure():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from twin.model.distributions import Distribution, DistributionRow
-from twin.model.factory import FactoryModel, Node, NodeKind, RouterRule, stream_id
+from twin.model.factory import Crew, FactoryModel, Node, NodeKind, RouterRule, stream_id
 from twin.model.rigid import Body, Prototype
 from twin.studies import read_study, run_study, summarise
 from twin.studies.network import SCRAP, flow_network
@@ -58,6 +58,45 @@ def test_speed_is_worth_most_where_the_line_is_slow(make_study, compile_line, tm
     none = run_study(make_study(sensitivity="none"), tmp_path / "none", compile=compile_line)
     assert none.insight.levers == []
     assert not (tmp_path / "none" / "sensitivity").exists()
+
+
+def crewed_line(*_):
+    """Two machines that one operator staffs, and plenty of work: the operator is what is short."""
+    model = FactoryModel(name="line", item_types=["part"], prototype_type=[0])
+    model.rigid.prototypes.append(Prototype("/Part", "part", Body("/Part"), [], np.full(3, 0.1), np.zeros(3)))
+    model.crews.append(Crew("/People", 1))
+    cycle = model.distributions.add(DistributionRow(Distribution.EXPONENTIAL, mean=10.0))
+    arrival = model.distributions.add(DistributionRow(Distribution.EXPONENTIAL, mean=22.0))
+    staffed = {"cycle": [cycle], "crew": 0, "crew_size": 1}
+    for path, kind, fields in (
+        ("/Src", NodeKind.SOURCE, {"items": [0], "interarrival": arrival, "next": [1]}),
+        ("/Shelf", NodeKind.BUFFER, {"capacity": 50, "next": [2]}),
+        ("/Cut", NodeKind.STATION, {**staffed, "next": [3]}),
+        ("/Lane", NodeKind.BUFFER, {"capacity": 50, "next": [4]}),
+        ("/Test", NodeKind.STATION, {**staffed, "next": [5]}),
+        ("/Out", NodeKind.SINK, {}),
+    ):
+        model.nodes.append(Node(path, kind, stream=stream_id(path), **fields))
+    return model
+
+
+def test_who_waits_for_people_is_not_active_and_one_more_of_them_is_tried(make_study, tmp_path):
+    study = make_study(kpis=["lead_time", "throughput"], run={"horizon": "2 h", "warmup": "20 min", "seed": 3}, replications=32)
+    results = run_study(study, tmp_path / "r", compile=crewed_line)
+    document = summarise(results)
+    (point,) = document["points"]
+    for b in point["bottlenecks"]:
+        waiting = point["kpis"][f"{b['path']}:waiting_crew"]["mean"]
+        assert waiting > 0.1
+        assert b["waiting_crew"] == pytest.approx(waiting)
+        assert b["active"] == pytest.approx(point["kpis"][f"{b['path']}:utilisation"]["mean"])
+    first = min(document["sensitivity"], key=lambda v: v["difference"])
+    assert (first["change"], first["kind"], first["kpi"], first["significant"]) == ("People 1 → 2", "people", "lead_time", True)
+    assert {v["path"] for v in document["sensitivity"]} == {"/Cut", "/Test", "/People"}
+    page = render(results)
+    assert "Most for lead time brings <b>People 1 → 2</b>" in page
+    assert "Stations wait for people of <b>People</b>" in page
+    assert "money buys" not in page
 
 
 def test_a_place_that_only_passes_goods_on_is_left_out(make_study, two_machines, tmp_path):

@@ -7,8 +7,9 @@ import pytest
 
 from twin.core.errors import InputError, StudyError
 from twin.studies import run_study, summarise
-from twin.studies.optimise import optimise_study
+from twin.studies.optimise import optimise_study, violations
 from twin.studies.report import render
+from twin.studies.text import print_summary
 
 CAPACITY = "/Line/B1.twin:buffer:capacity"
 MEAN_2 = "/Line/M2.twin:station:cycleTime:mean"
@@ -62,6 +63,54 @@ def test_limits_keep_the_search_where_it_may_be(make_study, compile_line, tmp_pa
     first = summarise(found)["ranking"]["throughput"][0]
     assert abs(first["parameters"][CAPACITY] - largest) <= 1
     assert "break the limits" in render(found)
+
+
+def test_the_cheapest_within_a_share_of_the_best_is_found(make_study, compile_line, tmp_path, capsys):
+    study = make_study(
+        sweep={CAPACITY: {"min": 1, "max": 30, "type": "int"}},
+        replications=8,
+        sensitivity="none",
+        optimise={
+            "minimise": "cost",
+            "cost": {CAPACITY: 2.0},
+            "limits": {"throughput": {"min": "97 % of best"}},
+            "trials": 24,
+            "batch": 8,
+        },
+    )
+    found = optimise_study(study, tmp_path / "r", compile=compile_line)
+    tried = [p for p in found.points if p.point.parameters]
+    means = {p.point.parameters[CAPACITY]: float(p.kpis["throughput"].mean()) for p in tried}
+    able = {c for c, mean in means.items() if mean >= 0.97 * max(means.values())}
+    assert {p.point.parameters[CAPACITY] for p in tried if p.feasible} == able
+    assert 0 < len(able) < len(means)
+    document = summarise(found)
+    assert document["optimise"]["best"]["parameters"] == {CAPACITY: min(able)}
+    assert document["optimise"]["best"]["mean"] == 2.0 * min(able)
+    assert document["optimise"]["infeasible"] == len(means) - len(able)
+    print_summary(document)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"best: as-is [B1 capacity = {min(able)}]")
+    assert f"{len(means) - len(able)} of {len(means)} trials break the limits: throughput at least" in last
+    page = render(found)
+    assert "Looked for" in page
+    assert "the worst point" in page
+    with pytest.raises(StudyError, match=r"99 %.*not a limit.*99 % of best"):
+        make_study(sweep=SWEEP, optimise={"maximise": "wip", "limits": {"throughput": {"min": "99 %"}}})
+    with pytest.raises(StudyError, match="what a unit costs"):
+        make_study(sweep=SWEEP, optimise={"minimise": "cost"})
+    with pytest.raises(StudyError, match="is not swept"):
+        make_study(sweep=SWEEP, optimise={"minimise": "cost", "cost": {"/Line/B2.twin:buffer:capacity": 1}})
+
+
+def test_a_standstill_rules_a_point_out(make_study, compile_line, tmp_path):
+    study = make_study(
+        sweep={CAPACITY: [1, 2, 3]}, replications=4, sensitivity="none", optimise={"maximise": "throughput", "trials": 6}
+    )
+    result = run_study(study, tmp_path / "r", compile=compile_line).points[0]
+    assert violations(result, study, {}) == {"standstill": 0.0}
+    result.deadlocked = [2]
+    assert violations(result, study, {})["standstill"] > 0.0
 
 
 def test_what_is_missing_is_named(make_study, compile_line, tmp_path, monkeypatch):

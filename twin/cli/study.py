@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import inspect
 import json as json_module
 import re
@@ -164,7 +165,8 @@ def plan(flags: Flags) -> None:
 @app.command()
 def names(
     file: Annotated[Path, typer.Argument(metavar="STAGE", help="A stage, or a study file, of which the stage is taken.")],
-    unset: Annotated[bool, typer.Option("--all", help="Also attributes without a value.")] = False,
+    pattern: Annotated[str, typer.Argument(metavar="[WORD]", help="Only names with this in them; * stands for anything.")] = "",
+    unset: Annotated[bool, typer.Option("--all", help="Also attributes without a value, and powers.")] = False,
     json: Json = False,
 ) -> None:
     """List what a study of a stage may set and which figures it has, by the names that a study file takes."""
@@ -174,8 +176,12 @@ def names(
     if file.suffix.lower() in (".yaml", ".yml"):
         file = Flags(file).study().stage
     stage = open_stage(file)
-    settable = [s for s in list_settable(stage) if unset or s.value is not None]
-    figures = kpi_names(compile_factory(stage))
+    match = f"*{pattern.lower()}*"
+    settable = [s for s in list_settable(stage) if unset or (s.value is not None and ":power:" not in s.path)]
+    settable = [s for s in settable if fnmatch.fnmatchcase(s.path.lower(), match)]
+    figures = [name for name in kpi_names(compile_factory(stage)) if fnmatch.fnmatchcase(name.lower(), match)]
+    if not settable and not figures:
+        raise InputError(f"no name of the stage has {pattern!r} in it", file=file)
     if json:
         document = {
             "stage": str(file),
@@ -210,7 +216,7 @@ def optimise(
     device: Device = "cpu",
     trials: Annotated[int | None, typer.Option("--trials", metavar="N", min=1, help="Points to try, all in all.")] = None,
 ) -> None:
-    """Search the swept values for the best (needs twin[optimise]); goes on where it was, results in DIR/optimisation."""
+    """Search the swept values for the best (needs the extra optimise); goes on where it was, results in DIR/optimisation."""
     from twin.studies.optimise import optimise_study
     from twin.studies.run import Options
     from twin.studies.text import Bar

@@ -199,6 +199,8 @@ class FactoryModel:
     sensors: list[Sensor] = field(default_factory=list)
     robots: list[Robot] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    unread: list[Finding] = field(default_factory=list)
+    """Values that are authored but that the line as it is never reads: no fault, but nothing to vary in a study."""
     meters_per_unit: float = 1.0
 
     def node_index(self, path: str) -> int:

@@ -22,6 +22,7 @@ import numpy as np
 from twin.model.distributions import Distribution, DistributionRow
 from twin.model.factory import FactoryModel, Node, NodeKind, NodeState
 from twin.model.histogram import histogram_quantile
+from twin.model.reach import types_at
 
 LINE_KPIS = {
     "throughput": "1/h",
@@ -211,9 +212,11 @@ def planned_cycle_s(model: FactoryModel, node: Node) -> float:
     """Planned run time of one cycle [s]: the mean of its distribution, over the item types that can come."""
     if not node.cycle:
         return 0.0
-    weight = _types_reaching(model, model.node_index(node.path)) if len(node.cycle) > 1 else np.ones(1)
     means = np.array([mean_of(model.distributions.rows[row]) for row in node.cycle])
-    weight = weight[: len(means)]
+    if means.min() == means.max():
+        return float(means[0])
+    index = model.node_index(node.path)
+    weight = (_types_reaching(model, index) * types_at(model)[index])[: len(means)]
     return float(means @ weight / weight.sum()) if weight.sum() > 0 else float(means.mean())
 
 

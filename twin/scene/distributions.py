@@ -42,12 +42,13 @@ def read_distribution(prim: Usd.Prim, prefix: str, findings: Findings) -> Distri
         return None
     row = DistributionRow(Distribution[kind.upper()])
     for field, name in (("mean", "mean"), ("cv", "cv"), ("low", "min"), ("high", "max"), ("mode", "mode"), ("shape", "shape")):
-        if name in given:
+        if name in given and (name in takes or name in ("min", "max")):
             setattr(row, field, float(given[name]))  # type: ignore[arg-type]
-    if "k" in given:
+    if "k" in given and "k" in takes:
         row.k = int(given["k"])  # type: ignore[call-overload]
-    row.values = tuple(given.get("values", ()))  # type: ignore[arg-type]
-    row.weights = tuple(given.get("weights", ()))  # type: ignore[arg-type]
+    if "values" in takes:
+        row.values = tuple(given.get("values", ()))  # type: ignore[arg-type]
+        row.weights = tuple(given.get("weights", ()))  # type: ignore[arg-type]
     return row
 
 
@@ -96,7 +97,10 @@ def _wrong(kind: str, given: dict[str, object]) -> list[tuple[str, str]]:
     if kind == "empirical":
         wrong += _wrong_values(given, max(low, 0.0), high)
     if kind == "constant" and not low <= number["mean"] <= high:
-        wrong.append(("mean", f"mean {number['mean']:g} lies outside min {low:g} and max {high:g}"))
+        text = (
+            f"mean {number['mean']:g} lies outside min {low:g} and max {high:g}, which limit every distribution: set them as well"
+        )
+        wrong.append(("mean", text))
     return wrong
 
 

@@ -21,6 +21,7 @@ from twin.scene.prototypes import add_prototypes, item_type, prototype_paths
 from twin.scene.rigid import World, load_world
 from twin.scene.robots import read_robot
 from twin.scene.signals import read_sensor, signals_of
+from twin.scene.unread import note_unread
 
 NODE_APIS: dict[str, NodeKind] = {
     "TwinSourceAPI": NodeKind.SOURCE,
@@ -54,6 +55,8 @@ class Compiler:
     index: dict[str, int] = field(default_factory=dict)
     crews: dict[str, int] = field(default_factory=dict)
     shifts: dict[str, int] = field(default_factory=dict)
+    general: dict[int, int] = field(default_factory=dict)
+    """Row of the general cycle time of each station, by its index, that has times by type as well."""
 
     def run(self) -> FactoryModel:
         prims = self._collect()
@@ -66,6 +69,7 @@ class Compiler:
         for index, (prim, kind) in enumerate(prims):
             if kind == NodeKind.FLEET:
                 self._ways(prim, index)
+        note_unread([prim for prim, _ in prims], self.model, self.general)
         return self.model
 
     def _collect(self) -> list[tuple[Usd.Prim, NodeKind]]:
@@ -294,6 +298,8 @@ class Compiler:
         common = self._row(prim, "twin:station:cycleTime", ZERO)
         rows = [common] * max(len(self.model.item_types), 1)
         typed = {n[len(_TYPED) :].rpartition(":")[0] for n in prim.GetAuthoredPropertyNames() if n.startswith(_TYPED)}
+        if typed:
+            self.general[self.index[str(prim.GetPath())]] = common
         for token in sorted(typed):
             at = self._type(f"{prim.GetPath()}.{_TYPED}{token}", token)
             if at >= 0:

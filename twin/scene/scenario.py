@@ -14,6 +14,7 @@ from twin.core.errors import StudyError
 from twin.model.factory import FactoryModel
 from twin.scene.casting import CastError, holds_infinity, plain, to_usd
 from twin.scene.factory import compile_factory
+from twin.scene.schema.definitions import APIS
 from twin.scene.stage import applied_schemas, asset_root_of, check_assets, find_asset_root, open_layer, open_stage
 from twin.scene.values import mistyped
 
@@ -95,19 +96,28 @@ class OpenScenario:
 
 @dataclass(frozen=True)
 class Settable:
-    """An attribute that a study may set: its path ``<prim>.<attribute>``, type, value (None: not authored, no fallback), and what
-    the schema says of it. ``allowed``: the tokens that it takes, where they are listed."""
+    """An attribute that a study may set.
+
+    Attributes:
+        path: ``<prim>.<attribute>``. value: None where not authored, without fallback. doc: what the schema says of it.
+        allowed: The tokens that it takes, where they are listed. unit: of its value. unread: why the line as it is does not
+            read it.
+    """
 
     path: str
     type: str
     value: object
     doc: str
     allowed: tuple[str, ...] = ()
+    unit: str = ""
+    unread: str = ""
 
 
 def list_settable(stage: Usd.Stage) -> list[Settable]:
-    """What a study may set on the nodes, crews, shifts and fleets of a stage, and the variants of its prims."""
+    """What a study may set on the nodes, crews, shifts and fleets of a stage."""
     out = []
+    model = compile_factory(stage)
+    unread = {f.path: f.message for f in (*model.unread, *model.findings) if f.code in ("not-read", "unused-parameter")}
     for prim in stage.Traverse(Usd.TraverseInstanceProxies()):
         if not any(schema.startswith("Twin") and schema not in _NOT_LINE for schema in applied_schemas(prim)):
             continue
@@ -118,10 +128,25 @@ def list_settable(stage: Usd.Stage) -> list[Settable]:
                 continue
             tokens = attribute.GetMetadata("allowedTokens") or ()
             value = attribute.Get()
-            shown = list(value) if hasattr(value, "__len__") and not isinstance(value, str) else value
+            shown = [_short(v) for v in value] if hasattr(value, "__len__") and not isinstance(value, str) else value
             doc = definition.GetPropertyDocumentation(name) or ""
-            out.append(Settable(str(attribute.GetPath()), str(attribute.GetTypeName()), shown, doc, tuple(map(str, tokens))))
+            path = str(attribute.GetPath())
+            kind, unit = str(attribute.GetTypeName()), _unit(name)
+            out.append(Settable(path, kind, shown, doc, tuple(map(str, tokens)), unit, unread.get(path, "")))
     return out
+
+
+def _short(value: object) -> object:
+    """A number of single precision as it was written: 0.4 is stored as 0.4000000059604645."""
+    return float(f"{value:.7g}") if isinstance(value, float) else value
+
+
+def _unit(name: str) -> str:
+    """Unit of an attribute of the schema; times per type are seconds like the general ones."""
+    if ":type:" in name:
+        name = f"{name.partition(':type:')[0]}:{name.rpartition(':')[2]}"
+    units = {p.name: p.unit for api in APIS for p in api.properties}
+    return units.get(name, "").replace("stage", "stage unit")
 
 
 def _check_overs(stage: Usd.Stage, layer: Sdf.Layer) -> None:
@@ -187,12 +212,29 @@ def _prim(stage: Usd.Stage, path: str, attribute: str | None = None) -> Usd.Prim
     prim = stage.GetPrimAtPath(path)
     if not prim:
         text = f"the base stage has no such prim{f' to set {attribute} on' if attribute else ''}"
+        if near := _near_prims(stage, path):
+            text += f"; did you mean {' or '.join(near)}?"
         raise StudyError(text, file=stage.GetRootLayer().realPath, prim=path)
     return prim
 
 
+def _near_prims(stage: Usd.Stage, path: str) -> list[str]:
+    """Nodes, crews, shifts and fleets whose path or name is nearly this one, whatever case its letters have."""
+    known = {str(p.GetPath()): p for p in stage.Traverse(Usd.TraverseInstanceProxies()) if applied_schemas(p)}
+    line = [p for p, prim in known.items() if any(s.startswith("Twin") and s not in _NOT_LINE for s in applied_schemas(prim))]
+    name = path.rsplit("/", 1)[-1].lower()
+    same = [p for p in line if p.rsplit("/", 1)[-1].lower() == name]
+    if same:
+        return same[:3]
+    folded = {p.lower(): p for p in line}
+    by_name: dict[str, str] = {p.rsplit("/", 1)[-1].lower(): p for p in line}
+    near = [folded[p] for p in difflib.get_close_matches(path.lower(), folded, n=2, cutoff=0.9)]
+    return list(dict.fromkeys([*(by_name[n] for n in difflib.get_close_matches(name, by_name, n=2, cutoff=0.7)), *near]))[:3]
+
+
 def _no_attribute(prim: Usd.Prim, name: str) -> str:
-    near = difflib.get_close_matches(name, prim.GetPropertyNames(), n=1)
+    folded = {n.lower(): n for n in prim.GetPropertyNames()}
+    near = [folded[n] for n in difflib.get_close_matches(name.lower(), folded, n=1)]
     return f"the base has no such attribute on this prim{f'; did you mean {near[0]}?' if near else ''}"
 
 

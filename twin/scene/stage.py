@@ -64,7 +64,11 @@ def resolve_inside(asset_path: str, *, anchor: str, root: Path) -> Path:
         return _resolve_packaged(inner, package=package, inside=inside, root=root)
     real = Path(os.path.realpath(Path(package).parent / inner))
     if not real.is_relative_to(root):
-        raise SceneError(f"asset {asset_path!r} leads outside the asset root {root}", file=anchor)
+        text = (
+            f"asset {asset_path!r} leads outside the asset root {root}, which is the nearest folder above the stage that holds a "
+            "twin.toml, else the stage's own: copy that whole folder, or put a twin.toml above both"
+        )
+        raise SceneError(text, file=anchor)
     if not real.exists() and _searched(inner):
         raise SceneError(f"asset {asset_path!r} would be found in the working directory, outside the asset root", file=anchor)
     return real

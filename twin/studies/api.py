@@ -23,7 +23,8 @@ from twin.core.errors import InputError, StudyError
 from twin.model.kpis import kpi_unit
 from twin.studies import spec
 from twin.studies.compare import compare_points
-from twin.studies.plan import plan_study, short_name
+from twin.studies.labels import short_name
+from twin.studies.plan import plan_study
 from twin.studies.ranking import rank_points
 from twin.studies.report import write_report
 from twin.studies.results import PointResult, Results

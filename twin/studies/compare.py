@@ -26,10 +26,10 @@ class Bottleneck:
 
     Attributes:
         active: Share of its time on shift in which it is neither blocked nor starved (Roser, Nakano and Tanaka, "A practical
-            bottleneck detection method", 2001).
-        active_s: Mean length of the periods in which it is neither blocked nor starved [s]; None where not counted, infinite
+            bottleneck detection method", 2001), nor kept waiting for people, who are no fault of the machine.
+        active_s: Mean time for which it is active between two periods blocked or starved [s]; None where not counted, infinite
             where it never waits. The method names the station where it is longest.
-        blocked, starved: Shares of the horizon.
+        working, setup, blocked, starved, waiting_crew: Shares of the horizon.
         points_to_it: The arrows drawn from blocked towards starved neighbours all end here (Kuo, Lim and Meerkov,
             "Bottlenecks in serial production lines", 1996).
         severity: What it costs its neighbours: blocked time before it plus starved time after it, the worst of each.
@@ -40,6 +40,9 @@ class Bottleneck:
     active_s: float | None
     blocked: float
     starved: float
+    working: float
+    setup: float
+    waiting_crew: float
     points_to_it: bool
     severity: float
 
@@ -96,7 +99,7 @@ def rank_bottlenecks(result: PointResult) -> list[Bottleneck]:
     out = []
     for i in stations:
         on_shift = 1.0 - float(share[i, NodeState.OFF])
-        waiting = float(share[i, NodeState.BLOCKED] + share[i, NodeState.STARVED])
+        waiting = float(share[i, [NodeState.BLOCKED, NodeState.STARVED, NodeState.WAITING_CREW]].sum())
         out.append(
             Bottleneck(
                 path=model.nodes[i].path,
@@ -104,6 +107,9 @@ def rank_bottlenecks(result: PointResult) -> list[Bottleneck]:
                 active_s=None if np.isnan(result.active_s[i]) else float(result.active_s[i]),
                 blocked=float(share[i, NodeState.BLOCKED]),
                 starved=float(share[i, NodeState.STARVED]),
+                working=float(share[i, NodeState.WORKING]),
+                setup=float(share[i, NodeState.SETUP]),
+                waiting_crew=float(share[i, NodeState.WAITING_CREW]),
                 points_to_it=not points_away[i],
                 severity=before[i] + after[i],
             )

@@ -12,11 +12,12 @@ from twin.model.factory import FactoryModel, NodeKind, NodeState
 from twin.studies import charts, diagrams
 from twin.studies.charts import Interval
 from twin.studies.compare import Bottleneck, rank_bottlenecks, station_links
-from twin.studies.insight import Insight, Lever
+from twin.studies.insight import Insight
+from twin.studies.levers import Lever
 from twin.studies.network import SCRAP, flow_network, station_network
 from twin.studies.results import PointResult
 from twin.studies.sections import STATE_CSS, STATE_NAMES, bottleneck_sentence, last_name, table
-from twin.studies.words import heading, signed
+from twin.studies.words import goodness, heading, name_of, signed, unit_of
 
 ROWS = 14
 """Places in one Gantt chart, and buffers below them."""
@@ -35,11 +36,23 @@ def bottlenecks(detailed: list[PointResult], insight: Insight | None, baseline: 
         return ""
     return (
         "<section><h2>What holds the line back</h2><p>Three views that may differ. <b>Active</b>: a bottleneck is hardly ever "
-        "kept waiting, so its uninterrupted active periods are the longest. <b>Arrows</b>: each points to the neighbour for "
-        "which the other waits, from blocked stations forward and from starved ones back; where they meet is the bottleneck. "
-        "<b>Sensitivity</b> (of the baseline): how many per cent of throughput one per cent of speed of that station alone "
-        "brings; where the views differ, this one is what money buys.</p>"
+        "kept waiting, so its uninterrupted active periods are the longest; waiting for people is not activity. <b>Arrows</b>: "
+        "each points to the neighbour for which the other waits, from blocked stations forward and from starved ones back; "
+        f"where they meet is the bottleneck. {_what_was_tried(insight, baseline)}</p>"
         f"{''.join(blocks)}</section>"
+    )
+
+
+def _what_was_tried(insight: Insight | None, baseline: PointResult | None) -> str:
+    levers = [] if insight is None else insight.levers
+    if not levers or baseline is None:
+        return "What more of something would bring was not tried."
+    step = next((f"each station alone {v.step * 100:g} % faster" for v in levers if v.change.kind == "speed"), "")
+    more = "each crew and fleet alone with one more" if any(v.change.kind != "speed" for v in levers) else ""
+    return (
+        f"<b>Sensitivity</b> of {escape(name_of(levers[0].kpi))} in {escape(baseline.point.label)}, to "
+        f"{' and to '.join(t for t in (step, more) if t)}. Nothing else was tried: a buffer, a second machine, a quicker set-up, "
+        "or two changes at once may bring more. Intervals hold for all that was tried together."
     )
 
 
@@ -65,19 +78,28 @@ def _three_views(p: PointResult, ranked: list[Bottleneck], levers: list[Lever]) 
         chart = charts.bars(rows, [""], ["working"], unit="seconds active at a stretch", title="active periods")
         halves.append(f"<div><h4>Active periods</h4><figure>{chart}</figure></div>")
     if levers:
+        kpi, sign = levers[0].kpi, goodness(levers[0].kpi)
         items = [
-            Interval(last_name(v.path), v.elasticity, v.half_width or 0.0, 0, note=signed(v.elasticity, v.half_width))
-            for v in sorted(levers, key=lambda v: -(v.elasticity or 0.0))
-            if v.elasticity is not None
+            Interval(
+                v.change.short,
+                v.effect.mean,
+                v.effect.half_width_family or 0.0,
+                7 if not v.effect.significant else 2 if v.effect.mean * sign > 0.0 else 4,
+                note=signed(v.effect.mean, v.effect.half_width_family),
+            )
+            for v in sorted(levers, key=lambda v: -sign * (v.effect.mean or 0.0))
+            if v.effect.mean is not None
         ]
-        chart = charts.dots(
-            items, unit="% of throughput for 1 % of speed", title="sensitivity of throughput", zero=True, width=charts.HALF
-        )
-        halves.append(f"<div><h4>Sensitivity</h4><figure>{chart}</figure></div>")
+        chart = charts.dots(items, unit=unit_of(kpi, p), title=f"sensitivity of {name_of(kpi)}", zero=True, width=charts.HALF)
+        halves.append(f"<div><h4>Sensitivity: change of {escape(name_of(kpi))}</h4><figure>{chart}</figure></div>")
     if not drawing:
-        head = ["Station", "Active", "Blocked", "Starved", "Arrows end here"]
+        head = ["Station", "Active", "Blocked", "Starved", "Waiting for people", "Arrows end here"]
         body = [
-            [last_name(b.path), *(f"{v * 100:.1f} %" for v in (b.active, b.blocked, b.starved)), "yes" if b.points_to_it else "–"]
+            [
+                last_name(b.path),
+                *(f"{v * 100:.1f} %" for v in (b.active, b.blocked, b.starved, b.waiting_crew)),
+                "yes" if b.points_to_it else "–",
+            ]
             for b in shown
         ]
         drawing = table(head, body, best=0)

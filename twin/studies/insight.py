@@ -1,4 +1,4 @@
-"""What a report shows beyond the study's own points: what each station's speed is worth, and one replication in full.
+"""What a report shows beyond the study's own points: what a little more of each thing is worth, and one replication in full.
 
 Both are computed once, after the points, and kept beside them: ``sensitivity/*.parquet`` and ``traces.json``.
 """
@@ -6,7 +6,7 @@ Both are computed once, after the points, and kept beside them: ``sensitivity/*.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +15,18 @@ import numpy as np
 from twin import flow
 from twin.core.errors import TwinError, WorkError
 from twin.flow import Trace
-from twin.model.distributions import DistributionRow, DistributionTable
-from twin.model.factory import FactoryModel, NodeKind
+from twin.model.factory import NodeKind
 from twin.model.kpis import planned_cycle_s
-from twin.studies.compare import rank_bottlenecks
-from twin.studies.plan import Plan, Point, content_hash
-from twin.studies.results import PointResult
-from twin.studies.statistics import Difference, paired_difference
+from twin.studies.levers import Lever
+from twin.studies.plan import Plan, Point
 from twin.studies.store import write_atomically
 
-MOST_STATIONS = 12
-"""Stations of which the sensitivity is found, those that hold the line back most first."""
 CYCLES_SHOWN = 40
 """A trace shows about so many cycles of the slowest station."""
 KEPT = 12
 """Traces that a results folder keeps; the oldest go."""
 TRACED_S = (60.0, 4 * 3600.0)
 """Shortest and longest window of a trace [s]."""
-
-
-@dataclass(frozen=True)
-class Lever:
-    """What a station's speed is worth.
-
-    Attributes:
-        path: The station. step: how much faster it was made, as a share of its rate.
-        difference: Of throughput, faster minus as it is [1/h], on the same random numbers.
-        elasticity, half_width: % of throughput gained for each % of speed, and its 95 % t half-width; None where undefined.
-    """
-
-    path: str
-    step: float
-    difference: Difference
-    elasticity: float | None
-    half_width: float | None
 
 
 @dataclass
@@ -58,57 +36,6 @@ class Insight:
     levers: list[Lever] = field(default_factory=list)
     traces: dict[int, Trace] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-
-
-def stations_to_try(result: PointResult) -> list[int]:
-    """Node indices of the stations whose speed is varied."""
-    return [result.point.runnable.node_index(b.path) for b in rank_bottlenecks(result)[:MOST_STATIONS]]
-
-
-def faster_point(base: Point, node: int, step: float, fidelity: str) -> Point:
-    """The point with one station's rate raised by ``step``: all its cycle times divided by 1 + step."""
-    model = base.runnable
-    rows = list(model.distributions.rows)
-    cycle = []
-    for row in model.nodes[node].cycle:
-        rows.append(_scaled(model.distributions.rows[row], 1.0 / (1.0 + step)))
-        cycle.append(len(rows) - 1)
-    nodes = list(model.nodes)
-    nodes[node] = replace(nodes[node], cycle=cycle)
-    faster: FactoryModel = replace(model, nodes=nodes, distributions=DistributionTable(rows))
-    return Point(
-        index=-1,
-        scenario=base.scenario,
-        parameters={**base.parameters, f"{nodes[node].path} rate": f"+{step * 100:g} %"},
-        seed=base.seed,
-        model=faster,
-        content=content_hash(faster, fidelity),
-        start=base.start,
-    )
-
-
-def _scaled(row: DistributionRow, factor: float) -> DistributionRow:
-    return replace(
-        row,
-        mean=row.mean * factor,
-        low=row.low * factor,
-        high=row.high * factor,
-        mode=row.mode * factor,
-        values=tuple(v * factor for v in row.values),
-    )
-
-
-def lever_of(base: PointResult, faster: PointResult, path: str, step: float) -> Lever:
-    """Compare throughput with and without the faster station, on the replications that both have."""
-    _, mine, theirs = np.intersect1d(faster.replication, base.replication, return_indices=True)
-    before = base.kpis["throughput"][theirs]
-    difference = paired_difference(faster.kpis["throughput"][mine], before)
-    mean = float(before.mean()) if len(before) else 0.0
-    if mean <= 0.0 or difference.mean is None:
-        return Lever(path, step, difference, None, None)
-    scale = 1.0 / mean / step
-    spread = None if difference.half_width is None else difference.half_width * scale
-    return Lever(path, step, difference, difference.mean * scale, spread)
 
 
 def trace_point(plan: Plan, point: Point, warmup_s: float) -> Trace:

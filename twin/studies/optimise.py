@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from twin.studies.design import Design, Range
 from twin.studies.plan import Compile, Plan, Point, StageCompiler, compile_point, require_kpis
 from twin.studies.results import PointResult, Results
 from twin.studies.run import Options, Progress, Quiet, StudyRun
-from twin.studies.spec import Study
+from twin.studies.spec import COST, Study
 from twin.studies.start import keep_start, resolve_start
 from twin.studies.statistics import estimate
 from twin.studies.store import Store
@@ -57,7 +58,7 @@ def optimise_study(
     compile = compile or StageCompiler()
     backend = open_backend(options.backend, options.stop)
     told = progress or Quiet()
-    others = tuple(kpi for kpi in (*study.kpis, *goal.limits) if kpi != goal.kpi)
+    others = tuple(kpi for kpi in (*study.kpis, *goal.limits, *goal.of_best) if kpi != goal.kpi)
     study, found_start = resolve_start(study, folder, source)
     study = dataclasses.replace(study, design=Design("optuna"), kpis=(goal.kpi, *dict.fromkeys(others)))
     store = Store(folder / "parts")
@@ -79,6 +80,7 @@ def optimise_study(
     search = optuna.create_study(direction=direction, sampler=_sampler(optuna, study))
     space = {name: _distribution(optuna, study, name) for name in study.sweep}
     points: dict[tuple[Any, ...], Point] = {}
+    tried: dict[int, PointResult] = {}
     asked = computed = 0
     interrupted = False
     while asked < goal.trials and not interrupted:
@@ -94,6 +96,9 @@ def optimise_study(
         batch = {key: points[key] for key in keys}
         run = StudyRun(planned(list(batch.values())), store, folder, options, backend, told)
         found = run.all(insight=False)
+        for one in found.points:
+            add_cost(one, study)
+            tried[one.point.index] = one
         computed += found.computed
         interrupted = found.interrupted
         if interrupted:
@@ -101,35 +106,73 @@ def optimise_study(
         by_key = dict(zip(batch, found.points[1:], strict=True))
         if all(r.error is not None for r in by_key.values()):
             raise WorkError(f"all points of a batch failed: {next(iter(by_key.values())).error}", file=study.file)
+        best = best_means(list(tried.values()), study)
         for trial, key in zip(trials, keys, strict=True):
-            _tell(optuna, search, trial, by_key[key], study)
+            _tell(optuna, search, trial, by_key[key], study, best)
     whole = StudyRun(planned(list(points.values())), store, folder, options, None if interrupted else backend, Quiet())
     results = whole.all(insight=not interrupted)
+    best = best_means(results.points, study)
     for found_point in results.points:
-        found_point.feasible = found_point.error is None and all(v <= 0.0 for v in violations(found_point, study).values())
+        add_cost(found_point, study)
+        found_point.broken = [name for name, v in violations(found_point, study, best).items() if v > 0.0]
+        found_point.feasible = found_point.error is None and not found_point.broken
     results.computed += computed
     results.cached = sum(len(p.replication) for p in results.points) - results.computed
     results.interrupted = results.interrupted or interrupted
     return results
 
 
-def violations(result: PointResult, study: Study) -> dict[str, float]:
-    """How far a point's means are beyond each limit; positive: it breaks it. An undefined figure breaks its limit."""
-    out: dict[str, float] = {}
-    for name, (low, high) in (study.optimise.limits if study.optimise is not None else {}).items():
+def add_cost(result: PointResult, study: Study) -> None:
+    """Give a point the figure ``cost``, where the study says what its swept values cost."""
+    goal = study.optimise
+    if goal is not None and goal.cost and len(result.replication) and goal.cost.keys() <= result.point.parameters.keys():
+        values: dict[str, Any] = result.point.parameters
+        cost = sum(price * float(values[name]) for name, price in goal.cost.items())
+        result.kpis[COST] = np.full(len(result.replication), cost)
+
+
+def best_means(points: list[PointResult], study: Study) -> dict[str, tuple[float, float]]:
+    """Lowest and highest mean of each figure with a relative limit, over all points that came to no standstill."""
+    out = {}
+    for name in study.optimise.of_best if study.optimise is not None else ():
+        known = [m for p in points if not p.deadlocked and (m := estimate(p.kpis.get(name, np.zeros(0))).mean) is not None]
+        if known:
+            out[name] = (min(known), max(known))
+    return out
+
+
+def violations(result: PointResult, study: Study, best: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """How far a point is beyond each limit, by what the limit says; positive: it breaks it. Means count, not their intervals; an
+    undefined figure breaks its limit, and so does a standstill in any replication."""
+    goal = study.optimise
+    if goal is None:
+        return {}
+    limits = dict(goal.limits)
+    for name, (low, high) in goal.of_best.items():
+        ends = best.get(name)
+        fixed = limits.get(name, (-np.inf, np.inf))
+        if ends is not None:
+            relative = (-np.inf if low is None else low * ends[1], np.inf if high is None else high * ends[0])
+            limits[name] = (max(fixed[0], relative[0]), min(fixed[1], relative[1]))
+    out: dict[str, float] = {"standstill": float(len(result.deadlocked))}
+    for name, (low, high) in limits.items():
         mean = estimate(result.kpis.get(name, np.zeros(0))).mean
-        out |= {f"{name} min": np.inf if mean is None else low - mean, f"{name} max": np.inf if mean is None else mean - high}
+        out[f"{name} at least {low:.4g}"] = np.inf if mean is None else low - mean
+        out[f"{name} at most {high:.4g}"] = np.inf if mean is None else mean - high
     return {name: float(v) for name, v in out.items() if v > -np.inf}
 
 
-def _tell(optuna: Any, search: Any, trial: Any, result: PointResult, study: Study) -> None:
+def _tell(
+    optuna: Any, search: Any, trial: Any, result: PointResult, study: Study, best: Mapping[str, tuple[float, float]]
+) -> None:
     assert study.optimise is not None
     mean = estimate(result.kpis.get(study.optimise.kpi, np.zeros(0))).mean
     if mean is None:
         search.tell(trial, state=optuna.trial.TrialState.FAIL)
         return
-    for name, value in violations(result, study).items():
-        trial.set_constraint(name, value)
+    # the sampler knows a limit by its name, which must not change with the best that is known
+    for name, value in violations(result, study, best).items():
+        trial.set_constraint(" ".join(name.split()[:3]), value)
     search.tell(trial, mean)
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from threading import Event
 from typing import Any
 
@@ -21,7 +21,9 @@ from twin.flow import LineState
 from twin.model.factory import FactoryModel
 from twin.model.kpis import LINE_KPIS, kpi_names
 from twin.studies.design import design_points
-from twin.studies.spec import Scenario, Study
+from twin.studies.labels import point_label
+from twin.studies.no_effect import no_effect
+from twin.studies.spec import COST, Scenario, Study
 from twin.studies.start import Found
 
 INTERVALS = 60
@@ -38,12 +40,12 @@ class StageCompiler:
     """Compiles the points of one study from its stage; a scenario stays open while its swept values change."""
 
     def __init__(self) -> None:
-        self._open: tuple[str, Any] | None = None
+        self._open: tuple[Scenario, Any] | None = None
 
     def __call__(self, study: Study, scenario: Scenario, parameters: Mapping[str, object]) -> FactoryModel:
         from twin.scene import OpenScenario  # loads USD
 
-        if self._open is None or self._open[0] != scenario.name:
+        if self._open is None or self._open[0] != scenario:
             self._open = None
             opened = OpenScenario(
                 study.stage,
@@ -51,7 +53,7 @@ class StageCompiler:
                 variants={prim: dict(selection) for prim, selection in scenario.variants.items()},
                 values=scenario.values,
             )
-            self._open = (scenario.name, opened)
+            self._open = (scenario, opened)
         compiled: FactoryModel = self._open[1].compile(parameters)
         return compiled
 
@@ -77,9 +79,7 @@ class Point:
     @property
     def label(self) -> str:
         """Scenario and swept values, for people."""
-        if not self.parameters:
-            return self.scenario
-        return f"{self.scenario} [{', '.join(f'{short_name(k)} = {show_value(v)}' for k, v in self.parameters.items())}]"
+        return point_label(self.scenario, self.parameters)
 
     @property
     def runnable(self) -> FactoryModel:
@@ -96,6 +96,8 @@ class Plan:
     study: Study
     points: list[Point]
     found: Found | None = None
+    idle: list[str] = field(default_factory=list)
+    """What is set or swept to no effect, in sentences."""
 
     @property
     def baseline(self) -> Point:
@@ -109,7 +111,7 @@ class Plan:
         for scenario in self.study.scenarios.values():
             for name in sorted(set(scenario.values) & set(self.study.sweep)):
                 out.append(f"scenario {scenario.name!r} sets {name}, which the sweep sets again: the swept value counts")
-        return out + self._of_the_line()
+        return out + self.idle + self._of_the_line()
 
     def _of_the_line(self) -> list[str]:
         """Dead ends, what nothing reaches, and loops that can lock: of the baseline, and what other scenarios add to them."""
@@ -194,6 +196,7 @@ def plan_study(study: Study, compile: Compile | None = None, stop: Event | None 
     models = [p.model for p in points if p.model is not None]
     if models:
         require_kpis(study, models)
+    plan.idle = no_effect(plan, lambda s, p: content_hash(compile(study, s, p), study.fidelity))
     return plan
 
 
@@ -214,22 +217,11 @@ def content_hash(model: FactoryModel, fidelity: str) -> str:
     if fidelity == "flow":
         return flow.tables_hash(model)
     digest = hashlib.sha256(b"physics")
-    _feed(digest.update, {f.name: getattr(model, f.name) for f in fields(model) if f.name not in ("name", "findings", "signals")})
+    _feed(
+        digest.update,
+        {f.name: getattr(model, f.name) for f in fields(model) if f.name not in ("name", "findings", "unread", "signals")},
+    )
     return digest.hexdigest()
-
-
-def short_name(attribute: str) -> str:
-    """``/Line/B1.twin:buffer:capacity`` -> ``B1 capacity``, for labels; a KPI ``/Line/M1:blocked`` -> ``M1 blocked``."""
-    prim, dot, name = attribute.rpartition(".")
-    if not dot:
-        prim, _, name = attribute.rpartition(":")
-    last = prim.rsplit("/", 1)[-1]
-    return f"{last} {name.rsplit(':', 1)[-1]}".strip()
-
-
-def show_value(value: object) -> str:
-    """A swept value for people."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _engine(fidelity: str) -> str:
@@ -265,16 +257,30 @@ def _require_simulable(study: Study, model: FactoryModel) -> None:
 
 
 def require_kpis(study: Study, models: Iterable[FactoryModel]) -> None:
-    """Raise StudyError where the study names a figure that none of the lines has."""
+    """Raise StudyError where the study names figures that none of the lines has: all of them at once."""
     known = dict.fromkeys(name for model in models for name in kpi_names(model))
-    goal = () if study.optimise is None else (study.optimise.kpi, *study.optimise.limits)
-    named = {"optimise": goal, "kpis": study.kpis, "replications.until": tuple(study.replications.until)}
-    for key, names in named.items():
-        for name in names:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=3)
-                allowed = near or [*LINE_KPIS, "<station>:utilisation", "<buffer>:mean_level"]
-                raise StudyError(f"the line has no figure {name!r}", file=study.file, attribute=key, allowed=allowed)
+    goal = study.optimise
+    named: dict[str, Iterable[str]] = {"kpis": study.kpis, "replications.until": tuple(study.replications.until)}
+    if goal is not None:
+        if goal.cost:
+            known[COST] = None
+        named["optimise"] = (goal.kpi, *goal.limits, *goal.of_best)
+    wrong = {name: key for key, names in named.items() for name in names if name not in known}
+    if not wrong:
+        return
+    texts = []
+    for name, key in wrong.items():
+        near = difflib.get_close_matches(name, known, n=3) or _same_place(name, known)
+        hint = f"; did you mean {' or '.join(near)}?" if near else f"; it has {', '.join(LINE_KPIS)}, and figures of each place"
+        texts.append(f"{key}: the line has no figure {name!r}{hint}")
+    raise StudyError(f"{'; '.join(texts)} (twin study names STAGE lists all)", file=study.file)
+
+
+def _same_place(name: str, known: Iterable[str]) -> list[str]:
+    """Figures of that name, or of that place, where the other half is wrong."""
+    place, _, figure = name.rpartition(":")
+    last = place.rsplit("/", 1)[-1].lower()
+    return [k for k in known if k.rpartition(":")[2] == figure and k.rpartition(":")[0].rsplit("/", 1)[-1].lower() == last][:3]
 
 
 def _feed(update: Callable[[bytes], None], value: object) -> None:

@@ -12,7 +12,7 @@ from twin.studies import charts, flow_sections, sections, verdict
 from twin.studies.charts import Interval
 from twin.studies.compare import Comparison, compare_points
 from twin.studies.effects import main_effects
-from twin.studies.plan import short_name
+from twin.studies.labels import short_name
 from twin.studies.ranking import rank_points
 from twin.studies.results import PointResult, Results
 from twin.studies.spec import Scenario
@@ -25,6 +25,7 @@ from twin.studies.words import (
     heading,
     in_readable_units,
     interval,
+    is_neutral,
     name_of,
     signed,
     unit_of,
@@ -128,7 +129,7 @@ def _differences(results: Results, comparisons: list[Comparison]) -> str:
             d = c.differences.get(kpi)
             if d is None or d.mean is None or d.half_width_family is None:
                 continue
-            series = 7 if not d.significant else 2 if d.mean * goodness(kpi) > 0 else 4
+            series = 7 if not d.significant else 0 if is_neutral(kpi) else 2 if d.mean * goodness(kpi) > 0 else 4
             note = signed(d.mean, d.half_width_family)
             items.append(Interval(c.point.point.label, d.mean, d.half_width_family, series, note=note))
         if items:
@@ -146,7 +147,8 @@ def _differences(results: Results, comparisons: list[Comparison]) -> str:
     )
     few = f"<p>The {len(drawn)} best in {name_of(study.kpis[0])} are drawn; all are in summary.json.</p>"
     more = few if len(drawn) < len(comparisons) else ""
-    return f"<section><h2>What changes</h2><p>{text}Green is better, red is worse.</p>{more}{''.join(out)}</section>"
+    text += "Green is better, red is worse, blue is neither: a machine with less to do may be what is wanted."
+    return f"<section><h2>What changes</h2><p>{text}</p>{more}{''.join(out)}</section>"
 
 
 def _overview(results: Results, done: list[PointResult]) -> str:
@@ -186,19 +188,20 @@ def _overview(results: Results, done: list[PointResult]) -> str:
 
 
 def _levers(results: Results, done: list[PointResult]) -> str:
-    """What each swept number does on average, by linear regression over all points of a design with several."""
+    """What each swept value does on average, by linear regression over all points of a design with several."""
     kpi = results.plan.study.kpis[0]
     effects = main_effects(results.plan.study, done, kpi)
     if not effects:
         return ""
     items = [
-        Interval(short_name(e.attribute), e.change, e.half_width or 0.0, 0, note=signed(e.change, e.half_width))
+        Interval(e.label, e.change, e.half_width or 0.0, 0, note=signed(e.change, e.half_width))
         for e in sorted(effects, key=lambda e: -abs(e.change))
     ]
     drawing = charts.dots(items, unit=unit_of(kpi, done[0]), title=f"effect on {name_of(kpi)}", zero=True)
     return (
-        f"<section><h2>What each swept value does</h2><p>Change of the mean {escape(name_of(kpi))} when the value goes from its "
-        "lowest to its highest, by linear regression over all points of all scenarios, with 95 % intervals. Straight lines only: "
+        f"<section><h2>What each swept value does</h2><p>Change of the mean {escape(name_of(kpi))} when a number goes from its "
+        "lowest to its highest value, or anything else from its first to another one, by linear regression over all points of "
+        "all scenarios, with 95 % intervals. Straight lines only: "
         f"where values act together or saturate, look at the curves above.</p><figure>{drawing}</figure></section>"
     )
 
@@ -232,6 +235,8 @@ def _assumptions(results: Results, done: list[PointResult]) -> str:
     ]
     if study.sweep:
         entries.append(("Swept", f"{', '.join(study.sweep)} ({study.design})"))
+    if study.design.kind == "optuna" and study.optimise is not None:
+        entries.append(("Looked for", f"{study.optimise.text()}; a standstill in any replication rules a point out"))
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in entries)
     problems = [] if results.insight is None else results.insight.problems
     notes = list(

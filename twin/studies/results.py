@@ -33,15 +33,16 @@ class PointResult:
         kpis: Figure to float64 [R]. horizon_s: measured time [s].
         state_share: [N,7] mean share of the horizon. wip, sunk: [T] mean over replications of the pieces inside and of the pieces
             sunk per interval. lead_hist: int64 [L], edges ``lead_edges_s`` [L+1].
-        energy_j: [N,7] mean energy by node and state within the horizon [J]. active_s: [N] mean time between two waits of a place
-            [s], NaN where not counted, inf where none ever waited.
+        energy_j: [N,7] mean energy by node and state within the horizon [J]. active_s: [N] mean time between two waits of a
+            place, less what it waits for people [s], NaN where not counted, inf where none ever waited.
         paths: [P,2] pairs (from, to) of nodes; moved: [P] mean items that moved between them, NaN where not counted.
         node_out: [N] mean items that left each node.
         deadlocked: Numbers of the replications that came to a standstill; stuck: paths of the nodes whose items could never
             move on, in any of them.
         units: Words for the unit of figures that are not in their own (``words.in_readable_units``).
-        precise: Every figure of ``until`` has its precision (always true without). feasible: it keeps the limits of a
-            search (always true without). error: why the point is unfinished.
+        precise: Every figure of ``until`` has its precision (always true without); imprecise: which has not, in words.
+        feasible: it keeps the limits of a search (always true without); broken: those that it does not.
+        error: why the point is unfinished.
     """
 
     point: Point
@@ -66,7 +67,9 @@ class PointResult:
     pieces: dict[str, int] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
     precise: bool = True
+    imprecise: list[str] = field(default_factory=list)
     feasible: bool = True
+    broken: list[str] = field(default_factory=list)
     error: str | None = None
 
 
@@ -142,9 +145,11 @@ def digest(point: Point, outcome: Outcome | None, error: str | None) -> PointRes
 
 
 def _active_periods(point: Point, outcome: Outcome) -> np.ndarray:
-    """Mean time for which a place is neither blocked nor starved at a stretch [s], [N]."""
+    """Mean time between two periods in which a place is blocked or starved, less what it waits for people [s], [N]."""
     servers = np.array([max(n.servers, 1) for n in point.runnable.nodes], float)
-    waiting = outcome.state_time_s[:, :, [NodeState.BLOCKED, NodeState.STARVED, NodeState.OFF]].sum(axis=(0, 2))
+    waiting = outcome.state_time_s[:, :, [NodeState.BLOCKED, NodeState.STARVED, NodeState.WAITING_CREW, NodeState.OFF]].sum(
+        axis=(0, 2)
+    )
     active = (outcome.horizon_s * len(outcome) - waiting) * servers
     waits = outcome.node_waits.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -15,7 +15,8 @@ import numpy as np
 from twin.core.errors import InputError, StudyError, WorkError
 from twin.process.device import resolve_device
 from twin.studies.backends import FAILURES, Backend, Task, open_backend, perform
-from twin.studies.insight import Insight, add_traces, faster_point, lever_of, load_traces, stations_to_try
+from twin.studies.insight import Insight, add_traces, load_traces
+from twin.studies.levers import changed_point, changes_to_try, lever_of
 from twin.studies.plan import INTERVALS, Compile, Plan, Point, plan_study
 from twin.studies.ranking import rank_points
 from twin.studies.results import PointResult, Results, WarmUp, digest
@@ -185,13 +186,13 @@ class StudyRun:
         else:
             insight.traces = load_traces(self.folder, {i: self.plan.key(p, warmup_s) for i, p in wanted.items()})
         step = self.study.sensitivity
-        stations = stations_to_try(base) if step > 0.0 else []
+        changes = changes_to_try(base, step) if step > 0.0 else []
+        kpi = next((k for k in self.study.kpis if k in base.kpis), "throughput")  # a search may be for the least cost
         span = (0, min(BLOCK, len(base.replication)))
         store = Store(self.folder / "sensitivity")
-        self.progress.expect(len(stations) * span[1])
-        for node in stations:
-            path = base.point.runnable.nodes[node].path
-            point = faster_point(self.plan.baseline, node, step, self.study.fidelity)
+        self.progress.expect(len(changes) * span[1])
+        for change in changes:
+            point = changed_point(self.plan.baseline, change, self.study.fidelity, self.plan.found)
             key = self.plan.key(point, warmup_s)
             if self.backend is not None and not self._stopped():
                 try:
@@ -201,10 +202,11 @@ class StudyRun:
                 except FAILURES as failure:
                     self.backend.clear()
                     if not self._stopped():
-                        insight.problems.append(f"no sensitivity to {path}: {failure}")
+                        insight.problems.append(f"it is not known what {change.name} would bring: {failure}")
             outcome = store.read(key, span[1])
             if outcome is not None and len(outcome) == span[1]:
-                insight.levers.append(lever_of(base, digest(point, outcome, None), path, step))
+                result = digest(point, outcome, None)
+                insight.levers.append(lever_of(base, result, change, kpi, len(changes)))
         return insight
 
     def _point(self, point: Point, span: tuple[int, int], warmup_s: float) -> PointResult:
@@ -233,7 +235,8 @@ class StudyRun:
             if target.plain or outcome is None:
                 return result
             wanted = self._next(result, n)
-            result.precise = wanted == n and self._precise(result)
+            result.imprecise = self._imprecise(result)
+            result.precise = wanted == n and not result.imprecise
             if wanted == n or len(outcome) < n or error is not None or self.interrupted:
                 return result
             self.progress.expect(wanted - n)
@@ -312,16 +315,22 @@ class StudyRun:
             most = -(-max(min(most, 4 * n), n + BLOCK) // BLOCK) * BLOCK
         return min(most, max(self.study.replications.high, n))
 
-    def _precise(self, result: PointResult) -> bool:
+    def _imprecise(self, result: PointResult) -> list[str]:
+        """What is still too wide, how wide it may be, and about how many replications that takes."""
+        out = []
         for name, target in self.study.replications.until.items():
             if name not in result.kpis:
                 continue
             e = estimate(result.kpis[name])
             if e.mean is None or e.half_width is None:
-                return False
-            if e.half_width > (target.value * abs(e.mean) if target.relative else target.value):
-                return False
-        return True
+                out.append(f"{name} is undefined")
+                continue
+            goal = target.value * abs(e.mean) if target.relative else target.value
+            if e.half_width > goal:
+                now = f"{e.half_width / abs(e.mean) * 100:.3g} %" if target.relative and e.mean else f"{e.half_width:.4g}"
+                needed = math.ceil(replications_needed(e.half_width, goal, len(result.replication)) / BLOCK) * BLOCK
+                out.append(f"{name} ± {now}, wanted ± {target}; that takes about {needed:,} replications")
+        return out
 
     def _stopped(self) -> bool:
         if self.options.stop is not None and self.options.stop.is_set():

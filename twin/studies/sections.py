@@ -117,23 +117,48 @@ def _waiting_texts(p: PointResult, crew: int, least: float = 0.0005) -> list[str
     return [text for _, text in sorted(found, key=lambda entry: -entry[0])]
 
 
+BUSY = 0.75
+"""From this share of its time under way or charging on, a fleet is said to be short."""
+
+
 def bottleneck_sentence(ranked: list[Bottleneck]) -> str:
     """The ranking in a sentence."""
     first = ranked[0]
     name = f"<b>{escape(last_name(first.path))}</b>"
     busiest = max(ranked, key=lambda b: b.active)
     if first.starved > 0.05 and max(b.blocked for b in ranked) < 0.02:
-        other = f"<b>{escape(last_name(busiest.path))}</b> is active only {busiest.active * 100:.0f}\u00a0% of the time"
+        other = f"<b>{escape(last_name(busiest.path))}</b> {_doing(busiest)}"
         return f"goods come slower than the stations could work: even {other}."
     if not first.points_to_it:
-        return (
-            f"no station clearly holds the line back; {name} is the busiest, active {first.active * 100:.0f}\u00a0% of the time."
-        )
-    text = f"{name} is what its neighbours wait for; it is active {first.active * 100:.0f}\u00a0% of the time."
+        return f"no station clearly holds the line back; {name} is the busiest: it {_doing(first)}."
+    text = f"{name} is what its neighbours wait for: it {_doing(first)}."
     if busiest is not first and busiest.active > first.active + 0.02:
         other = escape(last_name(busiest.path))
-        text += f" {other} is busier still ({busiest.active * 100:.0f}\u00a0%)."
+        text += f" {other} has more to do still: it {_doing(busiest)}."
     return text
+
+
+def _doing(b: Bottleneck) -> str:
+    """What a station does with its time, waiting for people apart from having something to do."""
+    parts = [f"works {b.working * 100:.0f} % of the time"]
+    if b.setup >= 0.005:
+        parts.append(f"is being set up {b.setup * 100:.0f} %")
+    if b.waiting_crew >= 0.005:
+        parts.append(f"waits for people {b.waiting_crew * 100:.0f} %")
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def fleet_sentence(p: PointResult) -> str:
+    """Which fleets have hardly any time left, as sentences to go on with; empty where none."""
+    out = []
+    for n in p.point.runnable.nodes:
+        if n.kind == NodeKind.FLEET:
+            away = sum(estimate_of(p, f"{n.path}:{k}").mean or 0.0 for k in ("utilisation", "setup"))
+            if away >= BUSY:
+                out.append(
+                    f"<b>{escape(last_name(n.path))}</b> ({n.servers}) is under way or charging {away * 100:.0f} % of its time."
+                )
+    return "".join(f" {text}" for text in out)
 
 
 def over_time(results: Results, detailed: list[PointResult]) -> str:

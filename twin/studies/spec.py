@@ -6,6 +6,7 @@ Every mistake is a ``StudyError`` that names the file, the key and what would be
 from __future__ import annotations
 
 import datetime
+import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -19,11 +20,15 @@ from twin.core.clock import parse_duration
 from twin.core.errors import InputError, StudyError
 from twin.model.kpis import kpi_unit
 from twin.studies.design import Design, Range, parse_design
+from twin.studies.labels import short_name
 
 FIDELITIES = ("flow", "physics")
 DEFAULT_BEGIN = "2026-11-23T00:00"
 """A Monday midnight: where no ``run.begin`` is given, weekly shifts start with their week."""
 SENSITIVITY = 0.05
+COST = "cost"
+"""Name of the figure that ``optimise.cost`` makes."""
+_OF_BEST = r"\s*(\d+(?:\.\d+)?)\s*%\s*of\s+best\s*"
 BLOCK = 32
 """Replications run in blocks of this size, cut at its multiples."""
 
@@ -65,13 +70,36 @@ class Replications:
 @dataclass(frozen=True)
 class Optimise:
     """What ``twin study optimise`` looks for: most (``sign`` 1) or least (-1) of a figure, tried in ``trials`` points, ``batch``
-    at a time. ``limits``: lowest and highest mean that other figures may have."""
+    at a time. ``limits``: lowest and highest mean that other figures may have. ``of_best``: the same as shares of the best mean
+    of any point tried (highest for the lowest allowed, lowest for the highest). ``cost``: what a unit of each swept attribute
+    costs; it makes the figure ``cost``."""
 
     kpi: str
     sign: int
     trials: int = 64
     batch: int = 8
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    of_best: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    cost: Mapping[str, float] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The goal and its limits in words."""
+        out = f"{'most' if self.sign > 0 else 'least'} {self.kpi.replace('_', ' ')} of {self.trials} trials"
+        if self.cost:
+            out += f", cost being {' + '.join(f'{v:g} x {short_name(n)}' for n, v in self.cost.items())}"
+        ends = [
+            f"{n} at {'least' if e == 0 else 'most'} {v:g}"
+            for n, b in self.limits.items()
+            for e, v in enumerate(b)
+            if abs(v) < math.inf
+        ]
+        ends += [
+            f"{n} at {'least' if e == 0 else 'most'} {v * 100:g} % of the best found"
+            for n, b in self.of_best.items()
+            for e, v in enumerate(b)
+            if v is not None
+        ]
+        return f"{out}; mean {', '.join(ends)}" if ends else out
 
 
 @dataclass(frozen=True)
@@ -221,7 +249,7 @@ def parse_study(document: object, file: Path) -> Study:
         kpis=reader.names(top.get("kpis", ["throughput", "wip", "lead_time"]), "kpis"),
         compare=reader.choice(top.get("compare", "paired-t"), "compare", ("paired-t", "none")),
         start=reader.start(top.get("start", "empty")),
-        optimise=reader.optimise(top["optimise"]) if "optimise" in top else None,
+        optimise=reader.optimise(top["optimise"], sweep) if "optimise" in top else None,
         sensitivity=reader.sensitivity(top.get("sensitivity", f"{SENSITIVITY * 100:g} %")),
     )
 
@@ -245,7 +273,7 @@ class _Reader:
         if optional is not None:
             for name in value:
                 if name not in required + optional:
-                    raise self.error(f"unknown key {name!r}", key, required + optional)
+                    raise self.error(f"unknown key {name!r}{_belongs(name, key)}", key, required + optional)
         for name in required:
             if name not in value:
                 raise self.error(f"the key {name!r} is missing", key)
@@ -390,6 +418,10 @@ class _Reader:
         parts = self.mapping(value, key, optional=("min", "max", "until"))
         low = self.integer(parts.get("min", BLOCK), f"{key}.min", 2, most)
         high = self.integer(parts.get("max", max(4096, low)), f"{key}.max", low, most)
+        if isinstance(parts.get("until"), (str, int, float)):
+            raise self.error(
+                f"{parts['until']!r} does not say of which figure", f"{key}.until", ("{throughput: 1 %, lead_time: 30 s}",)
+            )
         until = self.mapping(parts.get("until"), f"{key}.until")
         if not until:
             if "max" in parts and high != low:
@@ -399,27 +431,47 @@ class _Reader:
             return Replications(low, low)
         return Replications(low, high, {name: self.target(v, f"{key}.until.{name}", kpi_unit(name)) for name, v in until.items()})
 
-    def optimise(self, value: object) -> Optimise:
-        parts = self.mapping(value, "optimise", optional=("maximise", "minimise", "trials", "batch", "limits"))
+    def optimise(self, value: object, sweep: Mapping[str, object]) -> Optimise:
+        parts = self.mapping(value, "optimise", optional=("maximise", "minimise", "trials", "batch", "limits", "cost"))
         goals = [name for name in ("maximise", "minimise") if name in parts]
         if len(goals) != 1:
             raise self.error("expected one of maximise and minimise", "optimise", ("maximise: throughput", "minimise: lead_time"))
         kpi = parts[goals[0]]
         if not isinstance(kpi, str):
             raise self.error(f"{kpi!r} is not a figure", f"optimise.{goals[0]}")
-        limits = {}
+        cost = {}
+        for name, price in self.mapping(parts.get("cost"), "optimise.cost").items():
+            if name not in sweep:
+                raise self.error(f"{name!r} is not swept: only what is varied has a cost here", "optimise.cost", tuple(sweep))
+            cost[name] = self.number(price, f"optimise.cost.{name}")
+        if kpi == COST and not cost:
+            raise self.error("what a unit costs is missing", "optimise.cost", ('{"/Line/B1.twin:buffer:capacity": 1}',))
+        limits: dict[str, tuple[float, float]] = {}
+        of_best: dict[str, tuple[float | None, float | None]] = {}
         for name, ends in self.mapping(parts.get("limits"), "optimise.limits").items():
             key = f"optimise.limits.{name}"
             ends = self.mapping(ends, key, optional=("min", "max"))
-            low, high = (self.number(ends.get(e, d), f"{key}.{e}") for e, d in (("min", -math.inf), ("max", math.inf)))
-            limits[name] = (low, high)
+            shares = {e: float(m[1]) / 100.0 for e, v in ends.items() if (m := re.fullmatch(_OF_BEST, str(v)))}
+            if shares:
+                of_best[name] = (shares.get("min"), shares.get("max"))
+            fixed = {e: v for e, v in ends.items() if e not in shares}
+            if fixed or not ends:
+                low, high = (self.limit(fixed.get(e, d), f"{key}.{e}") for e, d in (("min", -math.inf), ("max", math.inf)))
+                limits[name] = (low, high)
         return Optimise(
             kpi,
             1 if goals[0] == "maximise" else -1,
             self.integer(parts.get("trials", 64), "optimise.trials", 1, 100_000),
             self.integer(parts.get("batch", 8), "optimise.batch", 1, 1000),
             limits,
+            of_best,
+            cost,
         )
+
+    def limit(self, value: object, key: str) -> float:
+        if isinstance(value, str):
+            raise self.error(f"{value!r} is not a limit", key, ("60 (in the figure's unit)", "99 % of best"))
+        return self.number(value, key)
 
     def number(self, value: object, key: str) -> float:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isnan(value):
@@ -458,6 +510,25 @@ def _attribute_path(reader: _Reader, text: str, key: str) -> None:
 def _prim_path(reader: _Reader, text: str, key: str) -> None:
     if not re.fullmatch(r"/[^.\s]*[^./\s]", text):
         raise reader.error(f"{text!r} is not a prim path", key, ("/Line/M1",))
+
+
+_ELSEWHERE = {
+    **dict.fromkeys(("horizon", "warmup", "begin", "seed", "crn"), "run"),
+    **dict.fromkeys(("min", "max", "until"), "replications"),
+    **dict.fromkeys(("set", "layers", "variants"), "scenarios.<name>"),
+    **dict.fromkeys(("maximise", "minimise", "trials", "batch", "limits", "cost"), "optimise"),
+}
+
+
+def _belongs(name: str, key: str) -> str:
+    """Where a key that is out of place belongs, or which one may be meant."""
+    place = _ELSEWHERE.get(name)
+    if place is not None and place.partition(".")[0] != key.partition(".")[0]:
+        return f": it belongs under {place}:"
+    if key and name in ("stage", *_TOP_KEYS):
+        return ": it belongs at the top, outside of all others"
+    near = difflib.get_close_matches(name, ("stage", "run", *_TOP_KEYS, *_ELSEWHERE), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _kind(value: object) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 from twin import __version__
 from twin.model.kpis import kpi_unit
 from twin.studies.compare import Comparison, compare_points, rank_bottlenecks
-from twin.studies.insight import Lever
+from twin.studies.effects import Effect, main_effects
+from twin.studies.levers import Lever
 from twin.studies.ranking import Rank, rank_points
 from twin.studies.results import PointResult, Results
 from twin.studies.statistics import estimate
@@ -21,7 +22,8 @@ from twin.studies.store import write_atomically
 def summarise(results: Results) -> dict[str, Any]:
     """The document of ``summary.json``; what is undefined is None."""
     study, warmup = results.plan.study, results.warmup
-    return {
+    search = {"optimise": _search(results)} if study.design.kind == "optuna" else {}
+    return search | {
         "study": study.name,
         "stage": str(study.stage),
         "fidelity": study.fidelity,
@@ -42,6 +44,7 @@ def summarise(results: Results) -> dict[str, Any]:
         "points": [_point(p) for p in results.points],
         "comparisons": [_comparison(c) for c in compare_points(results)],
         "ranking": {kpi: [_rank(r) for r in rank_points(results.points, kpi)] for kpi in study.kpis},
+        "effects": {kpi: [_effect(e) for e in main_effects(study, results.points, kpi)] for kpi in study.kpis},
         "sensitivity": [_lever(lever) for lever in results.insight.levers] if results.insight is not None else [],
         "warnings": results.plan.warnings,
     }
@@ -65,7 +68,9 @@ def _point(result: PointResult) -> dict[str, Any]:
         "replications": len(result.replication),
         "kpis": kpis,
         "precise": result.precise,
+        "imprecise": result.imprecise,
         "feasible": result.feasible,
+        "broken": result.broken,
         "deadlocked": result.deadlocked,
         "stuck": result.stuck,
         "pieces": result.pieces,
@@ -76,12 +81,31 @@ def _point(result: PointResult) -> dict[str, Any]:
                 "active_period_s": b.active_s if b.active_s is None or math.isfinite(b.active_s) else None,
                 "blocked": b.blocked,
                 "starved": b.starved,
+                "waiting_crew": b.waiting_crew,
                 "arrows_end_here": b.points_to_it,
             }
             for b in rank_bottlenecks(result)
         ],
         "notes": result.notes,
         "error": result.error,
+    }
+
+
+def _search(results: Results) -> dict[str, Any]:
+    """What was looked for, and what was found; a trial is counted from 1, as the points are listed after the stage as it is."""
+    study = results.plan.study
+    assert study.optimise is not None
+    ranks = [r for r in rank_points(results.points, study.optimise.kpi) if r.point.point.parameters]
+    reasons: dict[str, int] = {}
+    for p in results.points:
+        for name in p.broken:
+            reasons[name] = reasons.get(name, 0) + 1
+    return {
+        "goal": study.optimise.text(),
+        "tried": sum(bool(p.point.parameters) for p in results.points),
+        "best": {**_rank(ranks[0]), "trial": ranks[0].point.point.index} if ranks else None,
+        "infeasible": sum(not p.feasible for p in results.points if p.point.parameters),
+        "reasons": reasons,
     }
 
 
@@ -105,11 +129,27 @@ def _rank(rank: Rank) -> dict[str, Any]:
 def _lever(lever: Lever) -> dict[str, Any]:
     return {
         "path": lever.path,
-        "rate_step": lever.step,
+        "change": lever.change.name,
+        "kind": lever.change.kind,
+        "rate_step": lever.step if lever.change.kind == "speed" else None,
+        "kpi": lever.kpi,
+        "difference": lever.effect.mean,
+        "difference_half_width_family": lever.effect.half_width_family,
+        "significant": lever.effect.significant,
         "throughput_difference": lever.difference.mean,
         "half_width": lever.difference.half_width,
         "elasticity": lever.elasticity,
         "elasticity_half_width": lever.half_width,
+    }
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    return {
+        "attribute": effect.attribute,
+        "from": effect.low,
+        "to": effect.high,
+        "change": effect.change,
+        "half_width": effect.half_width,
     }
 
 

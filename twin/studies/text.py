@@ -13,8 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.table import Table
 
 from twin.model.kpis import kpi_unit
-from twin.studies.plan import short_name, show_value
-from twin.studies.words import few, interval, signed
+from twin.studies.labels import few, point_label, short_name
+from twin.studies.words import interval, signed
+
+NOTES = 6
+"""Notes of one kind that are told one by one."""
 
 
 class Bar:
@@ -48,16 +51,13 @@ class Bar:
 
 def label_of(point: dict[str, Any]) -> str:
     """Scenario and swept values of a point of the summary."""
-    parameters = point["parameters"]
-    if not parameters:
-        return str(point["scenario"])
-    return f"{point['scenario']} [{', '.join(f'{short_name(k)} = {show_value(v)}' for k, v in parameters.items())}]"
+    return point_label(point["scenario"], point["parameters"])
 
 
 def heading(kpi: str, unit: str) -> str:
     """Column heading of a figure."""
     name = short_name(kpi) if "/" in kpi else kpi.replace("_", " ")
-    return f"{name} [{unit}]"
+    return escape(f"{name} [{unit}]")
 
 
 def _console() -> Console:
@@ -66,9 +66,10 @@ def _console() -> Console:
 
 
 def print_names(settable: list[Any], figures: list[str]) -> None:
-    """What a study may set (objects with ``path``, ``type``, ``value``, ``doc``, ``allowed``), and the figures of the line."""
+    """What a study may set (objects with ``path``, ``type``, ``value``, ``doc``, ``allowed``, ``unit``, ``unread``), and the
+    figures of the line."""
     table = Table(title="set and sweep")
-    for name in ("attribute", "value", "what it is"):
+    for name in ("attribute", "value", "unit", "what it is"):
         table.add_column(name, overflow="fold")
     before = ""
     for s in settable:
@@ -77,9 +78,11 @@ def print_names(settable: list[Any], figures: list[str]) -> None:
             table.add_section()
         before = prim
         about = f"{s.doc} ({', '.join(s.allowed)})" if s.allowed else s.doc
-        table.add_row(escape(s.path), escape("–" if s.value is None else str(s.value)), escape(about))
+        about = f"not read: {s.unread}" if s.unread else about
+        table.add_row(escape(s.path), escape("–" if s.value is None else str(s.value)), escape(s.unit), escape(about))
     console = _console()
-    console.print(table)
+    if settable:
+        console.print(table)
     table = Table(title="kpis")
     for name in ("figure", "unit"):
         table.add_column(name, overflow="fold")
@@ -90,7 +93,8 @@ def print_names(settable: list[Any], figures: list[str]) -> None:
     for place, names in groups.items():
         for name in names if not place else [f"{place}:{'|'.join(names)}"]:
             table.add_row(escape(name), "1" if place else kpi_unit(name))
-    console.print(table)
+    if figures:
+        console.print(table)
 
 
 def print_plan(document: dict[str, Any]) -> None:
@@ -105,35 +109,81 @@ def print_plan(document: dict[str, Any]) -> None:
     warmup = document["warmup_s"]
     print(
         f"{len(document['points'])} points, {document['fidelity']}, horizon {document['horizon_s']:g} s, "
-        f"warm-up {'found by the first run' if warmup is None else f'{warmup:g} s'}"
+        f"warm-up {f'{warmup:g} s' if warmup is not None else 'found by the first run'}"
     )
     for text in document["warnings"]:
         print(f"note: {text}", file=sys.stderr)
 
 
 def print_summary(document: dict[str, Any]) -> None:
-    """The chosen figures of every point."""
+    """The chosen figures of every point; of a search the best first, and last what keeps the others out."""
+    search = document.get("optimise")
     table = Table()
     table.add_column("point")
     table.add_column("n", justify="right")
     units = {name: k["unit"] for p in document["points"] for name, k in p["kpis"].items()}
     for name in document["kpis"]:
         table.add_column(heading(name, units.get(name, "1")), justify="right")
-    for p in document["points"]:
+    if search:
+        table.add_column("breaks")
+    for p in _in_order(document) if search else document["points"]:
         cells = [interval(p["kpis"].get(n, {}).get("mean"), p["kpis"].get(n, {}).get("half_width")) for n in document["kpis"]]
-        table.add_row(escape(label_of(p)), str(p["replications"]), *cells)
+        broken = [escape(", ".join(p["broken"]))] if search else []
+        table.add_row(escape(label_of(p)), str(p["replications"]), *cells, *broken)
     _console().print(table)
     print(f"computed {document['computed']} replications, {document['cached']} were there; ± is the 95 % interval")
-    for p in document["points"]:
-        if p["deadlocked"]:
-            count, places = len(p["deadlocked"]), few(p["stuck"])
-            print(f"note: {label_of(p)}: {count} replications came to a standstill at {places} (they count)", file=sys.stderr)
-        if not p["precise"] and not p["error"] and p["replications"]:
-            print(f"note: {label_of(p)}: the wanted precision is not reached", file=sys.stderr)
-    if (document["warmup"] or {}).get("too_short"):
-        print("note: the run is too short to say where its start-up ends", file=sys.stderr)
-    for text in document["warnings"]:
+    if search:
+        print(_found(document, search))
+    for text in _notes(document):
         print(f"note: {text}", file=sys.stderr)
+
+
+def _in_order(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Points of a search: the stage as it is, then those within the limits by rank, then the others."""
+    ranked = [(r["scenario"], r["parameters"]) for r in document["ranking"][document["kpis"][0]]]
+
+    def place(p: dict[str, Any]) -> tuple[bool, bool, int]:
+        at = (p["scenario"], p["parameters"])
+        return bool(p["parameters"]), not p["feasible"], ranked.index(at) if at in ranked else len(ranked)
+
+    return sorted(document["points"], key=place)
+
+
+def _found(document: dict[str, Any], search: dict[str, Any]) -> str:
+    """The result of a search in a line."""
+    best = search["best"]
+    if best is None:
+        text = "best: none of the points tried keeps the limits"
+    else:
+        text = f"best: {label_of(best)} (trial {best['trial']}), {document['kpis'][0].replace('_', ' ')} {best['mean']:.6g}"
+    if search["infeasible"]:
+        reasons = ", ".join(f"{name} ({count})" for name, count in search["reasons"].items())
+        text += f"; {search['infeasible']} of {search['tried']} trials break the limits: {reasons}"
+    return f"looked for: {search['goal']}\n{text}"
+
+
+def _notes(document: dict[str, Any]) -> list[str]:
+    """What is to be known of the points, alike ones together."""
+    out = []
+    stuck = [p for p in document["points"] if p["deadlocked"]]
+    if stuck:
+        places = few(list(dict.fromkeys(place for p in stuck for place in p["stuck"])))
+        count, runs = sum(len(p["deadlocked"]) for p in stuck), sum(p["replications"] for p in stuck)
+        who = label_of(stuck[0]) if len(stuck) == 1 else f"{len(stuck)} points ({few([label_of(p) for p in stuck], 2)})"
+        out.append(f"{who}: {count} of {runs} replications came to a standstill at {places} (they count)")
+    vague: dict[str, list[str]] = {}
+    for p in document["points"]:
+        if not p["precise"] and not p["error"] and p["replications"]:
+            vague.setdefault("; ".join(p["imprecise"]), []).append(label_of(p))
+    if len(vague) <= NOTES:
+        out += [f"{few(labels, 3)}: the wanted precision is not reached: {text}" for text, labels in vague.items()]
+    else:
+        first, labels = next(iter(vague.items()))
+        more = sum(map(len, vague.values())) - 1
+        out.append(f"{labels[0]} and {more} more: the wanted precision is not reached; the first: {first}")
+    if (document["warmup"] or {}).get("too_short"):
+        out.append("the run is too short to say where its start-up ends")
+    return out + list(document["warnings"])
 
 
 def print_comparisons(document: dict[str, Any]) -> None:

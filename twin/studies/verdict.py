@@ -6,13 +6,20 @@ from html import escape
 
 import numpy as np
 
-from twin.studies.compare import rank_bottlenecks
+from twin.studies.compare import compare_points, rank_bottlenecks
+from twin.studies.labels import few
 from twin.studies.ranking import Rank, rank_points
 from twin.studies.results import PointResult, Results
-from twin.studies.sections import bottleneck_sentence, last_name, waiting_sentence
+from twin.studies.sections import bottleneck_sentence, fleet_sentence, waiting_sentence
 from twin.studies.statistics import Difference, estimate, paired_difference
-from twin.studies.words import estimate_of, few, goodness, heading, interval, name_of, unit_of
+from twin.studies.words import estimate_of, goodness, heading, interval, is_neutral, name_of, signed, unit_of
 
+CLOSE = 0.02
+"""So near to the best [share of its mean] a point is as good for most purposes, however certain the difference is."""
+LINES = 8
+"""Points that have a line each in the answer."""
+WARNINGS = 4
+"""Warnings of one kind, at most."""
 NAMED = 4
 """Rivals that are named; more are counted."""
 
@@ -40,10 +47,13 @@ def verdict(results: Results, done: list[PointResult], base: PointResult | None)
             told.append(p)
             worth = _worth(results) if p is base else ""
             out.append(
-                f'<p class="sub">In {escape(p.point.label)}, {bottleneck_sentence(ranked)}{worth}{waiting_sentence(p)}</p>'
+                f'<p class="sub">In {escape(p.point.label)}, {bottleneck_sentence(ranked)}'
+                f"{waiting_sentence(p)}{fleet_sentence(p)}{worth}</p>"
             )
     shown = best if base is None or len(ranks) > 1 else base
-    tiles = "".join(_tile(shown, base, k) for k in results.plan.study.kpis)
+    out.append(_lines(results, kpi))
+    whole = [k for k in results.plan.study.kpis if "/" not in k]
+    tiles = "".join(_tile(shown, base, k) for k in whole or results.plan.study.kpis)
     against = "" if base is None or shown is base else f"; below, the change against {escape(base.point.label)}"
     out.append(f'<div class="tiles">{tiles}</div><p class="soft">{escape(shown.point.label)}, with 95 % intervals{against}.</p>')
     return f"<section class='answer'>{''.join(out)}{_alarms(results)}</section>"
@@ -54,7 +64,8 @@ def _winner(ranks: list[Rank], base: PointResult, kpi: str, *, sampled: bool) ->
     label, name = escape(best.point.label), name_of(kpi)
     rivals = [r.point for r in ranks[1:] if r.may_be_best]
     out = []
-    reference = ranks[-1].point if sampled and base.point.parameters else base
+    worst = (sampled and base.point.parameters) or kpi not in base.kpis  # the first sample is as arbitrary as any
+    reference = ranks[-1].point if worst else base
     d = paired(best, reference, kpi)
     if best is base:
         text = f"Nothing is proven to beat <b>{label}</b>" if rivals else f"Nothing beats <b>{label}</b>"
@@ -81,7 +92,37 @@ def _winner(ranks: list[Rank], base: PointResult, kpi: str, *, sampled: bool) ->
         if others:
             text += f" The other {others} are behind for certain." if others > 1 else " The other one is behind for certain."
         out.append(f'<p class="sub">{text}</p>')
+    scale = abs(ranks[0].estimate.mean or 0.0)
+    near = [
+        r.point.point.label
+        for r in ranks[1:]
+        if not r.may_be_best and scale > 0.0 and abs((r.estimate.mean or 0.0) - (ranks[0].estimate.mean or 0.0)) <= CLOSE * scale
+    ]
+    if near:
+        out.append(
+            f'<p class="sub">Certainly behind, but within {CLOSE * 100:g} % of the best, which may not matter: '
+            f"{escape(few(near, NAMED))}.</p>"
+        )
     return out
+
+
+def _lines(results: Results, kpi: str) -> str:
+    """Where a study has few points, what becomes of the first figure in each, against what it is compared with."""
+    comparisons = compare_points(results)
+    if not 1 < len(comparisons) <= LINES:
+        return ""
+    rows = []
+    for c in comparisons:
+        d = c.differences.get(kpi)
+        if d is None or d.mean is None:
+            continue
+        change = _change(d, c.reference, kpi, family=True) if d.significant else "no proven change"
+        rows.append(f"<b>{escape(c.point.point.label)}</b>: {change}")
+    same = len({c.reference.point.index for c in comparisons}) == 1
+    against = f" against {escape(comparisons[0].reference.point.label)}" if same else ""
+    return (
+        f'<p class="sub">{escape(heading(name_of(kpi)))}{against}, all together with 95 %: {"; ".join(rows)}.</p>' if rows else ""
+    )
 
 
 def _elsewhere(results: Results, done: list[PointResult], base: PointResult, best: PointResult) -> list[str]:
@@ -105,18 +146,26 @@ def _listed(texts: list[str]) -> str:
 
 
 def _worth(results: Results) -> str:
-    """What the baseline gains from speed, where that was tried."""
+    """What a little more of something brings the baseline, of all that was tried."""
     levers = [] if results.insight is None else results.insight.levers
-    known = sorted((v for v in levers if v.elasticity is not None), key=lambda v: -(v.elasticity or 0.0))
-    proven = [v for v in known if v.difference.significant and (v.elasticity or 0.0) > 0.0]
+    known = [v for v in levers if v.effect.mean is not None]
+    if not known:
+        return ""
+    kpi = known[0].kpi
+    sign = goodness(kpi)
+    steps = [f"each station {v.step * 100:g} % faster" for v in known if v.change.kind == "speed"][:1]
+    steps += ["each crew and fleet with one more"] if any(v.change.kind != "speed" for v in known) else []
+    tried = f"Tried there, one at a time: {' and '.join(steps)}."
+    better = [v for v in known if v.effect.significant and sign * (v.effect.mean or 0.0) > 0.0]
+    proven = sorted(better, key=lambda v: -sign * (v.effect.mean or 0.0))
     if not proven:
-        return " No station's speed alone changes its throughput measurably." if known else ""
-    first = proven[0]
-    text = f" Speed pays most at <b>{escape(last_name(first.path))}</b>: 1 % faster, "
-    text += f"{interval(first.elasticity, first.half_width)} % more throughput"
-    if len(proven) > 1:
-        text += f" ({escape(last_name(proven[1].path))}: {interval(proven[1].elasticity, proven[1].half_width)} %)"
-    return f"{text}."
+        return f" {tried} None of it improves {escape(name_of(kpi))} measurably."
+    parts = [
+        f"{'<b>' if i == 0 else ''}{escape(v.change.name)}{'</b>' if i == 0 else ''} "
+        f"({signed(v.effect.mean, v.effect.half_width_family)} {escape(unit_of(kpi, results.points[0]))})".replace(" )", ")")
+        for i, v in enumerate(proven[:2])
+    ]
+    return f" {tried} Most for {escape(name_of(kpi))} brings {', then '.join(parts)}."
 
 
 def paired(point: PointResult, reference: PointResult, kpi: str, comparisons: int = 1) -> Difference:
@@ -134,14 +183,15 @@ def _behind(best: PointResult, other: PointResult, kpi: str) -> str:
     return f"{interval(abs(d.mean), d.half_width)} {unit_of(kpi, best)} behind".replace("  ", " ")
 
 
-def _change(d: Difference, reference: PointResult, kpi: str) -> str:
+def _change(d: Difference, reference: PointResult, kpi: str, *, family: bool = False) -> str:
     """A significant difference in per cent of the reference where that has a meaning."""
     mean, scale = d.mean or 0.0, estimate(reference.kpis[kpi]).mean
-    css = "good" if mean * goodness(kpi) > 0 else "bad"
+    half = d.half_width_family if family else d.half_width
+    css = "soft" if is_neutral(kpi) else "good" if mean * goodness(kpi) > 0 else "bad"
     if not scale:
-        return f'<b class="{css}">{interval(mean, d.half_width)}</b> {escape(unit_of(kpi, reference))}'
+        return f'<b class="{css}">{interval(mean, half)}</b> {escape(unit_of(kpi, reference))}'
     text = f"{mean / abs(scale) * 100:+.1f} %".replace("-", "−")
-    return f'<b class="{css}">{text}</b><span class="soft"> ± {(d.half_width or 0.0) / abs(scale) * 100:.1f} %</span>'
+    return f'<b class="{css}">{text}</b><span class="soft"> ± {(half or 0.0) / abs(scale) * 100:.1f} %</span>'
 
 
 def _quantity(p: PointResult, kpi: str) -> str:
@@ -161,8 +211,15 @@ def _tile(result: PointResult, base: PointResult | None, kpi: str) -> str:
     return f"<div class='tile'><span>{escape(name_of(kpi))}</span><b>{value}</b> <small>{spread}{unit}</small>{change}</div>"
 
 
+def _first(texts: list[str], more: str) -> list[str]:
+    """The first few warnings of a kind; the others are counted."""
+    return texts if len(texts) <= WARNINGS else [*texts[: WARNINGS - 1], f"{len(texts) - WARNINGS + 1} more {more}."]
+
+
 def _alarms(results: Results) -> str:
-    out = []
+    out: list[str] = []
+    stuck: list[str] = []
+    vague: list[str] = []
     for p in results.points:
         label = escape(p.point.label)
         if p.error is not None:
@@ -173,13 +230,21 @@ def _alarms(results: Results) -> str:
             numbers = ", ".join(map(str, p.deadlocked[:8])) + (", …" if len(p.deadlocked) > 8 else "")
             share = f"{len(p.deadlocked)} of {len(p.replication)} replications"
             places = escape(few(p.stuck))
-            out.append(f"<b>{label}</b>: {share} came to a standstill ({numbers}) at {places}; they count.")
+            counts = "they count" if p.feasible else "it is not ranked"
+            stuck.append(f"<b>{label}</b>: {share} came to a standstill ({numbers}) at {places}; {counts}.")
         elif not p.precise:
-            out.append(f"<b>{label}</b> has not reached the wanted precision after {len(p.replication)} replications.")
+            text = f": {'; '.join(p.imprecise)}" if p.imprecise else ""
+            vague.append(
+                f"<b>{label}</b> has not reached the wanted precision after {len(p.replication)} replications{escape(text)}."
+            )
+    out += _first(vague, "points have not reached the wanted precision either") + _first(
+        stuck, "points came to a standstill as well"
+    )
     if beyond := sum(not p.feasible for p in results.points):
-        out.append(f"{beyond} of the points tried break the limits that were set, and are not ranked.")
+        out.append(f"{beyond} of the points tried break the limits that were set, or came to a standstill, and are not ranked.")
     if results.warmup is not None and results.warmup.too_short:
         out.append(
             "The run is too short to say where its start-up ends: the warm-up below is a guess, the horizon should be longer."
         )
+    out += [escape(text) for text in results.plan.idle]
     return "".join(f'<p class="warning">{text}</p>' for text in out)

@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from twin.model.kpis import kpi_unit
-from twin.studies.plan import short_name
+from twin.studies.labels import short_name
 from twin.studies.results import PointResult, Results
-from twin.studies.statistics import Estimate, estimate
+from twin.studies.statistics import Difference, Estimate, estimate
 
 LESS_IS_BETTER = (
     "wip",
+    "cost",
     "lead_time",
     "lead_time_p50",
     "lead_time_p95",
@@ -31,6 +32,8 @@ LESS_IS_BETTER = (
     "scrap_ratio",
     "mean_level",
 )
+NEUTRAL = ("utilisation", "starved", "off")
+"""Figures of a place that are good or bad only for what they come from."""
 UNIT_NAMES = {"1/h": "pieces per hour", "s": "seconds", "J": "joule", "W": "watt", "1": ""}
 
 
@@ -60,12 +63,16 @@ def in_readable_units(results: Results) -> Results:
     points = [
         replace(p, units=units, kpis={k: v / scale[k][0] if k in scale else v for k, v in p.kpis.items()}) for p in results.points
     ]
-    return replace(results, points=points)
+    insight = results.insight
+    if insight is not None:
+        levers = [replace(v, effect=_scaled(v.effect, scale[v.kpi][0])) if v.kpi in scale else v for v in insight.levers]
+        insight = replace(insight, levers=levers)
+    return replace(results, points=points, insight=insight)
 
 
-def few(names: list[str], most: int = 6) -> str:
-    """The names, the first few of them where there are many."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _scaled(d: Difference, size: float) -> Difference:
+    mean, half, family = (None if v is None else v / size for v in (d.mean, d.half_width, d.half_width_family))
+    return replace(d, mean=mean, half_width=half, half_width_family=family)
 
 
 def interval(mean: float | None, half_width: float | None) -> str:
@@ -117,6 +124,11 @@ def unit_of(kpi: str, result: PointResult) -> str:
 def goodness(kpi: str) -> int:
     """1 where more is better, -1 where less is."""
     return -1 if kpi.rsplit(":", 1)[-1] in LESS_IS_BETTER else 1
+
+
+def is_neutral(kpi: str) -> bool:
+    """Whether more of it is neither better nor worse in itself."""
+    return kpi.rsplit(":", 1)[-1] in NEUTRAL
 
 
 def duration(seconds: float) -> str:

@@ -9,10 +9,11 @@ from twin.scene.render import AssetStore, SceneExtractor
 from twin.scene.render import instancers as instancers_module
 from twin.scene.render import meshes as meshes_module
 from twin.scene.render import shapes as shapes_module
+from twin.scene.render import surface as surface_module
 from twin.scene.render.meshes import material_subsets, mesh_surface
 from twin.scene.render.polygons import triangulated
 from twin.scene.render.shapes import analytic, cloud, tubes
-from twin.scene.render.surface import simplified
+from twin.scene.render.surface import simplified, welded
 
 CAGE = """    int[] faceVertexCounts = [4, 4, 4, 4, 4, 4]
     int[] faceVertexIndices = [0,3,2,1, 4,5,6,7, 0,1,5,4, 1,2,6,5, 2,3,7,6, 3,0,4,7]
@@ -347,3 +348,15 @@ def test_what_has_no_normals_keeps_the_edges_that_it_seems_to_have(stage_of):
     )
     np.testing.assert_allclose(pipe.normal[:, :2], pipe.position[:, :2], atol=1e-5)
     assert len(pipe.position) == 48, "a pipe is round"
+
+
+@pytest.mark.parametrize("spread", [surface_module.SPREAD, np.uint64(0)], ids=["as it is", "all rows share a number"])
+def test_corners_that_agree_become_one_vertex_in_the_order_in_which_they_come(monkeypatch, spread):
+    monkeypatch.setattr(surface_module, "SPREAD", spread)
+    position = np.array([[1, 0, 0], [0, 0, 0], [0, 1, 0], [0, 1, 0], [-0.0, 0, 0], [0, 0, 1]], float)
+    normal = np.tile([0.0, 0.0, 1.0], (6, 1))
+    surface = welded(position, normal, np.array([[0, 1, 2], [3, 4, 5]]), np.zeros(2))
+    assert len(surface.position) == 4
+    np.testing.assert_array_equal(surface.position[surface.triangles.ravel()], position)
+    if spread:
+        np.testing.assert_array_equal(surface.triangles, [[0, 1, 2], [2, 1, 3]])

@@ -15,6 +15,8 @@ import numpy as np
 
 MAGIC = b"TWM1"
 HAS_UV, HAS_COLOR = 1, 2
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio, odd: spreads bits (D. Knuth, The Art of Computer Programming 3, section 6.4)."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def welded(
     """A surface from values per corner [C,k] and triangles of corners [T,3]: corners that agree become one vertex."""
     columns = [position, normal] + [extra for extra in (uv, color) if extra is not None]
     rows = np.concatenate(columns, axis=1).astype(np.float32)[corners.ravel()]
-    unique, renumbered = np.unique(rows, axis=0, return_inverse=True)
+    unique, renumbered = _distinct(rows)
     at = 6 if uv is None else 8
     return Surface(
         unique[:, :3],
@@ -75,6 +77,31 @@ def welded(
         None if uv is None else unique[:, 6:8],
         None if color is None else unique[:, at : at + 3],
     )
+
+
+def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows [n,k] float32 that differ, in the order in which they come, and for each row which of them it is.
+
+    Rows are put in order by a number made from their bits; sorting them by their columns takes ten times as long.
+    """
+    rows = np.ascontiguousarray(rows + np.float32(0.0))  # -0 becomes 0
+    key = np.zeros(len(rows), np.uint64)
+    for column in rows.view(np.uint32).T:
+        key = (key ^ column) * SPREAD
+        key ^= key >> np.uint64(29)
+    order = np.argsort(key, kind="stable")
+    new = np.ones(len(rows), bool)
+    new[1:] = key[order[1:]] != key[order[:-1]]
+    first = order[new]
+    which = np.empty(len(rows), np.int64)
+    which[order] = np.cumsum(new) - 1
+    if not np.array_equal(rows[first][which].view(np.uint32), rows.view(np.uint32)):
+        unique, renumbered = np.unique(rows, axis=0, return_inverse=True)  # two rows share a number
+        return unique, renumbered.reshape(-1)
+    by_appearance = np.argsort(first)
+    place = np.empty(len(first), np.int64)
+    place[by_appearance] = np.arange(len(first))
+    return rows[first[by_appearance]], place[which]
 
 
 def merged(parts: Sequence[Surface]) -> Surface:

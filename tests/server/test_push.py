@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import threading
 import time
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from twin.connectors.conformance import FaultProxy
 from twin.protocol.messages import SignalBatch
 
 MAPPING = """
@@ -116,3 +121,79 @@ def test_a_websocket_that_may_not_is_closed_with_the_reason(plant) -> None:
         with pytest.raises(ConnectionClosed):
             socket.recv(timeout=10)
         assert socket.close_code == 4401
+
+
+@pytest.fixture
+def line(plant):
+    """A bad line between a sender and the server."""
+    proxy = FaultProxy(urlsplit(plant.url).port)
+    yield proxy
+    proxy.close()
+
+
+def test_a_sender_that_is_cut_off_again_and_again_sends_everything_and_nothing_is_recorded_twice(plant, line) -> None:
+    """Each value is sent until it is answered: some arrive twice."""
+    right = {"X-Connection-Secret": SECRET, "Authorization": f"Bearer {plant.share('operator')}"}
+    begin, count, tries = T0 + 1_000_000, 120, 0
+    with httpx.Client(base_url=f"http://127.0.0.1:{line.port}", timeout=10.0) as http:
+        for n in range(count):
+            answered = False
+            while not answered:
+                tries += 1
+                if tries % 7 == 0:
+                    threading.Timer(0.001 * (tries % 5), line.cut).start()
+                with contextlib.suppress(httpx.TransportError):
+                    answer = http.post("/api/in/gate/drive/belt", json={"v": n, "at": begin + n}, headers=right)
+                    answered = answer.status_code == 200
+    assert tries > count, "the line was never cut while something was under way"
+
+    def arrived() -> list[int]:
+        values, times = recorded(plant, "speed")
+        return [round(v * 1000) for v, t in zip(values, times, strict=True) if v is not None and 0 <= t - begin * 10**9 < 10**12]
+
+    until(lambda: len(arrived()) >= count, "not recorded")
+    assert arrived() == list(range(count))
+
+
+def test_a_message_that_ends_in_the_middle_leaves_nothing_behind_and_holds_nobody_up(plant, line) -> None:
+    right = {"X-Connection-Secret": SECRET, "Authorization": f"Bearer {plant.share('operator')}"}
+    before = recorded(plant, "speed")[0]
+    head = "".join(f"{k}: {v}\r\n" for k, v in right.items())
+    half = f"POST /api/in/gate/drive/belt HTTP/1.1\r\nHost: 127.0.0.1:{line.port}\r\nContent-Length: 30\r\n{head}\r\n"
+    socks = [socket.create_connection(("127.0.0.1", line.port)) for _ in range(20)]
+    try:
+        for sock in socks:
+            sock.sendall(half.encode() + b'{"v": 777000')
+        line.mode = "freeze"
+        with plant.http(plant.share("operator")) as http:  # not through the line
+            for n in range(20):
+                sent = {"v": 5000 + n, "at": T0 + 2_000_000 + n}
+                assert http.post("/api/in/gate/drive/belt", json=sent, headers=right).json() == {"good": 1}
+        line.cut()
+    finally:
+        for sock in socks:
+            sock.close()
+    until(lambda: len(recorded(plant, "speed")[0]) >= len(before) + 20, "not recorded")
+    assert 777.0 not in recorded(plant, "speed")[0]
+
+
+def test_a_slow_line_and_a_websocket_that_is_cut_lose_nothing(plant, line) -> None:
+    url, begin, count = f"ws://127.0.0.1:{line.port}/api/in/open", T0 + 3_000_000, 60
+    login, at, cuts = {"Authorization": f"Bearer {plant.share('operator')}"}, 0, [19, 39]
+    line.mode = "slow"
+    while at < count:
+        with contextlib.suppress(ConnectionClosed, OSError, TimeoutError), connect(url, additional_headers=login) as device:
+            while at < count:
+                device.send(json.dumps([{"n": at, "at": begin + at}]))
+                if at in cuts:
+                    cuts.remove(at)
+                    threading.Timer(0.005, line.cut).start()
+                assert json.loads(device.recv(timeout=10)) == {"good": 1}
+                at += 1
+
+    def arrived() -> list[float]:
+        values, times = recorded(plant, "load")
+        return [v for v, t in zip(values, times, strict=True) if v is not None and 0 <= t - begin * 10**9 < 10**12]
+
+    until(lambda: len(arrived()) >= count, "not recorded")
+    assert arrived() == list(range(count))

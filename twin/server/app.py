@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.requests import ClientDisconnect
 
 from twin import __version__
 from twin.core.errors import Rejected, TwinError
@@ -101,6 +102,10 @@ def create_app(
         # without what was sent: it may be what no JSON can hold (a lone surrogate, an infinite number)
         wrong = [{"loc": each["loc"], "msg": each["msg"], "type": each["type"]} for each in error.errors()]
         return Response(json.dumps({"detail": wrong}, default=str), status_code=422, media_type="application/json")
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # nobody is there to read it; without this it would be called an error of ours
 
     # before the routers: looking for it in them makes FastAPI build all of their routes first
     @app.websocket("/api/ws")

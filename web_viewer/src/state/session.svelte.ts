@@ -4,7 +4,7 @@ import { PendingEdits } from "../net/pending";
 import { signIn } from "../net/together";
 import { TwinSocket, type LinkState } from "../net/socket";
 import { decodeFrame, isFrame } from "../protocol/frames";
-import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type SceneDoc, type ServerMessage, type Welcome } from "../protocol/messages.gen";
+import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type SceneDoc, type ScenePatch, type ServerMessage, type Welcome } from "../protocol/messages.gen";
 import { decodeMessages, encodeMessage } from "../protocol/wire";
 import { PoseStream } from "../viewer/poses";
 import { Alarms } from "./alarms.svelte";
@@ -95,6 +95,9 @@ export class Session {
   private socket: TwinSocket | null = null;
   /** The newest edit whose patch is still to come. */
   private awaited = 0;
+  private fetches = 0;
+  /** What came while the scene was fetched: the answer may be from before it. */
+  private meanwhile: ScenePatch[] = [];
   private patchTimer: ReturnType<typeof setTimeout> | undefined;
   private presence: { selection: string[]; camera: number[]; holding: string[] } = { selection: [], camera: [], holding: [] };
   private presenceTimer: ReturnType<typeof setTimeout> | undefined;
@@ -275,6 +278,7 @@ export class Session {
         return this.edited(message);
       case "patch":
         if (this.then.seq === null) this.scene.patch(message);
+        if (this.fetches > 0) this.meanwhile.push(message);
         this.pending.applied(message.seq).forEach((path) => this.onPreview(path, null));
         if (message.seq >= this.awaited) clearTimeout(this.patchTimer);
         return;
@@ -337,6 +341,7 @@ export class Session {
     this.alarms.follow();
     this.bookmarks.changed();
     if (!welcome.resumed) {
+      this.meanwhile = []; // of the connection before
       await this.refetch();
     }
     for (const request of this.pending.unconfirmed()) this.send(request);
@@ -346,10 +351,20 @@ export class Session {
 
   async refetch(): Promise<void> {
     if (this.then.seq !== null) return; // looking back; the scene of now comes with going live
+    this.fetches += 1;
     try {
-      this.scene.load(await http.getScene());
+      const doc = await http.getScene();
+      if (doc.epoch === this.scene.epoch && doc.seq < this.scene.seq) {
+        this.scene.library = doc.library; // the rest came meanwhile, and newer
+        return;
+      }
+      this.scene.load(doc);
+      for (const patch of this.meanwhile) if (patch.seq >= doc.seq) this.scene.patch(patch);
     } catch (error) {
       this.ui.toast("error", `The scene could not be fetched: ${reason(error)}`);
+    } finally {
+      this.fetches -= 1;
+      if (this.fetches === 0) this.meanwhile = [];
     }
   }
 

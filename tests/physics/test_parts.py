@@ -122,3 +122,19 @@ def test_cuda_agrees_with_the_cpu():
         for world in worlds:
             world.step(steps)
         np.testing.assert_allclose(worlds[0].position.numpy(), worlds[1].position.numpy(), atol=1e-4)
+
+
+def test_islands_whose_heads_come_first_are_spread_over_all_threads():
+    """Eight stacks of four boxes, numbered layer by layer: the heads are bodies 0 to 7 of 32."""
+    model = RigidModel()
+    for k in range(32):
+        place = np.array([2.0 * (k % 8), 0.0, 0.1499 + 0.2998 * (k // 8)])
+        model.bodies.append(Body("/box", position=place, mass=5.0, inertia=np.array([0.075, 0.104, 0.104])))
+        model.shapes.append(Shape("/box/box", ShapeKind.BOX, body=k, size=HALF))
+    ground = np.array([50.0, 50.0, 0.5])
+    model.shapes.append(Shape("/ground", ShapeKind.BOX, position=np.array([0.0, 0.0, -0.5]), size=ground))
+    world = World(model, threads=1, sleeping=False)
+    world.step(3)
+    turn = world._work.turn.numpy()[0]
+    assert sorted(turn[turn >= 0]) == list(range(8))
+    assert [int((turn[at : at + 8] >= 0).sum()) for at in range(0, 32, 8)] == [2, 2, 2, 2]

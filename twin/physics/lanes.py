@@ -43,6 +43,7 @@ class Lanes:
         blocks = 1
         if self.threads > 1 and total >= 2 * worth:
             blocks = min(total // worth, self.threads * _BLOCKS_A_LANE)
+            blocks = max(blocks - blocks % self.threads, min(blocks, self.threads))  # as many for each thread
         edges = [total * k // blocks for k in range(blocks + 1)]
         return [self._recorded(kernel, end - first, [first, *args]) for first, end in pairwise(edges)]
 

@@ -312,6 +312,7 @@ class Work:
     root: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # island of a body [W,M]
     next: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # next body of the same island
     tail: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]
+    turn: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # head of the island that the body's thread solves, -1 none
     flag: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # of an island's head, while islands are made
     links: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # contact points with bodies that react
     sensed: wp.array2d(dtype=wp.int32)  # type: ignore[valid-type]  # trigger volumes that the body is in, a bit each

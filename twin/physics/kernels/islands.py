@@ -71,6 +71,35 @@ def wake_stirred(t: RigidTables, b: Bodies, k: Work, z: Naps, fresh: Contacts, w
 
 
 @wp.func
+def take_turns(k: Work, w: int, slots: int):
+    """Which body's thread solves which island: a body alone its own; islands of several are spread over the bodies that are in
+    some. Their heads, the lowest indices, may all be among the first bodies, and so in the first block of threads."""
+    heads = int(0)
+    members = int(0)
+    for i in range(slots):
+        k.turn[w, i] = -1
+        size = k.size[w, k.root[w, i]]
+        if size == 1:
+            k.turn[w, i] = i
+        elif size > 1:
+            members += 1
+            if k.root[w, i] == i:
+                heads += 1
+    # evenly: so many bodies in islands of several go by between two that are given one
+    head = int(0)
+    due = int(0)
+    for i in range(slots):
+        if k.size[w, k.root[w, i]] > 1:
+            due += heads
+            if due >= members:
+                due -= members
+                while k.root[w, head] != head or k.size[w, head] < 2:
+                    head += 1
+                k.turn[w, i] = head
+                head += 1
+
+
+@wp.func
 def build_islands(
     t: RigidTables, jt: JointTables, b: Bodies, js: JointState, k: Work, z: Naps, fresh: Contacts, w: int, slots: int
 ):
@@ -119,3 +148,4 @@ def build_islands(
                 k.next[w, k.tail[w, r]] = i
                 k.tail[w, r] = i
     k.points[w] = points
+    take_turns(k, w, slots)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warp as wp
 
 from twin.physics.kernels.collide import bound, collide_body, notice
-from twin.physics.kernels.data import Bodies, Contacts, JointState, JointTables, Naps, Parts, RigidTables, Scratch, Work
+from twin.physics.kernels.data import Bodies, Contacts, JointState, JointTables, Naps, Parts, RigidTables, Scratch, Work, reacts
 from twin.physics.kernels.island import carry_kinematic, is_head, solve_island
 from twin.physics.kernels.islands import build_islands
 from twin.physics.kernels.parts import build_parts
@@ -142,7 +142,9 @@ def solve(
     k = view_work(work, w)
     z = view_naps(naps, w)
     s = view_contacts(contacts, w)
-    if is_head(t, b, k, z, w, i):
-        solve_island(t, jt, b, js, k, z, s, w, i, dt, substeps)
-    else:
+    head = k.turn[w, i]
+    if head >= 0:
+        if is_head(t, b, k, z, w, head):
+            solve_island(t, jt, b, js, k, z, s, w, head, dt, substeps)
+    if not reacts(t, b, w, i):
         carry_kinematic(t, b, w, i, dt)

@@ -119,6 +119,7 @@ def view_work(s: Work, row: int):
     o.root = row_i32(s.root, row)
     o.next = row_i32(s.next, row)
     o.tail = row_i32(s.tail, row)
+    o.turn = row_i32(s.turn, row)
     o.flag = row_i32(s.flag, row)
     o.links = row_i32(s.links, row)
     o.sensed = row_i32(s.sensed, row)

@@ -3,6 +3,7 @@
 import re
 import sys
 
+import numpy as np
 import pytest
 
 from twin.core.errors import InputError, StudyError
@@ -111,6 +112,15 @@ def test_a_standstill_rules_a_point_out(make_study, compile_line, tmp_path):
     assert violations(result, study, {}) == {"standstill": 0.0}
     result.deadlocked = [2]
     assert violations(result, study, {})["standstill"] > 0.0
+
+
+def test_an_undefined_figure_breaks_the_limits_that_there_are(make_study, compile_line, tmp_path):
+    goal = {"maximise": "throughput", "trials": 6, "limits": {"lead_time": {"max": 60}}}
+    study = make_study(sweep={CAPACITY: [1, 2, 3]}, replications=4, sensitivity="none", optimise=goal)
+    result = run_study(study, tmp_path / "r", compile=compile_line).points[0]
+    result.kpis["lead_time"][:] = np.nan
+    broken = [name for name, beyond in violations(result, study, {}).items() if beyond > 0.0]
+    assert broken == ["lead_time at most 60"]
 
 
 def test_what_is_missing_is_named(make_study, compile_line, tmp_path, monkeypatch):

@@ -157,8 +157,10 @@ def violations(result: PointResult, study: Study, best: Mapping[str, tuple[float
     out: dict[str, float] = {"standstill": float(len(result.deadlocked))}
     for name, (low, high) in limits.items():
         mean = estimate(result.kpis.get(name, np.zeros(0))).mean
-        out[f"{name} at least {low:.4g}"] = np.inf if mean is None else low - mean
-        out[f"{name} at most {high:.4g}"] = np.inf if mean is None else mean - high
+        if np.isfinite(low):
+            out[f"{name} at least {low:.4g}"] = np.inf if mean is None else low - mean
+        if np.isfinite(high):
+            out[f"{name} at most {high:.4g}"] = np.inf if mean is None else mean - high
     return {name: float(v) for name, v in out.items() if v > -np.inf}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from twin.collab import AlarmLog, Bookmarks, Journal
+from twin.collab import alarms as alarms_module
 from twin.core.errors import InputError, Rejected
 from twin.protocol.messages import AlarmDoc
 
@@ -57,6 +58,25 @@ def test_limits_are_one_a_signal_and_make_sense(journal: Journal) -> None:
         log.set_limit("/A", "t", 5.0, 5.0, "Bo")
     log.set_limit("/A", "t", None, None, "Bo")
     assert log.limits() == []
+
+
+def test_alarms_that_wait_for_the_disk_are_bounded(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms_module, "KEPT", 3)
+    log = AlarmLog(journal)
+    for n in range(1, 8):
+        log.keep([alarm(n, n)])
+    assert [a.id for a in log.between(0, 100)] == [7, 6, 5]
+
+
+def test_a_limit_that_is_there_is_changed_also_where_there_is_room_for_no_other(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alarms_module, "MAX_LIMITS", 1)
+    log = AlarmLog(journal)
+    log.set_limit("/A", "t", None, 5.0, "Anna")
+    with pytest.raises(Rejected, match="holds 1 limits"):
+        log.set_limit("/B", "t", None, 5.0, "Anna")
+    assert log.set_limit("/A", "t", None, 6.0, "Anna").high == 6.0
 
 
 def test_a_bookmark_is_a_moment_a_view_or_both(journal: Journal) -> None:

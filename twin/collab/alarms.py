@@ -54,6 +54,8 @@ class AlarmLog:
         """Alarms that have begun or changed, for the next ``flush``."""
         for alarm in alarms:
             self._unwritten[alarm.id] = alarm
+        for id in list(self._unwritten)[:-KEPT]:  # the disk has refused for long
+            del self._unwritten[id]
 
     def flush(self) -> None:
         """Write what is waiting. Where the disk refuses, it goes on waiting: alarms are still raised and shown."""
@@ -114,7 +116,8 @@ class AlarmLog:
         if low is None and high is None:
             self._journal.write("delete from limits where prim = ? and name = ?", (prim, name))
             return limit
-        if self._journal.read("select count(*) from limits")[0][0] >= MAX_LIMITS:
+        others = self._journal.read("select count(*) from limits where prim <> ? or name <> ?", (prim, name))
+        if others[0][0] >= MAX_LIMITS:
             raise Rejected("limit", f"a project holds {MAX_LIMITS} limits")
         self._journal.write(
             f"insert or replace into limits ({_LIMIT}) values (?, ?, ?, ?, ?, ?)", (prim, name, low, high, author, limit.time_ns)

@@ -21,7 +21,7 @@ import msgspec
 
 from twin.core.errors import Rejected, TwinError
 from twin.core.findings import Findings
-from twin.core.pipes import read_message, write_message
+from twin.core.pipes import own_output, read_message, write_message
 from twin.protocol.messages import FindingDoc, Op, PrimDetail, SceneDoc
 from twin.scene import compile_factory, open_stage
 from twin.scene.edits import apply_txn, layer_from_text, make_edit_layer
@@ -152,8 +152,7 @@ def serve(lookback: Lookback, questions: IO[bytes], answers: IO[bytes]) -> None:
 
 def main(arguments: list[str]) -> int:
     """``STAGE PROJECT ASSET_ROOT NAME``"""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not come between the answers
+    answers = own_output()
     os.nice(NICE)
     stage, project, root, name = arguments
     try:

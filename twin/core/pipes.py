@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 from typing import IO
 
 _LENGTH = struct.Struct("<Q")
+
+
+def own_output() -> IO[bytes]:
+    """Standard output for messages alone: what libraries print goes to standard error and cannot come between them."""
+    messages = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return messages
 
 
 def write_message(stream: IO[bytes], data: bytes) -> None:

@@ -25,7 +25,7 @@ import msgspec
 
 from twin.core import log
 from twin.core.errors import InputError, Rejected, WorkError
-from twin.core.pipes import read_message, write_message
+from twin.core.pipes import own_output, read_message, write_message
 from twin.model.factory import FactoryModel
 from twin.protocol.messages import Op
 
@@ -243,8 +243,7 @@ def serve(stage_path: Path, asset_root: Path, requests: IO[bytes], answers: IO[b
 
 def main(arguments: list[str]) -> int:
     """``STAGE ASSET_ROOT``"""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not come between the answers
+    answers = own_output()
     try:
         serve(Path(arguments[0]), Path(arguments[1]), sys.stdin.buffer, answers)
     except (Rejected, InputError, WorkError) as error:

@@ -153,6 +153,12 @@ def test_bookmarks_are_on_the_time_line_and_two_moments_are_compared(plant, brok
         assert http.get("/api/timeline", params={"from": first + 1}).json()["bookmarks"] == []
         assert http.delete(f"/api/bookmarks/{made['id']}").status_code == 204
         assert http.get("/api/timeline", params=span).json()["bookmarks"] == []
+    with plant.http(plant.share("editor")) as http:
+        limit = {"prim": "/Line/Belt", "name": "speed"}
+        assert http.put("/api/limits", json={**limit, "high": 0.5}).status_code == 200
+        alarms = http.get("/api/timeline", params={"from": first}).json()["alarms"]
+        assert [a["path"] for a in alarms if a["kind"] == "limit"] == ["/Line/Belt"]
+        http.put("/api/limits", json=limit)
 
 
 def test_others_read_the_twin_by_mqtt_and_as_a_sparkplug_node(plant, broker) -> None:

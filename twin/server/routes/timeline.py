@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from twin.core.samples import Sample, is_bad
 from twin.history import diff, state_at
-from twin.protocol.messages import BookmarkDoc, Changed
+from twin.protocol.messages import AlarmDoc, BookmarkDoc, Changed
 from twin.server.context import Context, Id, json_body, need, twin
 
 router = APIRouter()
@@ -54,16 +54,16 @@ async def timeline(
     t0_ns: Annotated[int, Query(alias="from", ge=0, le=LONGEST_NS)] = 0,
     t1_ns: Annotated[int, Query(alias="to", ge=0, le=LONGEST_NS)] = LONGEST_NS,
 ) -> JSONResponse:
-    """Bookmarks, alarms and keyframes between two moments [ns UTC]."""
+    """Bookmarks, alarms (those of ``GET /api/alarms``) and keyframes between two moments [ns UTC]."""
     host = twin(request).host
-    docs = await twin(request).owner(lambda: host.bookmarks.all(max(t0_ns, 1), t1_ns))
-    alarms = [
-        json_body({"prim": a.key.prim, "name": a.key.name, "begin_ns": a.begin_ns, "end_ns": a.end_ns, "worst": a.worst})
-        for a in host.runtime.signals.residuals.alarms()
-        if a.begin_ns <= t1_ns and (a.end_ns == 0 or a.end_ns >= t0_ns)
-    ]
+
+    def kept() -> tuple[list[BookmarkDoc], list[AlarmDoc]]:
+        return host.bookmarks.all(max(t0_ns, 1), t1_ns), host.alarms.log.between(t0_ns, t1_ns)
+
+    docs, raised = await twin(request).owner(kept)
     keyframes = [str(t) for t in await asyncio.to_thread(host.keyframes.times) if t0_ns <= t <= t1_ns]
-    body = {"bookmarks": json_body([msgspec.to_builtins(doc) for doc in docs]), "alarms": alarms, "keyframes": keyframes}
+    bookmarks, alarms = (json_body([msgspec.to_builtins(doc) for doc in some]) for some in (docs, raised))
+    body = {"bookmarks": bookmarks, "alarms": alarms, "keyframes": keyframes}
     return JSONResponse(body, headers=_NOT_KEPT)
 
 

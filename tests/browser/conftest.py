@@ -19,6 +19,44 @@ CHROMIUM_ARGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
 ]  # fmt: skip
 
+FEED_LINE = """#usda 1.0
+(
+    defaultPrim = "World"
+    metersPerUnit = 1
+    upAxis = "Z"
+)
+def Xform "World"
+{
+    class Scope "Goods"
+    {
+        def Xform "Carton" (
+            prepend references = @_assets/goods/carton.usda@
+            prepend apiSchemas = ["TwinItemAPI"]
+        )
+        {
+        }
+    }
+    def Xform "Hatch" (
+        prepend references = @_assets/infeed_hatch.usda@
+    )
+    {
+        double3 xformOp:translate = (0, 0, 0)
+        uniform token[] xformOpOrder = ["xformOp:translate"]
+        double twin:source:interarrival:mean = 2
+        rel twin:source:items = </World/Goods/Carton>
+        rel twin:next = </World/Feed>
+    }
+    def Xform "Feed" (
+        prepend references = @_assets/belt_conveyor.usda@
+    )
+    {
+        uniform token[] xformOpOrder = []
+        double twin:conveyor:speed = 1
+    }
+}
+"""
+"""A hatch that feeds a belt with cartons."""
+
 
 class Server:
     """``twin serve`` in a process of its own."""
@@ -128,6 +166,16 @@ def until(condition, timeout_s=60.0, what="condition"):
             return value
         assert time.monotonic() < end, f"{what} did not come true within {timeout_s} s"
         time.sleep(0.05)
+
+
+@pytest.fixture
+def feed_line(tmp_path):
+    """The stage file of ``FEED_LINE`` in a folder with the parts library."""
+    shutil.copytree(ROOT / "scenes" / "_assets", tmp_path / "_assets")
+    (tmp_path / "twin.toml").touch()
+    stage = tmp_path / "line.usda"
+    stage.write_text(FEED_LINE)
+    return stage
 
 
 @pytest.fixture(name="until")

@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-from pathlib import Path
 from types import SimpleNamespace
 from urllib.request import Request, urlopen
 
@@ -13,47 +11,7 @@ import trimesh
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[2]
 BELT = "/World/Feed"
-STAGE = """#usda 1.0
-(
-    defaultPrim = "World"
-    metersPerUnit = 1
-    upAxis = "Z"
-)
-def Xform "World"
-{
-    def Xform "Goods"
-    {
-        def Xform "Carton" (
-            prepend references = @_assets/goods/carton.usda@
-            prepend apiSchemas = ["TwinItemAPI"]
-        )
-        {
-        }
-    }
-    def Xform "Hatch" (
-        prepend references = @_assets/infeed_hatch.usda@
-    )
-    {
-        double3 xformOp:translate = (0, 0, 0)
-        uniform token[] xformOpOrder = ["xformOp:translate"]
-        double twin:source:interarrival:mean = 2
-        rel twin:source:items = </World/Goods/Carton>
-        rel twin:next = </World/Feed>
-    }
-    def Xform "Feed" (
-        prepend references = @_assets/belt_conveyor.usda@
-        prepend apiSchemas = ["TwinSignalAPI:speed"]
-    )
-    {
-        uniform token[] xformOpOrder = []
-        double twin:conveyor:speed = 0.5
-        custom double twin:signal:speed:value = 0.5
-        string twin:signal:speed:unit = "m/s"
-    }
-}
-"""
 PART = """#usda 1.0
 (
     defaultPrim = "Cart"
@@ -71,11 +29,16 @@ def Xform "Cart"
 
 
 @pytest.fixture
-def line(tmp_path):
-    shutil.copytree(ROOT / "scenes" / "_assets", tmp_path / "_assets")
-    stage = tmp_path / "line.usda"
-    stage.write_text(STAGE)
-    return stage
+def line(feed_line):
+    """The belt at half a metre a second, which it also measures."""
+    text = feed_line.read_text()
+    belt = "prepend references = @_assets/belt_conveyor.usda@"
+    measured = """double twin:conveyor:speed = 0.5
+        custom double twin:signal:speed:value = 0.5
+        string twin:signal:speed:unit = "m/s\""""
+    text = text.replace(belt, f'{belt}\n        prepend apiSchemas = ["TwinSignalAPI:speed"]')
+    feed_line.write_text(text.replace("double twin:conveyor:speed = 1", measured))
+    return feed_line
 
 
 @pytest.fixture(name="until")

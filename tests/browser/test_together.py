@@ -1,8 +1,6 @@
 """Two people in two windows, one of them on a bad line: they build a branch together, run it, and change their minds."""
 
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
@@ -11,43 +9,6 @@ from twin.protocol.messages import PROTOCOL_VERSION, Hello, NodeStates, decode_s
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[2]
-STAGE = """#usda 1.0
-(
-    defaultPrim = "World"
-    metersPerUnit = 1
-    upAxis = "Z"
-)
-def Xform "World"
-{
-    class Scope "Goods"
-    {
-        def Xform "Carton" (
-            prepend references = @_assets/goods/carton.usda@
-            prepend apiSchemas = ["TwinItemAPI"]
-        )
-        {
-        }
-    }
-    def Xform "Hatch" (
-        prepend references = @_assets/infeed_hatch.usda@
-    )
-    {
-        double3 xformOp:translate = (0, 0, 0)
-        uniform token[] xformOpOrder = ["xformOp:translate"]
-        double twin:source:interarrival:mean = 2
-        rel twin:source:items = </World/Goods/Carton>
-        rel twin:next = </World/Feed>
-    }
-    def Xform "Feed" (
-        prepend references = @_assets/belt_conveyor.usda@
-    )
-    {
-        uniform token[] xformOpOrder = []
-        double twin:conveyor:speed = 1
-    }
-}
-"""
 FEED = "/World/Feed"
 
 
@@ -104,12 +65,8 @@ def _patiently(until):
     return lambda condition, timeout_s=120.0, what="condition": until(condition, timeout_s, what)
 
 
-def test_two_people_build_run_discuss_propose_merge_and_restore(serve, person, until, tmp_path):
-    shutil.copytree(ROOT / "scenes" / "_assets", tmp_path / "_assets")
-    stage = tmp_path / "line.usda"
-    stage.write_text(STAGE)
-    (tmp_path / "twin.toml").touch()
-    server = serve("--rate", "4", stage=stage)
+def test_two_people_build_run_discuss_propose_merge_and_restore(serve, person, until, feed_line):
+    server = serve("--rate", "4", stage=feed_line)
     ada, bob = person(server, "Ada"), person(server, "Bob")
     slow = bob.context.new_cdp_session(bob)
     slow.send("Network.enable")

@@ -209,21 +209,25 @@ def test_another_library_hears_the_edge_node_s_births_data_and_death(broker, sta
     assert taken == [(OVEN, 150.0)]
 
 
-def test_the_twin_is_a_host_of_its_own_edge_node_over_a_restart_of_the_broker(broker, state, make_plant, wait_for):
-    text = f"""
+def host_mapping(port):
+    """The host application ``scada``, which hears the oven of the edge node ``plant/twin``."""
+    return f"""
 schema: twin.mapping/1
-connections: [{{name: copy, driver: sparkplug, address: "sparkplug://127.0.0.1:{broker.port}", options: {{host_id: scada}}}}]
+connections: [{{name: copy, driver: sparkplug, address: "sparkplug://127.0.0.1:{port}", options: {{host_id: scada}}}}]
 signals:
   - connection: copy
     source: {{group: plant, node: twin, metric: W/Line/Oven/temperature}}
     target: {{prim: /X, signal: t}}
     unit: Cel
 """
+
+
+def test_the_twin_is_a_host_of_its_own_edge_node_over_a_restart_of_the_broker(broker, state, make_plant, wait_for):
     names = {"group": "plant", "node": "twin", "primary_host": "scada"}
     edge = publish_sparkplug(f"mqtt://127.0.0.1:{broker.port}", SIGNALS, lambda: state, **names, period_s=0.02)
     try:
         assert edge.births == 0  # nobody is listening yet
-        plant, key, seen = make_plant(text), SignalKey("/X", "t"), {}
+        plant, key, seen = make_plant(host_mapping(broker.port)), SignalKey("/X", "t"), {}
         wait_for(lambda: seen.update(plant.drain_state()) or (key in seen and seen[key].value == 180), what="the first value")
         assert seen[key].source_time == T
         broker.stop()
@@ -258,15 +262,6 @@ class Walk:
 
 
 def test_nothing_is_lost_while_the_broker_or_the_primary_host_is_away(broker, state, make_plant, history, start_peer, wait_for):
-    text = f"""
-schema: twin.mapping/1
-connections: [{{name: copy, driver: sparkplug, address: "sparkplug://127.0.0.1:{broker.port}", options: {{host_id: scada}}}}]
-signals:
-  - connection: copy
-    source: {{group: plant, node: twin, metric: W/Line/Oven/temperature}}
-    target: {{prim: /X, signal: t}}
-    unit: Cel
-"""
     names = {"group": "plant", "node": "twin", "primary_host": "scada"}
     walk, key, seen = Walk(state), SignalKey("/X", "t"), {}
     edge = publish_sparkplug(f"mqtt://127.0.0.1:{broker.port}", SIGNALS, walk, **names, period_s=0.002)
@@ -283,7 +278,7 @@ signals:
         walk.put(50)
         wait_for(walk.is_over, what="values before anybody listened")
         assert (edge.births, edge.sent) == (0, 0)
-        plant = make_plant(text, history)
+        plant = make_plant(host_mapping(broker.port), history)
         wait_for(lambda: edge.sent >= 49, what="what was stored")  # the newest is in the birth
         for times in range(2):
             before = edge.sent
@@ -301,7 +296,7 @@ signals:
         wait_for(lambda: "scada" in edge.error, what="the host is gone")
         walk.put(100)
         wait_for(walk.is_over, what="values that are stored")
-        plant = make_plant(text, history)
+        plant = make_plant(host_mapping(broker.port), history)
         wait_for(lambda: recorded() >= set(walk.made), 30.0, "what came while the host was away")
         wait_for(lambda: shown() == walk.made[-1], what="the newest as the state")
         assert edge.dropped == 0

@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
-import { alarmOf, merged } from "../src/state/alarms.svelte";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { Alarms, alarmOf, merged } from "../src/state/alarms.svelte";
 import { bookmarkOf, freeName } from "../src/state/bookmarks.svelte";
 
 const MS = "000000";
@@ -32,6 +32,24 @@ describe("alarms", () => {
       [2, null, undefined],
       [1, null, undefined],
     ]);
+  });
+});
+
+describe("alarms that are told while those of before are fetched", () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  it("are kept, and newer than the answer", async () => {
+    let answer: (response: Response) => void = () => {};
+    const asked = (url: string) => (url.includes("alarms") ? new Promise<Response>((done) => (answer = done)) : Promise.resolve(Response.json([])));
+    vi.stubGlobal("fetch", asked);
+    const problems: string[] = [];
+    const alarms = new Alarms({ me: null, problem: (text) => problems.push(text) });
+    alarms.changed([{ ...row(1, "0"), begin_ns: 5e6, end_ns: 0, acked_ns: 0 }]);
+    alarms.follow();
+    alarms.changed([{ ...row(3, "0"), begin_ns: 8e6, end_ns: 0, acked_ns: 0 }]);
+    answer(Response.json([row(2, `9${MS}`), row(1, `7${MS}`)]));
+    await vi.waitFor(() => expect(alarms.list.map((a) => [a.id, a.end])).toEqual([[3, null], [2, 9], [1, 7]]));
+    expect(problems).toEqual([]);
   });
 });
 

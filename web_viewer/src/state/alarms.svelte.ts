@@ -60,7 +60,12 @@ export class Alarms {
 
   /** Fetch what was before this page, and what a lost connection kept from it. */
   follow(): void {
-    void this.try(async () => (this.list = merged((await net.getAlarms()).map(alarmOf), [])));
+    const before = new Set(this.list);
+    void this.try(async () => {
+      const fetched = (await net.getAlarms()).map(alarmOf);
+      // what came meanwhile may be newer than the answer
+      this.list = merged(fetched, this.list.filter((a) => !before.has(a)));
+    });
     this.limitsChanged();
   }
 

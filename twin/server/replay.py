@@ -285,7 +285,7 @@ def replay_router(track: TrackRecorder) -> APIRouter:
             "more": len(known) > MAX_CHUNKS,
             "lost": track.lost,
         }
-        return JSONResponse(body, headers={"Cache-Control": "no-store"})
+        return JSONResponse(body)
 
     @router.get("/api/track/{chunk}")
     def chunk_data(chunk: str) -> Response:

@@ -343,7 +343,7 @@ def studies_router(host: Host) -> APIRouter:
 
     @router.get("")
     async def list_studies() -> JSONResponse:
-        return JSONResponse([asdict(entry) for entry in runner.all()], headers={"Cache-Control": "no-store"})
+        return JSONResponse([asdict(entry) for entry in runner.all()])
 
     @router.post("")
     async def add_study(body: StudyRequest, request: Request) -> JSONResponse:
@@ -356,7 +356,7 @@ def studies_router(host: Host) -> APIRouter:
 
     @router.get("/{study_id}")
     async def show_study(study_id: str) -> JSONResponse:
-        return JSONResponse(runner.document(runner.find(study_id)), headers={"Cache-Control": "no-store"})
+        return JSONResponse(runner.document(runner.find(study_id)))
 
     @router.post("/{study_id}/run")
     async def run_again(study_id: str, request: Request) -> JSONResponse:

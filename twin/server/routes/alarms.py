@@ -14,7 +14,6 @@ from twin.server.context import json_body, need, twin
 
 router = APIRouter()
 LONGEST_NS = 2**63 - 1
-_NOT_KEPT = {"Cache-Control": "no-store"}
 
 Moment = Annotated[int, Query(ge=0, le=LONGEST_NS)]
 Bound = Annotated[float, Field(allow_inf_nan=False)]
@@ -47,7 +46,7 @@ async def alarms(
     """Alarms that lasted at some time between two moments [ns UTC], newest first."""
     context = twin(request)
     docs = await context.owner(lambda: context.host.alarms.log.between(t0_ns, t1_ns, limit))
-    return JSONResponse([json_body(msgspec.to_builtins(doc)) for doc in docs], headers=_NOT_KEPT)
+    return JSONResponse([json_body(msgspec.to_builtins(doc)) for doc in docs])
 
 
 @router.post("/api/alarms/ack")
@@ -65,7 +64,7 @@ async def limits(request: Request) -> JSONResponse:
     """All limits of signals."""
     context = twin(request)
     docs = await context.owner(context.host.alarms.log.limits)
-    return JSONResponse([json_body(msgspec.to_builtins(doc)) for doc in docs], headers=_NOT_KEPT)
+    return JSONResponse([json_body(msgspec.to_builtins(doc)) for doc in docs])
 
 
 @router.put("/api/limits")

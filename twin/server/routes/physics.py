@@ -29,4 +29,4 @@ async def physics(request: Request) -> JSONResponse:
     found = await context.owner(look)
     if found is None:
         raise HTTPException(409, "the plant moves this twin: there are no bodies with contacts")
-    return JSONResponse(found, headers={"Cache-Control": "no-store"})
+    return JSONResponse(found)

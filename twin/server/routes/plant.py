@@ -25,7 +25,6 @@ router = APIRouter()
 PRESENT_S = 60.0
 """A write refers to what was seen at most so long ago [s]."""
 TEST_S = 10.0
-_NOT_KEPT = {"Cache-Control": "no-store"}
 _STATUS = {"path": 404, "role": 403, "limit": 422, "gone": 503}
 
 
@@ -62,7 +61,7 @@ async def health(request: Request) -> JSONResponse:
     context = twin(request)
     plant = context.host.plant
     if plant is None:
-        return JSONResponse({"connections": [], "signals": [], "losses": {}, "armed": []}, headers=_NOT_KEPT)
+        return JSONResponse({"connections": [], "signals": [], "losses": {}, "armed": []})
     now = now_ns()
     signals = [
         {
@@ -91,7 +90,7 @@ async def health(request: Request) -> JSONResponse:
     ]
     armed = [{"prim": k.prim, "name": k.name, "seconds": round(left, 1)} for k, left in plant.armed().items()]
     body = {"connections": connections, "signals": signals, "losses": plant.losses(), "armed": armed}
-    return JSONResponse(body, headers=_NOT_KEPT)
+    return JSONResponse(body)
 
 
 def _finite(value: Any) -> Any:
@@ -182,7 +181,7 @@ async def residuals(request: Request) -> JSONResponse:
         {"prim": a.key.prim, "name": a.key.name, "begin_ns": str(a.begin_ns), "end_ns": str(a.end_ns), "worst": a.worst}
         for a in found.alarms()
     ]
-    return JSONResponse({"signals": rows, "alarms": alarms}, headers=_NOT_KEPT)
+    return JSONResponse({"signals": rows, "alarms": alarms})
 
 
 @router.get("/api/metrics")
@@ -190,4 +189,4 @@ async def metrics(request: Request) -> Response:
     """Counters and gauges for Prometheus (text format 0.0.4)."""
     context = twin(request)
     text = await asyncio.to_thread(exposition, context.host, len(context.hub.clients))
-    return Response(text, media_type=CONTENT_TYPE, headers=_NOT_KEPT)
+    return Response(text, media_type=CONTENT_TYPE)

@@ -16,7 +16,6 @@ router = APIRouter()
 MAX_POINTS = 20_000
 MAX_PATHS = 200
 Seq = Annotated[int | None, Query(ge=0, le=2**62)]
-_NOT_KEPT = {"Cache-Control": "no-store"}
 _KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}
 """Media types of images by how they begin."""
@@ -27,8 +26,8 @@ async def scene(request: Request, seq: Seq = None) -> Response:
     """Everything that is drawn (SceneDoc): now, or as it was after the edit ``seq``."""
     context = twin(request)
     if seq is not None:
-        return Response(await context.host.past.scene(seq), media_type="application/json", headers=_NOT_KEPT)
-    return Response(await context.owner(context.host.scene), media_type="application/json", headers=_NOT_KEPT)
+        return Response(await context.host.past.scene(seq), media_type="application/json")
+    return Response(await context.owner(context.host.scene), media_type="application/json")
 
 
 @router.get("/api/prim")
@@ -36,22 +35,22 @@ async def prim(request: Request, path: str, seq: Seq = None) -> Response:
     """All properties of one prim (PrimDetail): now, or as they were after the edit ``seq``."""
     context = twin(request)
     if seq is not None:
-        return Response(await context.host.past.prim(seq, path), media_type="application/json", headers=_NOT_KEPT)
+        return Response(await context.host.past.prim(seq, path), media_type="application/json")
     detail = await context.owner(lambda: context.host.prim(path))
-    return Response(msgspec.json.encode(detail), media_type="application/json", headers=_NOT_KEPT)
+    return Response(msgspec.json.encode(detail), media_type="application/json")
 
 
 @router.get("/api/layers")
 async def layers(request: Request) -> JSONResponse:
     """What the stage is composed of, strongest first, and its variant sets."""
     context = twin(request)
-    return JSONResponse(await context.owner(context.host.layers), headers=_NOT_KEPT)
+    return JSONResponse(await context.owner(context.host.layers))
 
 
 @router.get("/api/part")
 async def part(request: Request, asset: str) -> Response:
     """How a part of the library looks (SceneDoc with prims and materials only)."""
-    return Response(await twin(request).host.past.part(asset), media_type="application/json", headers=_NOT_KEPT)
+    return Response(await twin(request).host.past.part(asset), media_type="application/json")
 
 
 @router.get("/api/clip")
@@ -59,7 +58,7 @@ async def clip(request: Request, path: Annotated[list[str], Query(max_length=MAX
     """What a clipboard holds of prims: text that can be pasted into this scene or another one."""
     context = twin(request)
     text = await context.owner(lambda: context.host.clip(path))
-    return Response(text, media_type="application/json", headers=_NOT_KEPT)
+    return Response(text, media_type="application/json")
 
 
 @router.get("/api/assets/{key}")

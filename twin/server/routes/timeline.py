@@ -16,7 +16,6 @@ from twin.protocol.messages import AlarmDoc, BookmarkDoc, Changed
 from twin.server.context import Context, Id, json_body, need, twin
 
 router = APIRouter()
-_NOT_KEPT = {"Cache-Control": "no-store"}
 LONGEST_NS = 2**63 - 1
 
 
@@ -45,7 +44,7 @@ async def bookmarks(request: Request) -> JSONResponse:
     """All bookmarks: those of views alone first, then by their moment."""
     context = twin(request)
     docs = await context.owner(context.host.bookmarks.all)
-    return JSONResponse([json_body(msgspec.to_builtins(doc)) for doc in docs], headers=_NOT_KEPT)
+    return JSONResponse([json_body(msgspec.to_builtins(doc)) for doc in docs])
 
 
 @router.get("/api/timeline")
@@ -64,7 +63,7 @@ async def timeline(
     keyframes = [str(t) for t in await asyncio.to_thread(host.keyframes.times) if t0_ns <= t <= t1_ns]
     bookmarks, alarms = (json_body([msgspec.to_builtins(doc) for doc in some]) for some in (docs, raised))
     body = {"bookmarks": bookmarks, "alarms": alarms, "keyframes": keyframes}
-    return JSONResponse(body, headers=_NOT_KEPT)
+    return JSONResponse(body)
 
 
 @router.post("/api/bookmarks", status_code=201)
@@ -103,7 +102,7 @@ async def edits_at(request: Request, t_ns: Annotated[int, Query(ge=0, le=LONGEST
     """The last edit at a moment [ns UTC], and from when until when it was the last (``until_ns`` 0: it still is)."""
     context = twin(request)
     seq, begin, end = await context.owner(lambda: context.host.edits_at(t_ns))
-    return JSONResponse({"seq": seq, "from_ns": str(begin), "until_ns": str(end)}, headers=_NOT_KEPT)
+    return JSONResponse({"seq": seq, "from_ns": str(begin), "until_ns": str(end)})
 
 
 @router.get("/api/history/at")
@@ -113,7 +112,7 @@ async def at(request: Request, t_ns: Annotated[int, Query(ge=0, le=LONGEST_NS)])
     rows = [
         {"prim": key.prim, "name": key.name} | _shown(sample) for key, sample in sorted(found.items(), key=lambda f: str(f[0]))
     ]
-    return JSONResponse(rows, headers=_NOT_KEPT)
+    return JSONResponse(rows)
 
 
 @router.get("/api/history/diff")
@@ -129,7 +128,7 @@ async def difference(
         | {"difference": c.difference}
         for c in found
     ]
-    return JSONResponse(rows, headers=_NOT_KEPT)
+    return JSONResponse(rows)
 
 
 def _shown(sample: Sample) -> dict[str, Any]:

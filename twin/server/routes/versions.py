@@ -187,5 +187,5 @@ async def export(request: Request, version: Version = 0, flatten: bool = False) 
         if process.returncode != 0:
             raise HTTPException(404 if process.returncode == 2 else 500, errors.decode(errors="replace").strip()[-500:])
         name = f"{settings.stage.stem}.edited.usda"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(await asyncio.to_thread(out.read_bytes), media_type="text/plain; charset=utf-8", headers=headers)

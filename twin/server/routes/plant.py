@@ -85,11 +85,7 @@ async def health(request: Request) -> JSONResponse:
         for row in plant.view()
     ]
     late = plant.late()
-    connections = [
-        {f: getattr(s, f) for f in ("name", "driver", "state", "origin", "signals", "good", "stale", "rate", "error")}
-        | {"late": late.get(s.name, 0)}
-        for s in plant.statuses()
-    ]
+    connections = [msgspec.to_builtins(s) | {"late": late.get(s.name, 0)} for s in plant.statuses()]
     armed = [{"prim": k.prim, "name": k.name, "seconds": round(left, 1)} for k, left in plant.armed().items()]
     body = {"connections": connections, "signals": signals, "losses": plant.losses(), "armed": armed}
     return JSONResponse(body)

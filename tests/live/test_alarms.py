@@ -117,11 +117,11 @@ def test_a_lost_connection_says_why_and_says_so_when_that_changes() -> None:
 def test_a_disagreement_with_the_plant_is_an_alarm_for_as_long_as_it_lasts() -> None:
     board = Board()
     key = SignalKey("/Line/Sealer", "temperature")
-    board.disagreement(PastAlarm(key, 4 * S, 0, 9.0), 14 * S)
-    board.disagreement(PastAlarm(key, 4 * S, 20 * S, 9.0), 21 * S)
+    board.disagreement(PastAlarm(key, 4 * S, 0, 9.0))
+    board.disagreement(PastAlarm(key, 4 * S, 20 * S, 12.0))
     assert told(board) == [
-        ("Sealer temperature: plant and simulation disagree", 14, 0),
-        ("Sealer temperature: plant and simulation disagree", 14, 20),
+        ("Sealer temperature: plant and simulation disagree, score 9", 4, 0),
+        ("Sealer temperature: plant and simulation disagree, score 12", 4, 20),
     ]
 
 

@@ -127,14 +127,15 @@ class AlarmBoard:
                 self._on(key, "connection", "error", "", f"Connection {c.name} is {c.state}{why}"[:500], now_ns)
         self._say()
 
-    def disagreement(self, alarm: PastAlarm, now_ns: int) -> None:
+    def disagreement(self, alarm: PastAlarm) -> None:
         """A signal of the plant has begun or ceased to disagree with the simulation."""
         key = f"residual {alarm.key}"
-        if alarm.end_ns:
+        text = f"{_name(alarm.key.prim)} {alarm.key.name}: plant and simulation disagree, score {alarm.worst:.3g}"
+        if not alarm.end_ns:
+            self._on(key, "residual", "warning", alarm.key.prim, text, alarm.begin_ns)
+        elif (entry := self._open.get(key)) is not None:
+            entry.alarm = replace(entry.alarm, text=text)
             self._off(key, alarm.end_ns)
-        else:
-            text = f"{_name(alarm.key.prim)} {alarm.key.name}: plant and simulation disagree"
-            self._on(key, "residual", "warning", alarm.key.prim, text, now_ns)
         self._say()
 
     def tick(self, now_ns: int) -> None:

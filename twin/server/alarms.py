@@ -62,7 +62,7 @@ class Alarms:
 
     def disagreement(self, alarm: PastAlarm) -> None:
         """The alarm of a residual has begun, or has ended."""
-        self._board.disagreement(alarm, now_ns())
+        self._board.disagreement(alarm)
 
     def _raised(self, alarms: list[AlarmDoc]) -> None:
         self.log.keep(alarms)

@@ -90,7 +90,7 @@ def everything(draw: random.Random, number: int) -> Op:
     if kind < 0.7:
         return Op("set_field", cube, "primvars:displayColor", ["color3f[]", [[draw.random(), draw.random(), draw.random()]]])
     if kind < 0.8:
-        return Op("set_field", cube, f"userProperties:note{number}", ["string", f"note {number}"])
+        return Op("set_field", cube, f"userProperties:note{number % 3}", ["string", f"note {number}"])
     new = f"/World/N{draw.randrange(400)}"
     return Op("remove_prim", new) if kind < 0.9 else Op("add_prim", new, "", {"type": "Cube"})
 

@@ -1,5 +1,6 @@
 """Whatever the other side does, the connection ends in back-off with a reason, and others go on."""
 
+import asyncio
 import dataclasses
 import socket
 import threading
@@ -7,6 +8,7 @@ import threading
 import pytest
 
 from twin.connectors import Plant, Timing
+from twin.connectors.drivers.mqtt.driver import MqttDriver
 from twin.connectors.mapping import parse
 from twin.core.errors import InputError
 from twin.core.samples import BAD_NO_COMMUNICATION, SignalKey
@@ -81,6 +83,26 @@ def test_stopping_does_not_wait_for_a_silent_peer(driver, make_plant, wait_for):
         assert plant.statuses()[0].state == "idle"
     finally:
         peer.close()
+
+
+def test_a_client_that_cancels_its_own_requests_is_tried_again(broker, make_plant, wait_for, monkeypatch):
+    """As asyncua's did where the machine was so busy that its server seemed lost: nobody had asked this connection to end."""
+    run, attempts = MqttDriver.run, []
+
+    async def cancelled_at_first(self, plan, sink):
+        attempts.append(self)
+        if len(attempts) < 3:
+            request = asyncio.get_running_loop().create_future()
+            request.cancel()
+            await request
+        await run(self, plan, sink)
+
+    monkeypatch.setattr(MqttDriver, "run", cancelled_at_first)
+    plant = make_plant(mapping("mqtt", broker.port), timing=QUICK)
+    wait_for(lambda: plant.statuses()[0].state == "syncing", what="connected")
+    assert len(attempts) == 3
+    plant.stop(timeout_s=8.0)
+    assert plant.statuses()[0].state == "idle"
 
 
 def test_an_address_that_makes_no_sense_is_fatal(make_plant, wait_for):

@@ -107,9 +107,13 @@ class Supervisor:
             try:
                 await self._attempt()
             except asyncio.CancelledError:
-                self.intake.silence()
-                self.state = "idle"
-                raise
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    self.intake.silence()
+                    self.state = "idle"
+                    raise
+                # nobody has ended this connection: a client has cancelled its own requests when it lost its server
+                self._failed("backoff", WorkError("the client gave up what it was waiting for"))
             except (Fatal, InputError) as error:
                 self._failed("fatal", error)
                 await self._anew.wait()

@@ -24,6 +24,8 @@ OFF_DELAY_S = 2.0
 CONFIRM_S = 30.0
 """An alarm of before a restart ends when nothing has confirmed it for so long."""
 CONNECTED = ("live", "connecting")
+NAMED = 4
+"""Places that the text of an alarm names, at most."""
 
 
 @dataclass
@@ -125,6 +127,19 @@ class AlarmBoard:
             else:
                 why = f": {c.error}" if c.error else ""
                 self._on(key, "connection", "error", "", f"Connection {c.name} is {c.state}{why}"[:500], now_ns)
+        self._say()
+
+    def standstill(self, paths: Sequence[str], now_ns: int) -> None:
+        """Nodes whose goods do not move any more, although nothing keeps them waiting; empty while something moves."""
+        if paths:
+            names = ", ".join(_name(path) for path in paths[:NAMED]) + (
+                f" and {len(paths) - NAMED} more" if paths[NAMED:] else ""
+            )
+            self._on(
+                "standstill", "standstill", "error", paths[-1], f"The line stands still: goods at {names} do not move", now_ns
+            )
+        else:
+            self._away("standstill", now_ns)
         self._say()
 
     def disagreement(self, alarm: PastAlarm) -> None:

@@ -186,6 +186,7 @@ class Host:
         self.learned = LearnedFile(settings.project / "residuals.learned", self.runtime.signals.residuals)
         self.learned.recall()
         self.runtime.signals.residuals.tell = self.alarms.disagreement
+        self.alarms.standstill = self.runtime.standstill
         self.runtime.subscribe(self.alarms.watch)
         self.runtime.subscribe(self._learn)
         self.commits = Commits(self.document, self.runtime, self._taken_back)

@@ -361,13 +361,12 @@ def reconnects(rig: PushRig) -> str:
 
 def stop(rig: PushRig) -> str:
     rig.start()
-    device = rig.device()
-    assert device.send(rig.payload(1))
+    rig.send()
+    until(rig.live, "live")
     with socket.create_connection(("127.0.0.1", rig.proxy.port), 5.0) as half:
         half.sendall(b"POST /api/in/cell HTTP/1.1\r\nHost: twin\r\nContent-Length: 30\r\n\r\n{")
         rig.proxy.mode = "freeze"
         took = rig.stop()
-    device.close()
     return f"{took:.1f} s"
 
 

@@ -128,7 +128,7 @@ def curve(
     items = [i for group in groups.values() for i in group]
     if not items:
         return ""
-    left, right, top, bottom = 70.0, 20.0, 12.0, 268.0
+    left, right, top, bottom = 84.0, 20.0, 12.0, 268.0
     xs = [i.x for i in items] + ([limit[0]] if limit is not None else [])
     ys = [v for i in items for v in (i.mean - i.half_width, i.mean + i.half_width)]
     pad_x, pad_y = 0.04 * (max(xs) - min(xs)), 0.08 * (max(ys) - min(ys))

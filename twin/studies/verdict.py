@@ -161,8 +161,8 @@ def _count_of(found: list[tuple[Contest, list[Rank]]], kpi: str, family: int) ->
         e = estimate_of(best, kpi)
         rows.append([c.name, c.label(best), interval(e.mean, e.half_width), change, c.label(c.reference), few(rivals, 2) or "–"])
     texts = [f"<b>{escape(w)}</b> in {n}" for w, n in sorted(winners.items(), key=lambda entry: -entry[1])]
-    more = sum(sorted(winners.values(), reverse=True)[NAMED:])
-    many = f" and others in {more}" if more else ""
+    unnamed = sum(sorted(winners.values(), reverse=True)[NAMED:])
+    many = f" and others in {unnamed}" if unnamed else ""
     if not texts:
         head = f"In none of {len(rows)} cases anything is proven to beat what it is compared with in {name}"
     else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import gc
 import socket
 import threading
 
@@ -71,6 +72,46 @@ def test_a_peer_that_does_not_answer_properly_is_tried_again(driver, manner, mak
         assert plant.drain_state()[KEY].quality == BAD_NO_COMMUNICATION
     finally:
         peer.close()
+
+
+def hang_up_at_the_subscription(listener: socket.socket, attempts: list[int]) -> None:
+    """A broker of MQTT 3.1.1 that takes everybody in, and is killed while somebody subscribes."""
+    while True:
+        try:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(4096)
+                peer.sendall(b"\x20\x02\x00\x00")  # CONNACK: accepted
+                while peer.recv(4096)[:1] != b"\x82":  # SUBSCRIBE
+                    pass
+                attempts.append(1)
+        except OSError:
+            return
+
+
+def test_a_broker_that_goes_while_one_subscribes_is_noticed_at_once_and_no_reason_is_left_unread(make_plant, wait_for, caplog):
+    listener, attempts = socket.create_server(("127.0.0.1", 0)), []
+    threading.Thread(target=hang_up_at_the_subscription, args=(listener, attempts), daemon=True).start()
+    address = f"//127.0.0.1:{listener.getsockname()[1]}"
+    sources = {
+        "mqtt": "{topic: t}",
+        "sparkplug": "{group: g, node: n, metric: m}",
+        "vda5050": "{manufacturer: m, serial: s, value: /agvPosition/x}",
+    }
+    connections = [f"{{name: {d}, driver: {d}, address: '{d}:{address}'}}" for d in sources]
+    signals = [f"{{connection: {d}, source: {s}, target: {{prim: /W/{d}, signal: v}}}}" for d, s in sources.items()]
+    text = f"schema: twin.mapping/1\nconnections: [{', '.join(connections)}]\nsignals: [{', '.join(signals)}]\n"
+    try:
+        plant = make_plant(text, timing=dataclasses.replace(QUICK, connect=30.0))
+        wait_for(lambda: len(attempts) >= 9, what="attempts")
+        wait_for(lambda: all(s.error for s in plant.statuses()), what="reasons")
+        # the library alone would wait ten seconds for an answer that cannot come
+        assert [s.error for s in plant.statuses() if "timed out" in s.error or "lost" not in s.error] == []
+        plant.stop()
+    finally:
+        listener.close()
+    gc.collect()
+    assert [r.getMessage() for r in caplog.records if "never retrieved" in r.getMessage()] == []
 
 
 @pytest.mark.parametrize("driver", list(SOURCES))

@@ -92,6 +92,8 @@ class Supervisor:
             stale=intake.stale(),
             rate=round(intake.rate, 2),
             error=self.error,
+            lag=intake.lag(),
+            lost=intake.losses.total(),
         )
 
     def begin_anew(self) -> None:

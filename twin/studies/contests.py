@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from twin.model.factory import FactoryModel, NodeKind
@@ -83,9 +82,9 @@ def _same_demand(done: list[PointResult], scenarios: list[str]) -> list[list[str
 
 def demand(model: FactoryModel) -> object:
     """What the sources of a line bring, and when."""
-    row: Callable[[int], object] = lambda i: model.distributions.rows[i] if i >= 0 else i  # noqa: E731
+    rows = model.distributions.rows
     return [
-        (n.path, n.saturated, n.limit, row(n.interarrival), tuple(n.items), tuple(n.weights), n.shift)
+        (n.path, n.saturated, n.limit, rows[n.interarrival] if n.interarrival >= 0 else None, *n.items, *n.weights, n.shift)
         for n in model.nodes
         if n.kind == NodeKind.SOURCE
     ]

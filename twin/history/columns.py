@@ -11,7 +11,7 @@ import numpy as np
 from twin.core.samples import BAD
 from twin.history.rows import NAN, NULL, TEXT, Value, values_of
 
-FEWEST_POINTS = 4
+FEWEST_POINTS = 8
 
 
 @dataclass

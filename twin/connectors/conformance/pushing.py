@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from twin.connectors.conformance.cases import BURST, KEY, NOTHING_LEFT_MB, PULSE_S, until
 from twin.connectors.conformance.counterparts import START_S, free_port
 from twin.connectors.conformance.proxy import FaultProxy
+from twin.core.clock import now_ns
 from twin.core.errors import WorkError
 
 INTERVAL_S = 0.3
@@ -124,6 +126,8 @@ class PushRig:
         self.proxy = FaultProxy(self.port)
         self.token = ""
         self.sent = 0
+        self.times: dict[int, int] = {}
+        """When the device measured each value [ns UTC]."""
         self._over, self._sending = threading.Event(), threading.Event()
         self._sending.set()
         self._idle = threading.Event()
@@ -210,10 +214,11 @@ class PushRig:
         return status["state"] != "live" and status["good"] == 0
 
     def missing(self, upto: int) -> list[int]:
-        """Which of the values 1 to ``upto`` are not in history, or there more than once."""
-        about = f"prim={quote(KEY.prim)}&name={KEY.name}&t0_ns=0&t1_ns={2**62}&points=0"
-        there = [round(v) for v in self.ask(f"/api/history?{about}")["value"] if v is not None]
-        return [n for n in range(1, upto + 1) if there.count(n) != 1]
+        """Which of the values 1 to ``upto`` are not in history at the time that the device gave them, or there more than once."""
+        about = f"prim={quote(KEY.prim)}&name={KEY.name}&t0_ns=0&t1_ns={2**62}&points=20000"
+        series = self.ask(f"/api/history?{about}")
+        there = Counter(zip(map(int, series["time_ns"]), series["value"], strict=True))
+        return [n for n in range(1, upto + 1) if there[self.times[n], n] != 1]
 
     def memory(self) -> tuple[float, int]:
         """Resident memory of the twin [MB], and its threads."""
@@ -221,6 +226,11 @@ class PushRig:
         with Path(f"/proc/{self._process.pid}/status").open() as file:
             lines = dict(line.split(":", 1) for line in file)
         return int(lines["VmRSS"].split()[0]) / 1024.0, int(lines["Threads"])
+
+    def payload(self, number: int) -> bytes:
+        """What the device says of a value that it measures now."""
+        self.times[number] = now_ns()
+        return json.dumps({"v": number, "t": self.times[number]}).encode()
 
     # ---- the device
 
@@ -233,7 +243,7 @@ class PushRig:
                 continue
             self._idle.clear()
             self.sent += 1
-            payload = _payload(self.sent)
+            payload = self.payload(self.sent)
             while not self._over.is_set():
                 try:
                     if device.send(payload):
@@ -242,10 +252,6 @@ class PushRig:
                     device.close()
                 self._over.wait(0.02)
         device.close()
-
-
-def _payload(number: int) -> bytes:
-    return json.dumps({"v": number, "t": time.time_ns()}).encode()
 
 
 def absent(rig: PushRig) -> str:
@@ -325,7 +331,7 @@ def burst(rig: PushRig) -> str:
     rig.start()
     device = rig.device()
     for number in range(1, BURST + 1):
-        assert device.send(_payload(number)), f"value {number} is not taken"
+        assert device.send(rig.payload(number)), f"value {number} is not taken"
     device.close()
     until(lambda: not rig.missing(BURST), "all values")
     return f"{BURST} of {BURST}"
@@ -356,7 +362,7 @@ def reconnects(rig: PushRig) -> str:
 def stop(rig: PushRig) -> str:
     rig.start()
     device = rig.device()
-    assert device.send(_payload(1))
+    assert device.send(rig.payload(1))
     with socket.create_connection(("127.0.0.1", rig.proxy.port), 5.0) as half:
         half.sendall(b"POST /api/in/cell HTTP/1.1\r\nHost: twin\r\nContent-Length: 30\r\n\r\n{")
         rig.proxy.mode = "freeze"

@@ -90,20 +90,23 @@ def everything(draw: random.Random, number: int) -> Op:
     if kind < 0.7:
         return Op("set_field", cube, "primvars:displayColor", ["color3f[]", [[draw.random(), draw.random(), draw.random()]]])
     if kind < 0.8:
-        return Op("set_field", cube, f"userProperties:note{number}", ["string", f"note {number}"])
+        return Op("set_field", cube, f"userProperties:note{number % 3}", ["string", f"note {number}"])
     new = f"/World/N{draw.randrange(400)}"
     return Op("remove_prim", new) if kind < 0.9 else Op("add_prim", new, "", {"type": "Cube"})
 
 
-def _resident_mb(pid: int) -> float:
-    """Memory of a server and of the process that compiles for it [MB]; checkpoints are processes of a few seconds."""
-    command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    if b"twin.collab.checkpoints" in command:
-        return 0.0
-    total = 0.0
+def _resident_mb(pid: int) -> tuple[float, float]:
+    """Memory of a server, and of the processes that it keeps beside it [MB]; checkpoints are processes of a few seconds."""
+    beside = 0.0
     for task in Path(f"/proc/{pid}/task").iterdir():
-        total += sum(_resident_mb(int(child)) for child in (task / "children").read_text().split())
-    return total + int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
+        for child in (task / "children").read_text().split():
+            if b"twin.scene.beside" in Path(f"/proc/{child}/cmdline").read_bytes():
+                beside += _pages_mb(int(child))
+    return _pages_mb(pid), beside
+
+
+def _pages_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
 
 
 def memory(folder: Path, minutes: float, editors: int = 20, ops_per_s: float = 5.0) -> list[dict[str, Any]]:
@@ -116,20 +119,21 @@ def memory(folder: Path, minutes: float, editors: int = 20, ops_per_s: float = 5
         def sample() -> None:
             while not ended.wait(SAMPLE_S):
                 with suppress(OSError):  # a checkpoint has ended meanwhile
-                    samples.append((len(load.trips) + load.refused, _resident_mb(server.process.pid)))
+                    samples.append((len(load.trips) + load.refused, *_resident_mb(server.process.pid)))
 
         watch = threading.Thread(target=sample)
         watch.start()
         crowd(server.url, server.token, editors, minutes * 60.0, everything, ops_per_s=ops_per_s, load=load)
         ended.set()
         watch.join()
-    done, used = np.array(samples).T
+    done, used, beside = np.array(samples).T
     kept = done >= SETTLED * done[-1]
-    slope = float(np.polyfit(done[kept], used[kept], 1)[0]) * 1000.0
+    slope = float(np.polyfit(done[kept], (used + beside)[kept], 1)[0]) * 1000.0
     note = f"{int(done[-1])} edits in {len(samples) * SAMPLE_S / 60.0:.0f} min, {load.refused} refused"
     note += f", ended early: {load.ended}; MB by time: " if load.ended else "; MB by time: "
-    note += " ".join(f"{m:.0f}" for m in used[:: max(1, len(used) // 10)])
+    step = max(1, len(used) // 10)
     return [
-        row("memory at the end", float(used[-1]), "MB", note),
-        row("memory, slope after the first quarter", slope, "MB / 1000 edits"),
+        row("memory of the server at the end", float(used[-1]), "MB", note + " ".join(f"{m:.0f}" for m in used[::step])),
+        row("memory of the compiling process at the end", float(beside[-1]), "MB", " ".join(f"{m:.0f}" for m in beside[::step])),
+        row("memory of both, slope after the first quarter", slope, "MB / 1000 edits"),
     ]

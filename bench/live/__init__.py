@@ -26,7 +26,7 @@ from twin.history import Historian
 MESSAGES = 20_000
 BATCH = 50
 KILLS = 5
-PATIENCE_S = 120.0
+PATIENCE_S = 600.0
 
 
 def run() -> list[dict[str, Any]]:

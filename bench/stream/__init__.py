@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 HZ = 20.0
 SECONDS = 3.0
@@ -89,9 +90,12 @@ class Seen:
         return len(self.ages) / self.seconds / self.viewers
 
 
-def _watch(source: Source, count: int, *, slow: int = 0, storm: int = 0, camera: str = "", seconds: float = SECONDS) -> Seen:
-    """``count`` viewers watch; ``slow`` others read slowly, ``storm`` others reconnect all at once each second."""
-    groups = [(count - count // 2, []), (count // 2, []), (slow, ["--slow"]), (storm, ["--storm"])]
+def _watch(
+    source: Source, count: int, *, slow: int = 0, storm: int = 0, others: int = 0, camera: str = "", seconds: float = SECONDS
+) -> Seen:
+    """``count`` viewers watch; ``slow`` more read slowly, ``storm`` more reconnect all at once each second, ``others`` more watch
+    as well and are not counted."""
+    groups = [(count - count // 2, []), (count // 2, []), (slow, ["--slow"]), (storm, ["--storm"]), (others, [])]
     processes = []
     for number, options in groups:
         if number == 0:
@@ -159,6 +163,25 @@ def _peers() -> list[dict[str, Any]]:
         note = f"made at {found['frames_per_s']:.1f} frames/s, {found['cores']:.2f} cores; skipped frames count as none"
         rows.append({"name": name, "value": round(found["bytes_per_mover"], 2), "unit": "B", "note": note})
     return rows
+
+
+def slow_readers(pairs: int) -> list[dict[str, Any]]:
+    """Whether five slow readers among fifty change what the others see: in turns with five more that read as fast as those."""
+    found: dict[str, list[float]] = {"fast": [], "slow": []}
+    with _source(5000) as source:
+        _watch(source, 50)
+        for number in range(pairs):
+            for which in ("fast", "slow") if number % 2 == 0 else ("slow", "fast"):
+                five = {"others": 5} if which == "fast" else {"slow": 5}
+                found[which].append(_watch(source, 45, seconds=2 * SECONDS, **five).age(99))
+    change = np.log(found["slow"]) - np.log(found["fast"])
+    half = float(stats.t.ppf(0.975, pairs - 1) * change.std(ddof=1) / np.sqrt(pairs)) if pairs > 1 else float("nan")
+    middle = float(change.mean())
+    low, high = (100.0 * (np.exp(middle + side * half) - 1.0) for side in (-1.0, 1.0))
+    p99 = {which: " ".join(f"{age:.1f}" for age in ages) for which, ages in found.items()}
+    note = f"95 % of {pairs} pairs: {low:+.1f} to {high:+.1f} %; p99 in ms, five fast: {p99['fast']}; five slow: {p99['slow']}"
+    name = "5000 movers, 45 viewers: change of p99 where five more read slowly"
+    return [{"name": name, "value": round(100.0 * (np.exp(middle) - 1.0), 1), "unit": "%", "note": note}]
 
 
 def run() -> list[dict[str, Any]]:

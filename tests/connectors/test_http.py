@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -45,7 +46,11 @@ def test_values_arrive_before_the_sender_is_answered(plant, history):
     assert plant.losses() == {"gate: payload has no /at: scale": 1}
     assert push(plant, b"{") == 0
     assert push(plant, [{"weight": 0.5, "at": 1_700_000_000}]) == 1
-    assert plant.statuses()[0].state in ("live", "syncing")
+    status = plant.statuses()[0]
+    assert status.state in ("live", "syncing")
+    assert status.lost == 2
+    assert push(plant, [{"weight": 0.5, "at": time.time() - 1000}]) == 1
+    assert 999 < plant.statuses()[0].lag < 1100
 
 
 @pytest.mark.parametrize(

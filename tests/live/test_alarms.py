@@ -114,14 +114,25 @@ def test_a_lost_connection_says_why_and_says_so_when_that_changes() -> None:
     assert len({a.id for a in board.said}) == 1
 
 
+def test_a_line_that_stands_still_is_an_alarm_at_the_last_place_that_names_the_first_few() -> None:
+    board = Board()
+    board.standstill([], 1 * S)
+    board.standstill([f"/Line/B{i}" for i in range(6)], 2 * S)
+    board.standstill([], 5 * S)
+    board.tick(5 * S + int(OFF_DELAY_S * 2 * S))
+    text = "The line stands still: goods at B0, B1, B2, B3 and 2 more do not move"
+    assert told(board) == [(text, 2, 0), (text, 2, 5)]
+    assert board.said[0].path == "/Line/B5"
+
+
 def test_a_disagreement_with_the_plant_is_an_alarm_for_as_long_as_it_lasts() -> None:
     board = Board()
     key = SignalKey("/Line/Sealer", "temperature")
-    board.disagreement(PastAlarm(key, 4 * S, 0, 9.0), 14 * S)
-    board.disagreement(PastAlarm(key, 4 * S, 20 * S, 9.0), 21 * S)
+    board.disagreement(PastAlarm(key, 4 * S, 0, 9.0))
+    board.disagreement(PastAlarm(key, 4 * S, 20 * S, 12.0))
     assert told(board) == [
-        ("Sealer temperature: plant and simulation disagree", 14, 0),
-        ("Sealer temperature: plant and simulation disagree", 14, 20),
+        ("Sealer temperature: plant and simulation disagree, score 9", 4, 0),
+        ("Sealer temperature: plant and simulation disagree, score 12", 4, 20),
     ]
 
 

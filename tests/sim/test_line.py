@@ -288,3 +288,22 @@ def test_a_crew_that_grows_while_the_line_runs_works_at_once():
     simulation.step(40)
     # who is at work stays at it: two more are finished, then one at a time
     assert simulation.counts().sunk == 2 + 20 + 11
+
+
+def test_the_next_in_line_that_has_pushed_up_beside_an_item_does_not_keep_it_from_leaving(plant):
+    """A belt twice as wide as its goods lets two come to a machine abreast; the second used to stand in the way for good."""
+    simple(plant, every=2.0, cycle=10.0)
+    simulation = run(plant, 20)
+    state, world = simulation.snapshot(), simulation.world
+    nodes = state["line.node"][0]
+    (served,) = np.flatnonzero(nodes == plant.index("M"))
+    queue = np.flatnonzero(nodes == plant.index("A"))
+    position = next(v for k, v in state.items() if k.endswith("position") and v.shape == world.position.numpy().shape)
+    after = queue[np.argmax(position[0, queue, 0])]
+    position[0, after] = position[0, served] + np.array([0.001, 0.151, 0.0])
+    position[0, served, 1] -= 0.151
+    simulation.restore(state)
+    left = simulation.statistics()["left"][plant.index("M")]
+    simulation.step(round(25 * simulation.hz))
+    assert simulation.statistics()["left"][plant.index("M")] >= left + 2
+    assert balance(simulation).lost == 0

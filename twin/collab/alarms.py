@@ -39,8 +39,28 @@ class AlarmLog:
         self._journal = journal
         for statement in _SCHEMA:
             journal.write(statement)
+        self._take_in()
         self._unwritten: dict[int, AlarmDoc] = {}
         self._complained = False
+
+    def _take_in(self) -> None:
+        """Earlier versions kept the alarms of residuals in a table of their own, the later ones of them in both."""
+        journal = self._journal
+        if not journal.read("select 1 from sqlite_master where type = 'table' and name = 'residual_alarms'"):
+            return
+        with journal.together():
+            for prim, name, begin_ns, end_ns, worst in journal.read(
+                "select prim, name, begin_ns, end_ns, worst from residual_alarms order by begin_ns"
+            ):
+                key, end_ns = f"residual {prim}:{name}", end_ns or now_ns()
+                if journal.read("select 1 from alarms where key = ? and begin_ns between ? and ?", (key, begin_ns, end_ns)):
+                    continue
+                text = f"{prim.rpartition('/')[2]} {name}: plant and simulation disagree, score {worst:.3g}"
+                journal.write(
+                    f"insert into alarms ({_ALARM}) values (null, ?, 'residual', 'warning', ?, ?, ?, ?, 0, '')",
+                    (key, prim, text, begin_ns, end_ns),
+                )
+            journal.write("drop table residual_alarms")
 
     def next_id(self) -> int:
         """Id of the next alarm."""
@@ -76,12 +96,14 @@ class AlarmLog:
         self._unwritten.clear()
         self._complained = False
 
-    def between(self, t0_ns: int, t1_ns: int, limit: int = MAX_LISTED) -> list[AlarmDoc]:
-        """Alarms that lasted at some time between two moments [ns UTC], newest first; at most ``limit``."""
+    def between(self, t0_ns: int, t1_ns: int, limit: int = MAX_LISTED, *, kind: str = "") -> list[AlarmDoc]:
+        """Alarms (of one kind) that lasted at some time between two moments [ns UTC], newest first; at most ``limit``."""
         self.flush()
+        only = "and kind = ?" if kind else ""
         rows = self._journal.read(
-            f"select {_ALARM} from alarms where begin_ns <= ? and (end_ns = 0 or end_ns >= ?) order by id desc limit ?",
-            (t1_ns, t0_ns, min(limit, MAX_LISTED)),
+            f"select {_ALARM} from alarms where begin_ns <= ? and (end_ns = 0 or end_ns >= ?) {only}"
+            " order by begin_ns desc, id desc limit ?",
+            (t1_ns, t0_ns, *([kind] if kind else []), min(limit, MAX_LISTED)),
         )
         return [AlarmDoc(*row) for row in rows]
 

@@ -212,6 +212,14 @@ class Intake:
     def signals(self) -> int:
         return len(self._tracked)
 
+    def lag(self) -> float | None:
+        """How long the newest values took from their source to here, by both clocks, the longest [s]; None: no time is told."""
+        if self._origin == "replay":
+            return None
+        newest = [t.reading for t in list(self._tracked.values()) if t.reading is not None and not t.stale]
+        lags = [(r.receive_time - r.source_time) / 1e9 for r in newest if r.source_time is not None]
+        return round(max(lags), 3) if lags else None
+
     def targets(self) -> set[SignalKey]:
         return set(self._tracked)
 

@@ -92,6 +92,8 @@ class Supervisor:
             stale=intake.stale(),
             rate=round(intake.rate, 2),
             error=self.error,
+            lag=intake.lag(),
+            lost=intake.losses.total(),
         )
 
     def begin_anew(self) -> None:
@@ -107,9 +109,13 @@ class Supervisor:
             try:
                 await self._attempt()
             except asyncio.CancelledError:
-                self.intake.silence()
-                self.state = "idle"
-                raise
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    self.intake.silence()
+                    self.state = "idle"
+                    raise
+                # nobody has ended this connection: a client has cancelled its own requests when it lost its server
+                self._failed("backoff", WorkError("the client gave up what it was waiting for"))
             except (Fatal, InputError) as error:
                 self._failed("fatal", error)
                 await self._anew.wait()

@@ -234,13 +234,14 @@ def settle(t: FlowTables, s: Replica, r: Random) -> int:
                     begin_service(t, s, k, n)
                 else:
                     item = take_out(t, s, r, k, n)
-                    if t.node[n].routed != 0:
-                        turn_round_robin(t, s, r, n, goal)
-                    for m in range(t.node[n].path_begin, t.node[n].path_end):
-                        if t.path_goal[m] == goal:
-                            s.moved[m] = s.moved[m] + ONE
-                    if t.node[n].rework == goal:
-                        s.item[item].defective = 0
+                    if t.plain[k] < 0:
+                        if t.node[n].routed != 0:
+                            turn_round_robin(t, s, r, n, goal)
+                        for m in range(t.node[n].path_begin, t.node[n].path_end):
+                            if t.path_goal[m] == goal:
+                                s.moved[m] = s.moved[m] + ONE
+                        if t.node[n].rework == goal:
+                            s.item[item].defective = 0
                     put_in(t, s, r, goal, item, n)
                 moves += 1
                 if moves > MOVES_AT_ONCE:

@@ -24,6 +24,8 @@ OFF_DELAY_S = 2.0
 CONFIRM_S = 30.0
 """An alarm of before a restart ends when nothing has confirmed it for so long."""
 CONNECTED = ("live", "connecting")
+NAMED = 4
+"""Places that the text of an alarm names, at most."""
 
 
 @dataclass
@@ -127,14 +129,28 @@ class AlarmBoard:
                 self._on(key, "connection", "error", "", f"Connection {c.name} is {c.state}{why}"[:500], now_ns)
         self._say()
 
-    def disagreement(self, alarm: PastAlarm, now_ns: int) -> None:
+    def standstill(self, paths: Sequence[str], now_ns: int) -> None:
+        """Nodes whose goods do not move any more, although nothing keeps them waiting; empty while something moves."""
+        if paths:
+            names = ", ".join(_name(path) for path in paths[:NAMED]) + (
+                f" and {len(paths) - NAMED} more" if paths[NAMED:] else ""
+            )
+            self._on(
+                "standstill", "standstill", "error", paths[-1], f"The line stands still: goods at {names} do not move", now_ns
+            )
+        else:
+            self._away("standstill", now_ns)
+        self._say()
+
+    def disagreement(self, alarm: PastAlarm) -> None:
         """A signal of the plant has begun or ceased to disagree with the simulation."""
         key = f"residual {alarm.key}"
-        if alarm.end_ns:
+        text = f"{_name(alarm.key.prim)} {alarm.key.name}: plant and simulation disagree, score {alarm.worst:.3g}"
+        if not alarm.end_ns:
+            self._on(key, "residual", "warning", alarm.key.prim, text, alarm.begin_ns)
+        elif (entry := self._open.get(key)) is not None:
+            entry.alarm = replace(entry.alarm, text=text)
             self._off(key, alarm.end_ns)
-        else:
-            text = f"{_name(alarm.key.prim)} {alarm.key.name}: plant and simulation disagree"
-            self._on(key, "residual", "warning", alarm.key.prim, text, now_ns)
         self._say()
 
     def tick(self, now_ns: int) -> None:

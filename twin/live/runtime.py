@@ -35,6 +35,7 @@ from twin.protocol.messages import (
 )
 from twin.sim import Simulation
 from twin.sim.found import found_line
+from twin.sim.standstill import StandstillWatch
 
 T = TypeVar("T")
 
@@ -114,6 +115,7 @@ class Runtime:
         self._compile, self._compile_beside, self._took_over = compile_model, compile_beside, took_over
         self._options = {"seed": seed, "device": device}
         self._live, self._recorder, self._shadow, self._keep = live, recorder, shadow, keep
+        self._standstill: StandstillWatch | None = None
         self._progress = progress or (lambda text: None)
         self._calls: queue.Queue[tuple[Callable[[], Any], Future[Any]]] = queue.Queue(CALLS)
         self._subscribers: list[Callable[[Event], None]] = []
@@ -493,6 +495,14 @@ class Runtime:
     def line(self) -> LineState | None:
         """Owner: what stands on the line now; None for a shadow, which knows how many items a node holds and no more."""
         return None if self._shadow is not None else found_line(self.simulation)
+
+    def standstill(self) -> list[str]:
+        """Owner: paths of the nodes whose goods have come to a standstill; none for a shadow, whose plant would know."""
+        if self._shadow is not None:
+            return []
+        if self._standstill is None or self._standstill.simulation is not self.simulation:
+            self._standstill = StandstillWatch(self.simulation)
+        return self._standstill.look()
 
     def _publish_line(self) -> None:
         found = self.line()

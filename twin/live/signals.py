@@ -44,7 +44,7 @@ class SignalBoard:
             signal = model.signals[index]
             key = SignalKey(signal.prim, signal.name)
             if key in self._driven:
-                self.residuals.simulated(key, value, now)
+                self.residuals.simulated(key, value, now, unit=signal.unit, counts=signal.role == "count")
                 continue
             before = self._latest.get(key)
             if before is not None and before.value == value:

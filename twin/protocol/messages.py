@@ -348,6 +348,10 @@ class KpiBatch(msgspec.Struct, tag="kpis", tag_field="t"):
 
 
 class ConnectorStatus(msgspec.Struct):
+    """How a connection stands. ``rate`` [samples/s]; ``lag``: how long the newest values took from their source to the twin, the
+    longest of all signals [s], None where no source tells the time; ``lost``: what came and could not be delivered.
+    """
+
     name: str
     driver: str
     state: str
@@ -357,6 +361,8 @@ class ConnectorStatus(msgspec.Struct):
     stale: int
     rate: float
     error: str = ""
+    lag: float | None = None
+    lost: int = 0
 
 
 class Connectors(msgspec.Struct, tag="connectors", tag_field="t"):

@@ -32,11 +32,13 @@ class Alarms:
 
     Attributes:
         told: Passes on what everybody is to know.
+        standstill: Paths of the nodes whose goods have come to a standstill.
     """
 
     def __init__(self, journal: Journal) -> None:
         self.log = AlarmLog(journal)
         self.told: Callable[[AlarmBatch], None] = lambda message: None
+        self.standstill: Callable[[], list[str]] = list
         self._board = AlarmBoard(self._raised, next_id=self.log.next_id(), lasting=self.log.lasting())
         self._board.limits(self.log.limits())
         self._paths: list[str] = []
@@ -57,12 +59,13 @@ class Alarms:
         elif isinstance(event, Connectors):
             self._board.connections(event.connections, now_ns())
         elif isinstance(event, KpiBatch):  # comes once a second
+            self._board.standstill(self.standstill(), now_ns())
             self._board.tick(now_ns())
             self.log.flush()
 
     def disagreement(self, alarm: PastAlarm) -> None:
         """The alarm of a residual has begun, or has ended."""
-        self._board.disagreement(alarm, now_ns())
+        self._board.disagreement(alarm)
 
     def _raised(self, alarms: list[AlarmDoc]) -> None:
         self.log.keep(alarms)

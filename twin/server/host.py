@@ -24,18 +24,19 @@ from twin.connectors import Mapping, Plant, load
 from twin.connectors.lint import lint
 from twin.core import log
 from twin.core.clock import now_ns
-from twin.core.errors import MappingError, Rejected, WorkError
+from twin.core.errors import MappingError, Rejected
 from twin.core.findings import Finding, Findings
 from twin.core.samples import Sample, SampleBlock, SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
-from twin.live.disagreement import PAST_ALARMS, PastAlarm
 from twin.live.keyframes import Keyframe, Keyframes, layout_of
+from twin.live.learned import LearnedFile
 from twin.model.factory import FactoryModel, Signal
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edited,
     FindingDoc,
+    KpiBatch,
     NodeDoc,
     Op,
     PrimDetail,
@@ -68,7 +69,6 @@ from twin.sim import Simulation
 if TYPE_CHECKING:
     from twin.connectors.serving.sparkplug import SparkplugEdge
 
-_ALARM = "prim, name, begin_ns, end_ns, worst"
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
 Told = tuple[Outcome, list[Any]]
@@ -191,8 +191,12 @@ class Host:
             shadow=self.shadow,
             progress=progress,
         )
-        self._remember_alarms()
+        self.learned = LearnedFile(settings.project / "residuals.learned", self.runtime.signals.residuals)
+        self.learned.recall()
+        self.runtime.signals.residuals.tell = self.alarms.disagreement
+        self.alarms.standstill = self.runtime.standstill
         self.runtime.subscribe(self.alarms.watch)
+        self.runtime.subscribe(self._learn)
         self.commits = Commits(self.document, self.runtime, self._taken_back)
 
     def _connect(self) -> Plant | None:
@@ -278,34 +282,13 @@ class Host:
             except subprocess.TimeoutExpired:
                 self._emulated.kill()
         self._keeping.shutdown()
+        self.learned.keep()
         self.history.close()
         self._compiler.close()
         self._artist.close()
         self.past.close()
         self._relevance.close()
         self.document.close()
-
-    def _remember_alarms(self) -> None:
-        """Alarms of residuals outlive the process."""
-        journal, residuals = self.document.journal, self.runtime.signals.residuals
-        journal.write(
-            "create table if not exists residual_alarms (prim text not null, name text not null, begin_ns integer not null,"
-            " end_ns integer not null, worst real not null, primary key (prim, name, begin_ns))"
-        )
-        # those that lasted when the process ended, ended then or unseen since
-        journal.write("update residual_alarms set end_ns = ? where end_ns = 0", (now_ns(),))
-        kept = journal.read(f"select {_ALARM} from residual_alarms order by begin_ns desc limit ?", (PAST_ALARMS,))
-        residuals.remember([PastAlarm(SignalKey(prim, name), *rest) for prim, name, *rest in reversed(kept)])
-        residuals.tell = self._keep_alarm
-
-    def _keep_alarm(self, alarm: PastAlarm) -> None:
-        """Owner: the alarm of a residual has begun, or has ended."""
-        self.alarms.disagreement(alarm)
-        row = (alarm.key.prim, alarm.key.name, alarm.begin_ns, alarm.end_ns, min(alarm.worst, 1e300))
-        try:
-            self.document.journal.write(f"insert or replace into residual_alarms ({_ALARM}) values (?, ?, ?, ?, ?)", row)
-        except WorkError as error:  # the twin goes on; the alarm is still shown
-            self._log.error("an alarm is not kept", signal=str(alarm.key), reason=str(error))
 
     # ---- owner
 
@@ -403,6 +386,11 @@ class Host:
             layout_of(simulation.model),
         )
         self._kept = self._keeping.submit(self.keyframes.save, about, snapshot)
+
+    def _learn(self, event: Event) -> None:
+        """Owner: now and then, put on disk what residuals have learned."""
+        if isinstance(event, KpiBatch) and self.learned.due():
+            self._keeping.submit(self.learned.keep)
 
     def scene(self) -> bytes:
         """Owner: the scene document as JSON."""

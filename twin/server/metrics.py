@@ -41,6 +41,8 @@ def exposition(host: Host, clients: int) -> str:
         ("twin_connection_rate", "rate", "Values a second."),
     ):
         family(name, "gauge", text, [({"connection": s.name}, float(getattr(s, attribute))) for s in statuses])
+    family("twin_connection_lag_seconds", "gauge", "From source to twin, the longest of the newest values.",
+           [({"connection": s.name}, s.lag) for s in statuses if s.lag is not None])  # fmt: skip
     family("twin_samples_late_total", "counter", "Samples older than one that came before.",
            [({"connection": name}, count) for name, count in late.items()])  # fmt: skip
     lost: Counter[tuple[str, str]] = Counter()

@@ -256,7 +256,8 @@ def place_free(t: LineTables, s: LineState, g: Goods, w: int, i: int, place: wp.
 
 @wp.func
 def ahead_of(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, room: float) -> int:
-    """The item that stands within ``room`` ahead of item ``i`` in the direction that node ``n`` sends it, -1 for none."""
+    """The item that stands within ``room`` ahead of item ``i`` in the direction that node ``n`` sends it, -1 for none. What waits
+    to be let into ``n`` comes after it, even where it has pushed up beside it."""
     for j in range(s.top[w]):
         if j != i:
             if g.alive[w, g.first + j] != 0:
@@ -264,8 +265,20 @@ def ahead_of(t: LineTables, s: LineState, g: Goods, w: int, i: int, n: int, room
                 ahead = wp.dot(rest, t.exit_direction[n])
                 aside = wp.length(rest - t.exit_direction[n] * ahead)
                 if ahead > 0.0 and ahead < reach(t, g, w, i) + reach(t, g, w, j) + room and aside < FALLEN_M:
-                    return j
+                    if not comes_after(t, s, w, j, n):
+                        return j
     return -1
+
+
+@wp.func
+def comes_after(t: LineTables, s: LineState, w: int, j: int, n: int) -> bool:
+    """Whether item ``j`` is still on a node that sends to ``n``."""
+    u = s.node[w, j]
+    if u >= 0 and u != n:
+        for b in range(t.node[u].next_begin, t.node[u].next_end):
+            if t.next[b] == n:
+                return True
+    return False
 
 
 @wp.func

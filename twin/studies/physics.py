@@ -12,6 +12,7 @@ from twin.model.factory import FactoryModel
 from twin.model.histogram import histogram_quantile
 from twin.model.kpis import power_by_state
 from twin.sim.simulation import Simulation, lead_edges_s
+from twin.sim.standstill import StandstillWatch
 from twin.studies.outcome import Outcome
 
 
@@ -41,11 +42,14 @@ def run_physics(
     marks = [round(total * (i + 1) / intervals) for i in range(intervals)]
     begin = begin_of_interval = _read(simulation, count)
     sunk, wip = np.zeros((count, intervals), np.int32), np.zeros((count, intervals), np.float32)
+    watches = [StandstillWatch(simulation, w) for w in range(count)]
+    standing: list[list[str]] = [[] for _ in watches]
     for step in sorted({warm_steps, *marks}):
         if cancel is not None and cancel.is_set():
             raise WorkError("cancelled")
         simulation.step(step - simulation.tick)
         now = _read(simulation, count)
+        standing = [watch.look() for watch in watches]
         if step == warm_steps:
             begin = now
         if step in marks:
@@ -80,7 +84,8 @@ def run_physics(
         lead_p95_s=histogram_quantile(change["lead_hist"], edges, 0.95),
         wip_mean=change["pieces_us"] / span_us,
         energy_j=np.einsum("rns,ns->r", state_time, power_by_state(model)),
-        deadlocked=np.zeros(count, bool),
+        deadlocked=np.array([bool(paths) for paths in standing]),
+        node_stuck=np.array([[node.path in paths for node in model.nodes] for paths in standing]).reshape(count, -1),
         state_time_s=state_time,
         unattended_s=change["unattended_us"] * 1e-6,
         crew_busy_s=change["crew_busy_us"] * 1e-6,

@@ -1,4 +1,4 @@
-/** The yardstick: what the page draws, drawn by three.js and nothing else. ``window.bare(drawing)`` begins, ``drawn`` counts frames. */
+/** The yardstick: what the page draws, drawn by three.js and nothing else. ``window.bare(drawing)`` begins, ``keep`` has it draw, ``drawn`` counts frames. */
 import * as THREE from "three";
 import { RoomEnvironment } from "three/addons/environments/RoomEnvironment.js";
 
@@ -27,6 +27,8 @@ declare global {
   interface Window {
     bare: (drawing: Drawing) => void;
     drawn: number;
+    keep: boolean;
+    context: WebGLRenderingContext | WebGL2RenderingContext;
   }
 }
 
@@ -94,7 +96,9 @@ window.bare = (d) => {
     if (m.moves) moving.push(mesh);
     scene.add(mesh);
   }
+  window.context = renderer.getContext();
   renderer.setAnimationLoop(() => {
+    if (!window.keep) return;
     for (const mesh of moving) mesh.instanceMatrix.needsUpdate = true;
     renderer.render(scene, camera);
     window.drawn++;

@@ -82,6 +82,9 @@ describe("merged shapes", () => {
     const shader = { vertexShader: THREE.ShaderLib.standard.vertexShader, fragmentShader: THREE.ShaderLib.standard.fragmentShader };
     material.onBeforeCompile(shader as THREE.WebGLProgramParametersWithUniforms, null as unknown as THREE.WebGLRenderer);
     expect(shader.vertexShader).toContain("vSurface = surface;");
+    expect(shader.vertexShader).toContain("vPaint = color;");
+    for (const half of [shader.vertexShader, shader.fragmentShader]) expect(half).toContain("flat varying vec3 vPaint;\nflat varying vec2 vSurface;");
+    expect(shader.fragmentShader).toContain("diffuseColor.rgb *= vPaint;");
     expect(shader.fragmentShader).toContain("float roughnessFactor = vSurface.x;");
     expect(shader.fragmentShader).toContain("float metalnessFactor = vSurface.y;");
   });

@@ -20,6 +20,8 @@ TIMING = Timing(connect=2.0, close=2.0, reconcile=1.0, tick=0.05, backoff=(0.05,
 KEY = SignalKey("/World/Cell", "value")
 PULSE_S = 0.1
 BURST = 1000
+NOTHING_LEFT_MB = 4.0
+"""What memory may grow by although nothing is left behind, beside 0.02 for each connection [MB]."""
 
 
 class Rig:
@@ -103,16 +105,25 @@ class Rig:
 
     def until(self, condition: Callable[[], object], what: str, limit_s: float = 15.0) -> float:
         """Wait; returns how long it took [s]."""
-        begin = time.monotonic()
-        while not condition():
-            assert time.monotonic() - begin < limit_s, f"{what}: not within {limit_s:g} s"
-            time.sleep(0.02)
-        return time.monotonic() - begin
+        return until(condition, what, limit_s)
 
     def _beat(self) -> None:
         while not self._over.wait(PULSE_S):
             if self._pulsing.is_set():
                 self.emit()
+
+
+def until(condition: Callable[[], object], what: str, limit_s: float = 15.0) -> float:
+    """Wait; returns how long it took [s].
+
+    Raises:
+        AssertionError: It did not come.
+    """
+    begin = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begin < limit_s, f"{what}: not within {limit_s:g} s"
+        time.sleep(0.02)
+    return time.monotonic() - begin
 
 
 def absent(rig: Rig) -> str:
@@ -234,20 +245,20 @@ def reconnects(rig: Rig) -> str:
     rig.until(rig.live, "live")
 
     def again() -> None:
-        before = rig.proxy.accepted
+        accepted = rig.proxy.accepted
         rig.proxy.cut()
-        rig.until(lambda: rig.proxy.accepted > before, "a new connection")
+        rig.until(lambda: rig.proxy.accepted > accepted, "a new connection")
         rig.until(rig.live, "live again")
 
     warm_up = max(rig.reconnects // 5, 2)
     for _ in range(warm_up):
         again()
-    threads, memory = threading.active_count(), _memory()
+    threads, before = threading.active_count(), memory()
     for _ in range(rig.reconnects):
         again()
-    grown = (_memory() - memory) / 1e6
+    grown = (memory() - before) / 1e6
     assert threading.active_count() <= threads + 2, f"{threading.active_count() - threads} threads more"
-    assert grown < 4.0 + 0.02 * rig.reconnects, f"{grown:.1f} MB more"
+    assert grown < NOTHING_LEFT_MB + 0.02 * rig.reconnects, f"{grown:.1f} MB more"
     # the loss of the last connection may be noticed only now, where a driver has several
     rig.until(lambda: plant.statuses()[0].state == "live", "live at the end")
     return f"{rig.reconnects}, {grown:+.1f} MB"
@@ -264,7 +275,7 @@ def stop(rig: Rig) -> str:
     return f"{time.monotonic() - begin:.1f} s"
 
 
-def _memory() -> int:
+def memory() -> int:
     """Resident memory [bytes]."""
     gc.collect()
     with Path("/proc/self/statm").open() as file:

@@ -10,6 +10,7 @@ import asyncio
 import math
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -18,10 +19,11 @@ from twin.connectors import Plant
 from twin.core.clock import now_ns
 from twin.core.errors import Rejected, TwinError
 from twin.core.samples import SignalKey, is_good
-from twin.server.context import Context, named, need, twin
+from twin.server.context import Context, json_body, named, need, twin
 from twin.server.metrics import CONTENT_TYPE, exposition
 
 router = APIRouter()
+EVER = 2**63 - 1
 PRESENT_S = 60.0
 """A write refers to what was seen at most so long ago [s]."""
 TEST_S = 10.0
@@ -83,11 +85,7 @@ async def health(request: Request) -> JSONResponse:
         for row in plant.view()
     ]
     late = plant.late()
-    connections = [
-        {f: getattr(s, f) for f in ("name", "driver", "state", "origin", "signals", "good", "stale", "rate", "error")}
-        | {"late": late.get(s.name, 0)}
-        for s in plant.statuses()
-    ]
+    connections = [msgspec.to_builtins(s) | {"late": late.get(s.name, 0)} for s in plant.statuses()]
     armed = [{"prim": k.prim, "name": k.name, "seconds": round(left, 1)} for k, left in plant.armed().items()]
     body = {"connections": connections, "signals": signals, "losses": plant.losses(), "armed": armed}
     return JSONResponse(body)
@@ -168,20 +166,22 @@ async def write(request: Request, body: Writing) -> JSONResponse:
 
 @router.get("/api/residuals")
 async def residuals(request: Request) -> JSONResponse:
-    """Where plant and simulation disagree, the least usual first; with the alarms, also of earlier runs, newest first."""
-    found = twin(request).host.runtime.signals.residuals
-    units = twin(request).host.history.units()
+    """Where plant and simulation disagree, the least usual first; with the alarms, also of earlier runs, newest first.
+
+    ``note`` says why what was learned before is not known any more, else it is empty.
+    """
+    context = twin(request)
+    host = context.host
+    units = host.history.units()
     rows = [
         {"prim": r.key.prim, "name": r.key.name, "unit": units.get(r.key, "")}
         | {f: getattr(r, f) for f in ("plant", "simulated", "residual", "mean", "rms", "score")}
         | {"alarm_since_ns": str(r.alarm_since_ns)}
-        for r in found.rows()
+        for r in host.runtime.signals.residuals.rows()
     ]
-    alarms = [
-        {"prim": a.key.prim, "name": a.key.name, "begin_ns": str(a.begin_ns), "end_ns": str(a.end_ns), "worst": a.worst}
-        for a in found.alarms()
-    ]
-    return JSONResponse({"signals": rows, "alarms": alarms})
+    alarms = await context.owner(lambda: host.alarms.log.between(0, EVER, kind="residual"))
+    told = [json_body(msgspec.to_builtins(alarm)) for alarm in alarms]
+    return JSONResponse({"signals": rows, "alarms": told, "note": host.learned.refused})
 
 
 @router.get("/api/metrics")

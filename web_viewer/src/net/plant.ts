@@ -54,7 +54,8 @@ async function json<T>(path: string, init: RequestInit = {}): Promise<T> {
 
 export const getHealth = () => json<PlantHealth>("/api/plant");
 
-export const getResiduals = async () => (await json<{ signals: Disagreement[] }>("/api/residuals")).signals;
+/** `note`: why what was learned before a restart is not known any more. */
+export const getResiduals = () => json<{ signals: Disagreement[]; note: string }>("/api/residuals");
 
 export const restartConnection = (name: string) =>
   json<null>(`/api/plant/${encodeURIComponent(name)}/restart`, { method: "POST" });

@@ -297,6 +297,10 @@ export interface KpiBatch {
   values: Kpi[];
 }
 
+/**
+ * How a connection stands. ``rate`` [samples/s]; ``lag``: how long the newest values took from their source to the twin, the
+ * longest of all signals [s], None where no source tells the time; ``lost``: what came and could not be delivered.
+ */
 export interface ConnectorStatus {
   name: string;
   driver: string;
@@ -307,6 +311,8 @@ export interface ConnectorStatus {
   stale: number;
   rate: number;
   error: string;
+  lag: number | null;
+  lost: number;
 }
 
 export interface Connectors {

@@ -8,6 +8,7 @@ const SIGNAL_POINTS = 4000;
 const KPI_POINTS = 240;
 /** Panels are told of new values at most this often [ms]: numbers that change faster cannot be read, and cost each picture. */
 const TELL_EVERY_MS = 500;
+const SECOND_MS = 1000;
 
 /** A column of times [ms UTC, or simulated seconds for key figures] and one of values; null is a gap. */
 export interface Track {
@@ -43,12 +44,30 @@ export class LiveStore {
   kpis = $state.raw<ReadonlyMap<string, Kpi>>(new Map());
   /** Raised, at most twice a second, when signals or key figures changed. */
   tick = $state(0);
+  /** As ``tick``, at full seconds only: for what need not be quicker, all together, since each change outside the picture has the whole page composed. */
+  second = $state(0);
 
   readonly latest = new Map<string, LatestSignal>();
   readonly tracks = new Map<string, Track>();
   readonly kpiTracks = new Map<string, Track>();
 
   private telling = false;
+  private secondAt = 0;
+  /** Something changed since the last second. */
+  private untold = false;
+  private nextClock: Clock | null = null;
+  private nextKpis: Kpi[] | null = null;
+
+  /** What somebody did to the clock shows at once, that it runs on with the next second. */
+  onClock(clock: Clock): void {
+    const shown = this.clock;
+    if (clock.state === "running" && shown?.state === "running" && clock.rate === shown.rate && clock.sim_time >= shown.sim_time) {
+      this.nextClock = clock;
+      return this.tell();
+    }
+    this.nextClock = null;
+    this.clock = clock;
+  }
 
   onSignals(batch: SignalBatch): void {
     for (const sample of batch.values) this.take(sample);
@@ -84,7 +103,8 @@ export class LiveStore {
   }
 
   onKpis(simTime: number, values: Kpi[]): void {
-    this.kpis = new Map(values.map((k) => [k[0], k]));
+    if (this.kpis.size > 0) this.nextKpis = values;
+    else this.kpis = new Map(values.map((k) => [k[0], k]));
     for (const [name, value] of values) {
       if (name.startsWith("/")) continue;
       let track = this.kpiTracks.get(name);
@@ -97,13 +117,29 @@ export class LiveStore {
     this.tell();
   }
 
+  /** At the next half second of the wall clock. */
   private tell(): void {
+    this.untold = true;
     if (this.telling) return;
     this.telling = true;
-    setTimeout(() => {
-      this.telling = false;
-      this.tick++;
-    }, TELL_EVERY_MS);
+    setTimeout(() => this.told(), TELL_EVERY_MS - (Date.now() % TELL_EVERY_MS));
+  }
+
+  private told(): void {
+    const now = Date.now();
+    this.telling = false;
+    this.tick++;
+    // Where timers are held back, as of a page in the background, none may come in the first half of a second.
+    if (now % SECOND_MS >= TELL_EVERY_MS && now - this.secondAt <= SECOND_MS) {
+      if (this.untold) this.tell();
+      return;
+    }
+    this.secondAt = now;
+    this.untold = false;
+    this.second++;
+    if (this.nextClock) this.clock = this.nextClock;
+    if (this.nextKpis) this.kpis = new Map(this.nextKpis.map((k) => [k[0], k]));
+    this.nextClock = this.nextKpis = null;
   }
 }
 

@@ -291,8 +291,7 @@ export class Session {
       case "notice":
         return this.ui.toast(level(message.level), message.text, message.path);
       case "clock":
-        this.live.clock = message;
-        return;
+        return this.live.onClock(message);
       case "bodies":
         this.table = { bodies: message.bodies, prototypes: message.prototypes };
         if (this.then.seq === null) this.scene.number(message.bodies);

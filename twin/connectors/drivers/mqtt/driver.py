@@ -23,7 +23,7 @@ from twin.connectors.base import (
     WriteResult,
 )
 from twin.connectors.drivers.mqtt.config import MqttOptions
-from twin.connectors.drivers.mqtt.session import Receiving, Session, bytes_of, code_of, open_session
+from twin.connectors.drivers.mqtt.session import Receiving, Session, answered, bytes_of, code_of, open_session
 from twin.connectors.drivers.mqtt.topics import match
 from twin.connectors.mapping import Point, ResolvedConnection
 from twin.connectors.payload import Payload, PayloadError
@@ -97,7 +97,7 @@ class MqttDriver:
         try:
             for begin in range(0, len(topics), _SUBSCRIPTIONS_A_MESSAGE):
                 part = topics[begin : begin + _SUBSCRIPTIONS_A_MESSAGE]
-                codes = await client.subscribe(part)
+                codes = await answered(client, client.subscribe(part))
                 answers |= {topic: code_of(answer) for (topic, _), answer in zip(part, codes, strict=True)}
         except aiomqtt.MqttError as error:
             raise Retryable(f"cannot subscribe: {error}") from error

@@ -6,9 +6,10 @@ import asyncio
 import functools
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
@@ -18,6 +19,8 @@ from paho.mqtt.properties import Properties
 
 from twin.connectors.base import Fatal, Retryable
 from twin.connectors.drivers.mqtt.config import MqttLogin
+
+T = TypeVar("T")
 
 _FATAL_CODES = {1, 2, 4, 5, 132, 133, 134, 135}
 """Connection answers that a person has to resolve: protocol, client id, login."""
@@ -133,6 +136,26 @@ class Receiving:
                 ended.result()
 
 
+async def answered(client: aiomqtt.Client, asked: Coroutine[Any, Any, T]) -> T:
+    """What the broker answers to ``asked``, for clients that hand messages over (``Receiving``).
+
+    The library does not notice that the connection is lost while it waits for an answer, and waits its whole timeout.
+
+    Raises:
+        aiomqtt.MqttError: There is no answer, or the connection is lost.
+    """
+    answer, lost = asyncio.create_task(asked), asyncio.create_task(_until_lost(client))
+    try:
+        await asyncio.wait({answer, lost}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise aiomqtt.MqttError("the connection was lost") from lost.exception()
+        return answer.result()
+    finally:
+        for task in (answer, lost):
+            task.cancel()
+        await asyncio.gather(answer, lost, return_exceptions=True)
+
+
 class Session:
     """A client for as long as it is needed; its errors become ours."""
 
@@ -151,6 +174,12 @@ class Session:
         except aiomqtt.MqttError as closing:
             if error is None:
                 raise _ours(closing) from closing
+        else:
+            if error is not None:
+                # Why the connection ended lies in a future of the library, unread where the caller waited for something else:
+                # asyncio would complain of it. The caller's own error is raised.
+                with suppress(aiomqtt.MqttError):
+                    await _until_lost(self._client)
         if isinstance(error, aiomqtt.MqttError):
             raise _ours(error) from error
 

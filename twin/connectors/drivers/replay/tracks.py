@@ -57,6 +57,8 @@ def open_tape(path: Path, zone: ZoneInfo) -> Tape:
     Raises:
         Fatal: No such file, or not a recording.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for somebody who writes, and stopping for that
+        raise Fatal("the recording is not a file", file=path)
     try:
         with path.open("rb") as file:
             head = file.read(16)

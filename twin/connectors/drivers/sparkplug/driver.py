@@ -23,7 +23,7 @@ from twin.connectors.base import (
     WriteRequest,
     WriteResult,
 )
-from twin.connectors.drivers.mqtt.session import Receiving, Session, bytes_of, open_session
+from twin.connectors.drivers.mqtt.session import Receiving, Session, answered, bytes_of, open_session
 from twin.connectors.drivers.sparkplug.config import SparkplugOptions
 from twin.connectors.drivers.sparkplug.nodes import BD_SEQ, Node
 from twin.connectors.drivers.sparkplug.wire import BOOLEAN, TYPE_NAMES, Metric, Payload, WireError, decode, encode
@@ -105,10 +105,10 @@ class SparkplugDriver:
                 topics.append((self._state_topic, 1))
             try:
                 if topics:
-                    await client.subscribe(topics)
+                    await answered(client, client.subscribe(topics))
                 if self._options.host_id:
                     # after the subscriptions: nodes that wait for this host send their births on it
-                    await client.publish(self._state_topic, self._state(True), qos=1, retain=True)
+                    await answered(client, client.publish(self._state_topic, self._state(True), qos=1, retain=True))
             except aiomqtt.MqttError as error:
                 raise Retryable(f"cannot subscribe: {error}") from error
             sink.connected()

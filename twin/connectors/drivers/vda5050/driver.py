@@ -15,7 +15,7 @@ import msgspec
 from pydantic import ValidationError
 
 from twin.connectors.base import BAD_DECODING, Fatal, Found, Plan, Probe, Reading, Retryable, Sink, WriteRequest, WriteResult
-from twin.connectors.drivers.mqtt.session import Receiving, Session, bytes_of, open_session
+from twin.connectors.drivers.mqtt.session import Receiving, Session, answered, bytes_of, open_session
 from twin.connectors.drivers.vda5050.config import Vda5050Options, Vda5050Source
 from twin.connectors.drivers.vda5050.orders import Action, Order, action_message, header, order_message
 from twin.connectors.drivers.vda5050.states import COMMANDS, MOTION, READ, UNITS, StateError, refused
@@ -93,7 +93,7 @@ class Vda5050Driver:
             self._client = client
             try:
                 # the specification wants 1 for the connection and 0 for the rest; more than the sender gives cannot come
-                await client.subscribe([(self._topic("+", "+", topic), 1) for topic in _TOPICS])
+                await answered(client, client.subscribe([(self._topic("+", "+", topic), 1) for topic in _TOPICS]))
             except aiomqtt.MqttError as error:
                 raise Retryable(f"cannot subscribe: {error}") from error
             sink.connected()
@@ -138,7 +138,7 @@ class Vda5050Driver:
     async def _listen(self, seconds: float) -> Any:
         """Parts of the topic and document of what comes for a while."""
         async with self._session() as client:
-            await client.subscribe([(self._topic("+", "+", topic), 1) for topic in _TOPICS])
+            await answered(client, client.subscribe([(self._topic("+", "+", topic), 1) for topic in _TOPICS]))
             try:
                 async with asyncio.timeout(seconds):
                     async for message in client.messages:

@@ -16,7 +16,7 @@ COUNTS = (1000, 2500, 5000)
 EMPTY = '#usda 1.0\n(\n    metersPerUnit = 1\n    upAxis = "Z"\n)\ndef Xform "World"\n{\n}\n'
 
 
-def many(folder: Path) -> list[dict[str, Any]]:
+def siblings(folder: Path) -> list[dict[str, Any]]:
     """Processor time of adding, deleting and renaming siblings, and of taking that back; what is told of it included."""
     return [each for count in COUNTS for each in _siblings(folder, count)]
 

@@ -33,7 +33,7 @@ CHECKPOINT_PAUSE_S, CHECKPOINT_LATEST = 30.0, 5
 MAX_OPS = 20_000
 """Operations in one transaction."""
 MAX_STRUCTURE = 5000
-"""Of them those that add, remove or move prims: half a millisecond each, in which nobody's picture moves."""
+"""Of them those that add, remove or move prims: half a millisecond each (names: more), in which nobody's picture moves."""
 MAX_LABEL = 200
 MAX_REASON = 1000
 """Longest reason of a refusal [characters]: what is quoted in it may be as long as a message."""

@@ -13,6 +13,7 @@ import numpy as np
 from bench.collab.campaigns import RELEVANT, kill_servers
 from bench.collab.durability import kill_campaign, recovery
 from bench.collab.editors import crowd, messages
+from bench.collab.many import siblings
 from bench.collab.server import PRIMS, Server, edits, processor_s, row, serving, write_stage
 from twin.protocol.frames import MAGIC
 from twin.protocol.messages import Edit, Edited, Op, Refused, encode
@@ -114,4 +115,5 @@ def run() -> list[dict[str, Any]]:
         for i, (editors, relevant) in enumerate([(20, 0.0), (20, RELEVANT), (50, 0.0), (50, RELEVANT)]):
             rows += measure(stage, Path(folder) / f"p{i}", editors, relevant=relevant, seconds=10.0)
         rows += kill_servers(Path(folder), KILLS)
+        rows += siblings(Path(folder))
         return rows + kill_campaign(Path(folder)) + recovery(stage, Path(folder) / "recovery")

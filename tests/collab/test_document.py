@@ -56,8 +56,8 @@ def test_a_refused_edit_says_why_and_leaves_nothing(opened) -> None:
         ([Op("set_field", A, "size", ["double", float("nan")])], "lossy"),
         ([Op("set_field", A, "size", ["double", "wide"])], "type"),
         ([], "type"),
-        ([size(A, 1.0)] * 5001, "limit"),
-        ([Op("add_prim", f"/World/N{i}", "", {"type": "Cube"}) for i in range(2001)], "limit"),
+        ([size(A, 1.0)] * 20_001, "limit"),
+        ([Op("add_prim", f"/World/N{i}", "", {"type": "Cube"}) for i in range(5001)], "limit"),
         ([Op("restore_spec", A, "", {"text": "", "index": -1})], "type"),
         ([Op("add_prim", "/World/Out", "", {"reference": "../../etc/passwd"})], "asset"),
     ]
@@ -270,7 +270,7 @@ def test_a_disk_that_takes_no_more_makes_the_document_read_only_with_memory_as_o
     document.submit("s1", 1, "Ann", [size(A, 4.0)])
     before = text(document)
     document.journal.write("pragma max_page_count = 1")  # SQLite then reports a full disk
-    big = [Op("set_metadata", A, "documentation", "x" * 2_000_000)]
+    big = [Op("set_metadata", A, "documentation", "x" * 100_000)] * 20
     with pytest.raises(WorkError, match="full"):
         document.submit("s1", 2, "Ann", big)
     assert text(document) == before

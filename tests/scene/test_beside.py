@@ -13,7 +13,7 @@ from twin.core.errors import Rejected, WorkError
 from twin.protocol.messages import Op
 from twin.scene import beside as beside_module
 from twin.scene import compile_factory, open_stage
-from twin.scene.beside import CompilerProcess
+from twin.scene.beside import ProcessBeside
 from twin.scene.edits import apply_txn, layer_to_text, make_edit_layer
 
 
@@ -35,7 +35,7 @@ def edited(line: Path):
     """A stage, its edit layer, and the process beside."""
     stage = open_stage(line)
     layer = make_edit_layer(stage)
-    beside = CompilerProcess(line, line.parent, lambda: layer_to_text(layer))
+    beside = ProcessBeside(line, line.parent, lambda: layer_to_text(layer))
     yield stage, layer, beside
     beside.close()
 

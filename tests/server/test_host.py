@@ -1,5 +1,7 @@
 """The running twin behind the server, in this process."""
 
+import os
+import signal
 import sqlite3
 import threading
 import time
@@ -245,3 +247,70 @@ def test_a_commit_that_fails_takes_the_edits_back_and_says_so(host: Host, monkey
     )
     refused = edit(host, 9, size[0])[0].refusal
     assert refused.code == "read-only"
+
+
+def grid(side: int) -> str:
+    """A flat mesh of ``side`` x ``side`` squares, as USDA."""
+    points = ", ".join(f"({i % (side + 1)}, {i // (side + 1)}, 0)" for i in range((side + 1) ** 2))
+    corners = ((y * (side + 1) + x) for y in range(side) for x in range(side))
+    indices = ", ".join(f"{a}, {a + 1}, {a + side + 2}, {a + side + 1}" for a in corners)
+    return (
+        '#usda 1.0\n(\n    defaultPrim = "Part"\n    metersPerUnit = 1\n    upAxis = "Z"\n)\n'
+        'def Xform "Part"\n{\n    def Mesh "Grid"\n    {\n'
+        f"        int[] faceVertexCounts = [{', '.join(['4'] * side**2)}]\n        int[] faceVertexIndices = [{indices}]\n"
+        f"        point3f[] points = [{points}]\n    }}\n}}\n"
+    )
+
+
+def test_a_large_mesh_is_drawn_beside_while_others_go_on(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "grid.usda").write_text(grid(160))
+    host.on_owner(host.scene).result()
+    patches: list[ScenePatch] = []
+    host.runtime.subscribe(lambda event: patches.append(event) if isinstance(event, ScenePatch) else None)
+    begun = []
+    draw = host._artist.draw
+
+    def stopped(path: str):
+        """The process exists, but does nothing yet."""
+        host._artist.start()
+        os.kill(host._artist._talk._process.pid, signal.SIGSTOP)
+        begun.append(path)
+        return draw(path)
+
+    host._artist.draw = stopped
+    add = Op("add_prim", "/World/Part", "", {"reference": "grid.usda"})
+    _, told = edit(host, 1, add)
+    [mesh] = [doc for doc in told[-1].prims if doc.path == "/World/Part/Grid"]
+    assert (begun, mesh.geometry.kind, mesh.geometry.size) == (["/World/Part/Grid"], "bounds", [160.0, 160.0, 0.0])
+    # others are answered, and what they do to it counts
+    assert edit(host, 2, Op("set_field", "/World/A", "size", ["double", 2.0]))[0].entry is not None
+    assert edit(host, 3, Op("set_field", "/World/Part", "xformOp:translate", ["double3", [1.0, 0.0, 0.0]]))[0].entry is not None
+    assert patches == []
+    os.kill(host._artist._talk._process.pid, signal.SIGCONT)
+    until(lambda: patches, "the mesh")
+    [doc] = patches[0].prims
+    assert (doc.path, doc.geometry.kind, patches[0].seq) == ("/World/Part/Grid", "mesh", 3)
+    assert len(host.assets.get(doc.geometry.mesh)) > 160 * 160 * 6 * 4
+    # whoever has the scene of before is told on joining
+    told = host.on_owner(lambda: host.join("", "Bo", ADMIN, host.document.epoch, 3)).result().messages
+    assert doc in [p for message in told if isinstance(message, ScenePatch) for p in message.prims]
+    # what is gone meanwhile does not come back, and a lost process is asked once more
+    patches.clear()
+    host.on_owner(lambda: host.undo(ADMIN, "s", 4, "Ann")).result()
+    host.on_owner(lambda: host.undo(ADMIN, "s", 5, "Ann")).result()
+    host.on_owner(lambda: host.undo(ADMIN, "s", 6, "Ann")).result()
+    host.on_owner(lambda: host.redo(ADMIN, "s", 7, "Ann")).result()
+    lost = host._artist._talk._process.pid
+    host.on_owner(lambda: host.undo(ADMIN, "s", 8, "Ann")).result()
+    host._artist.draw = draw
+    host.on_owner(lambda: host.redo(ADMIN, "s", 9, "Ann")).result()
+    os.kill(lost, signal.SIGKILL)
+    until(lambda: patches, "the mesh again")
+    assert [(d.path, d.geometry.kind) for p in patches for d in p.prims] == [("/World/Part/Grid", "mesh")]
+
+
+def until(condition, what: str) -> None:
+    end = time.monotonic() + 120.0
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.01)

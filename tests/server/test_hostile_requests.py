@@ -70,3 +70,16 @@ def test_a_cookie_that_somebody_else_set_does_not_stand_before_one_s_own(server)
         for cookie in (f"{name}=planted; {name}={value}", f"{name}={value}; {name}=planted"):
             assert http.get("/api/me", headers={"Cookie": cookie}).status_code == 200
         assert http.get("/api/me", headers={"Cookie": f"{name}=planted"}).status_code == 401
+
+
+def test_what_is_large_comes_packed_and_secrets_never_do(server) -> None:
+    with server.http() as web:
+        web.headers["Accept-Encoding"] = "gzip"
+        scene = web.get("/api/scene")
+        assert (scene.headers["Content-Encoding"], "Accept-Encoding" in scene.headers["Vary"]) == ("gzip", True)
+        assert len(scene.json()["prims"]) > 0
+        for _ in range(12):
+            assert web.post("/api/share", json={"role": "viewer"}).status_code < 300
+        assert "Content-Encoding" not in web.get("/api/share").headers
+        web.headers["Accept-Encoding"] = "identity"
+        assert web.get("/api/scene").content == scene.content

@@ -187,6 +187,13 @@ def test_presence_and_previews_reach_the_others_only(server) -> None:
     ann.send(Preview(SIGN, [1.0] * 16, session="forged"))
     preview = bob.wait(Preview)
     assert (preview.path, preview.session) == (SIGN, me.session)
+    # others' pages calculate with these
+    for wrong in ([float("nan")] * 16, [1.0] * 15 + [float("inf")], [1.0] * 3):
+        ann.send(Preview(SIGN, wrong))
+    ann.send(Presence(selection=[], camera=[float("nan")] * 6))
+    assert bob.wait(Presence, lambda m: m.session == me.session).camera == []
+    ann.send(Preview(SIGN, [2.0] * 16))
+    assert bob.wait(Preview).matrix == [2.0] * 16
     ann.close()
     assert bob.wait(Presence, lambda m: m.session == me.session and m.gone)
 
@@ -386,7 +393,13 @@ def test_nonsense_is_answered_and_the_connection_goes_on(server) -> None:
     for data in (b"\xc1", b"\x91" * 50_000, "text", msgspec.msgpack.encode({"t": "edit", "opid": "x"}), HUGE):
         ann.socket.send(data)
         assert ann.wait(Refused).code == "message"
-    assert isinstance(ann.edit(move(SIGN, 1.0)), Edited)
+    for value in (float("nan"), float("inf")):
+        ann.send(Control("step", value))
+        assert ann.wait(Refused).code == "control"
+    long = ann.edit(Op("set_metadata", SIGN, "documentation", "x" * 100_001))
+    assert (long.code, long.path) == ("limit", SIGN)
+    told = ann.edit(move(SIGN, 1.0), label="Move\u202e it\n now\x00")
+    assert told.label == "Move  it  now"
 
 
 def test_a_tab_that_does_not_read_holds_nobody_up(server) -> None:

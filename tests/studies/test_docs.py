@@ -59,7 +59,7 @@ def test_its_recipes_are_attributes_of_the_schema():
 
 def test_its_layer_adds_a_second_machine(tmp_path):
     shutil.copy(HERE / "line.usda", tmp_path)
-    (layer,) = blocks("usda")
+    layer, _ = blocks("usda")
     (tmp_path / "second.usda").write_text(layer)
     model = compile_scenario(tmp_path / "line.usda", layers=[tmp_path / "second.usda"])
     assert {"/Line/Share", "/Line/M2b"} <= {n.path for n in model.nodes}
@@ -67,6 +67,22 @@ def test_its_layer_adds_a_second_machine(tmp_path):
     (tmp_path / "study.yaml").write_text(text + "sensitivity: none\n")
     one, two = run_study(load_study(tmp_path / "study.yaml"), tmp_path / "r").points
     assert two.kpis["throughput"].mean() > 1.1 * one.kpis["throughput"].mean()
+
+
+def test_its_second_mill_works_beside_the_first(tmp_path):
+    shutil.copytree(ROOT / "scenes", tmp_path / "scenes", ignore=shutil.ignore_patterns(".twin", "*.results"))
+    _, layer = blocks("usda")
+    path = tmp_path / "scenes" / "machining_cell" / "second_mill.usda"
+    path.write_text(layer)
+    model = compile_scenario(path.with_name("scene.usda"), layers=[path])
+    nodes = {n.path.rsplit("/", 1)[-1]: n for n in model.nodes}
+    rows = model.distributions.rows
+    first, second = nodes["Mill"], nodes["Mill2"]
+    assert [rows[c] for c in first.cycle] == [rows[c] for c in second.cycle]
+    for name in ("setup", "time_to_failure", "time_to_repair"):
+        assert rows[getattr(first, name)] == rows[getattr(second, name)], name
+    assert (first.crew, first.crew_size, first.repair_crew) == (second.crew, second.crew_size, second.repair_crew)
+    assert {nodes["Mills"].next[0], nodes["Mills"].next[1]} == {model.node_index(n.path) for n in (first, second)}
 
 
 def test_its_python_runs(tmp_path, monkeypatch):

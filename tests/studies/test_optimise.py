@@ -2,13 +2,15 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from twin.core.errors import InputError, StudyError
 from twin.studies import run_study, summarise
-from twin.studies.optimise import optimise_study, violations
+from twin.studies.optimise import add_cost, optimise_study, violations
+from twin.studies.ranking import rank_points
 from twin.studies.report import render
 from twin.studies.text import print_summary
 
@@ -42,7 +44,7 @@ def test_it_comes_near_the_best_of_all_and_the_same_again(make_study, compile_li
     assert list(means(extended))[: len(tried)] == list(tried)
     document = summarise(extended)
     assert document["design"] == "optuna"
-    assert re.search("</b> (is|has the) best", render(extended))
+    assert re.search(r"<b>trial \d+</b> has the best throughput found:.*(against|to) the present design", render(extended))
 
 
 def test_limits_keep_the_search_where_it_may_be(make_study, compile_line, tmp_path):
@@ -95,7 +97,22 @@ def test_the_cheapest_within_a_share_of_the_best_is_found(make_study, compile_li
     assert f"{len(means) - len(able)} of {len(means)} trials break the limits: throughput at least" in last
     page = render(found)
     assert "Looked for" in page
-    assert "the worst point" in page
+    # a cost is not random: it is the cheapest of what was tried, and what is uncertain is the limit
+    assert re.search(r"<b>trial \d+</b> is the cheapest found: it costs", page)
+    assert "as good" not in page
+    (limit,) = document["optimise"]["limits"]
+    assert (limit["kpi"], limit["end"]) == ("throughput", "min")
+    best = next(p for p in tried if p.point.parameters[CAPACITY] == min(able))
+    assert limit["room"] == pytest.approx(means[min(able)] - 0.97 * max(means.values()))
+    assert limit["verdict"] == ("kept" if limit["room"] >= limit["half_width"] else "not proven")
+    assert limit["verdict"] in page
+    # of one cost, the one with more throughput goes first
+    twin = replace(best, kpis={**best.kpis, "throughput": best.kpis["throughput"] + 1.0})
+    assert [r.point for r in rank_points([best, twin], "cost", ("throughput",))] == [twin, best]
+    # the design that is there has its price too, where its values are known
+    add_cost(found.points[0], study, {CAPACITY: 3})
+    assert set(found.points[0].kpis["cost"]) == {6.0}
+    assert "against the present design" in render(found) or "as much as the present design" in render(found)
     with pytest.raises(StudyError, match=r"99 %.*not a limit.*99 % of best"):
         make_study(sweep=SWEEP, optimise={"maximise": "wip", "limits": {"throughput": {"min": "99 %"}}})
     with pytest.raises(StudyError, match="what a unit costs"):

@@ -240,13 +240,19 @@ def show(flags: Flags) -> None:
 
 
 @_verb()
-def compare(flags: Flags) -> None:
+def compare(
+    flags: Flags,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="NAME", help="Compare with this scenario, or this one point, instead of the study's."),
+    ] = None,
+) -> None:
     """Compare every point with the baseline on the same random numbers."""
     from twin.studies.summary import summarise
     from twin.studies.text import print_comparisons
 
     flags.check_where()
-    document = summarise(_stored(flags, flags.folder()))
+    document = summarise(_stored(flags, flags.folder()), baseline)
     if flags.json:
         keep = ("study", "baseline", "crn", "kpis", "comparisons")
         print(json_module.dumps({name: document[name] for name in keep}, indent=1, allow_nan=False))

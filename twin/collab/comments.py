@@ -88,6 +88,13 @@ class Comments:
         self._journal.write("update comments set deleted = 1, text = '' where id = ? or parent = ?", (id, id))
         return [self._get(each) for each in gone]
 
+    def moved(self, source: str, target: str) -> None:
+        """A prim has another path now: what is pinned to it, or below it, goes along."""
+        self._journal.write(
+            "update comments set path = ? || substr(path, ?) where path = ? or substr(path, 1, ?) = ?",
+            (target, len(source) + 1, source, len(source) + 1, f"{source}/"),
+        )
+
     def _get(self, id: int) -> CommentDoc:
         rows = self._journal.read(f"select {_COLUMNS} from comments where id = ?", (id,))
         if not rows:

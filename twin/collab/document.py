@@ -30,10 +30,10 @@ CHECKPOINT_EVERY = 2000
 """So often a checkpoint is begun [edits]; recovery replays what came after the last one that was finished."""
 CHECKPOINT_PAUSE_S, CHECKPOINT_LATEST = 30.0, 5
 """Where edits come so fast that one would follow the other, they are this far apart, or this many times as many edits."""
-MAX_OPS = 5000
+MAX_OPS = 20_000
 """Operations in one transaction."""
-MAX_STRUCTURE = 2000
-"""Of them those that add, remove or move prims: each is composed by itself, and takes the longer the more siblings there are."""
+MAX_STRUCTURE = 5000
+"""Of them those that add, remove or move prims: half a millisecond each (names: more), in which nobody's picture moves."""
 MAX_LABEL = 200
 MAX_REASON = 1000
 """Longest reason of a refusal [characters]: what is quoted in it may be as long as a message."""
@@ -198,7 +198,7 @@ class Document:
                 raise Rejected(
                     "limit", f"an edit may add, remove or move {MAX_STRUCTURE} prims, this one {structure}: do it in parts"
                 )
-            return Work(txn, label[:MAX_LABEL] or _describe(txn), "edit")
+            return Work(txn, _legible(label) or _describe(txn), "edit")
 
         return self._run(session, opid, user, work, internal=False)
 
@@ -384,6 +384,11 @@ class Document:
         newest = self.journal.versions()[:1]
         if not newest or newest[0]["seq"] != seq:
             self.journal.save_version(label[:MAX_LABEL], author, seq, text)
+
+
+def _legible(label: str) -> str:
+    """A label as others will read it: on one line, without characters that do not show or turn the writing round."""
+    return "".join(c if c.isprintable() else " " for c in label[:MAX_LABEL]).strip()
 
 
 def _describe(txn: list[Op]) -> str:

@@ -44,6 +44,7 @@ class UndoStacks:
         self._undo: dict[str, list[Entry]] = {}
         self._redo: dict[str, list[Entry]] = {}
         self._writers: dict[Key, tuple[int, str]] = {}
+        self._most = 8 * WINDOW
 
     def note(self, entry: Entry) -> None:
         """An entry was accepted."""
@@ -65,8 +66,9 @@ class UndoStacks:
         for op in (*entry.txn, *entry.inverse):
             for key in keys(op):
                 self._writers[key] = (entry.seq, entry.session)
-        if len(self._writers) > 8 * WINDOW:
+        if len(self._writers) > self._most:
             self._writers = {k: w for k, w in self._writers.items() if w[0] > entry.seq - WINDOW}
+            self._most = max(8 * WINDOW, 2 * len(self._writers))
 
     def _trim(self, before: int) -> None:
         """Let go of what lies too far back, also of those who have long gone."""
@@ -107,9 +109,10 @@ class UndoStacks:
         since = [key for key, (seq, author) in self._writers.items() if seq > entry.seq and author != entry.session]
         exact = set(since)
         whole = {path for path, name in since if not name}
+        above = {path for other in {path for path, _ in since} for path in _upwards(other)}
         kept, skipped = [], []
         for op in entry.inverse:
-            if _overwritten(op, exact, whole):
+            if _overwritten(op, exact, whole, above):
                 skipped.append(f"{op.path}.{op.field}" if op.field else op.path)
             else:
                 kept.append(op)
@@ -119,11 +122,12 @@ class UndoStacks:
         return kept, skipped
 
 
-def _overwritten(op: Op, exact: set[Key], whole: set[str]) -> bool:
+def _overwritten(op: Op, exact: set[Key], whole: set[str], above: set[str]) -> bool:
+    """Whether others wrote one of its properties (``exact``), a prim around it (``whole``), or something in it (``above``)."""
     for path, name in keys(op):
-        if (path, name) in exact or any(above in whole for above in _upwards(path)):
+        if (path, name) in exact or any(upper in whole for upper in _upwards(path)):
             return True
-        if not name and any(other == path or other.startswith(path + "/") for other, _ in exact):
+        if not name and path in above:
             return True
     return False
 

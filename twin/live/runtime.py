@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -197,6 +198,8 @@ class Runtime:
         actions = {"play", "pause", "reset", "step", "speed"}
         if action not in actions:
             raise InputError(f"no clock action {action!r}", attribute="action", allowed=sorted(actions))
+        if action == "step" and not math.isfinite(value):
+            raise InputError(f"{value:g} is no number of steps", attribute="step", allowed=["1 to 600"])
         if action == "speed" and not 0.05 <= value <= MAX_RATE:
             raise InputError(f"speed {value:g} is out of range", attribute="speed", allowed=[f"0.05 to {MAX_RATE:g}"])
         return self.call(lambda: self._control(action, value))
@@ -245,6 +248,10 @@ class Runtime:
         if self._live is not None:
             events.append(Connectors(self._live.statuses()))
         return events
+
+    def tell(self, event: Any) -> None:
+        """Tell everybody of what the owner of the stage has to say."""
+        self._emit(event)
 
     def _emit(self, event: Event) -> None:
         for subscriber in self._subscribers:

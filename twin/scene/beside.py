@@ -1,8 +1,9 @@
-"""Compiling beside: a process of its own compiles the edited stage, so that whoever owns the stage does not stand still for it.
+"""Work beside: a process of its own compiles the edited stage, or draws a large mesh of it, so that whoever owns the stage does
+not stand still for it.
 
-The process has the same stage open, is told of every accepted transaction, and compiles when it is asked to. It reads requests
-from its standard input and answers on its standard output (``twin.core.pipes``), MessagePack in, pickle out. It ends when its
-input does, so it never outlives the server.
+The process has the same stage open, is told of every accepted transaction, and compiles or draws when it is asked to. It reads
+requests from its standard input and answers on its standard output (``twin.core.pipes``), MessagePack in, pickle out. It ends
+when its input does, so it never outlives the server.
 
 ``python -m twin.scene.beside STAGE ASSET_ROOT``
 """
@@ -25,9 +26,11 @@ import msgspec
 
 from twin.core import log
 from twin.core.errors import InputError, Rejected, WorkError
+from twin.core.findings import Findings
 from twin.core.pipes import own_output, read_message, write_message
 from twin.model.factory import FactoryModel
 from twin.protocol.messages import Op
+from twin.scene.render.surface import Drawn
 
 TOLD_AT_ONCE = 500
 """So many transactions are gathered before the process is told of them, where nothing is to be compiled."""
@@ -42,6 +45,8 @@ class Request(msgspec.Struct):
     text: str | None
     txns: list[list[Op]]
     compile: bool
+    draw: str = ""
+    """Path of a mesh to draw."""
 
 
 class _Told(msgspec.Struct):
@@ -50,9 +55,10 @@ class _Told(msgspec.Struct):
     text: str | None
     txns: list[msgspec.Raw]
     compile: bool
+    draw: str = ""
 
 
-class CompilerProcess:
+class ProcessBeside:
     """The process and what it still has to be told. All methods belong to the thread that owns the stage.
 
     However long a compilation takes, what waits for it is bounded: beyond ``MOST_UNTOLD`` single transactions are let go, and the
@@ -106,19 +112,29 @@ class CompilerProcess:
         The future holds the model; InputError where it cannot be compiled; WorkError where the process was lost, which says
         nothing about the stage.
         """
-        future: Future[FactoryModel] = Future()
+        return self._ask("")
+
+    def draw(self, path: str) -> Future[Drawn]:
+        """Draw a mesh of the stage as it stands now.
+
+        The future holds it, or WorkError where the process was lost.
+        """
+        return self._ask(path)
+
+    def _ask(self, draw: str) -> Future[Any]:
+        future: Future[Any] = Future()
         try:
             self.start()
         except OSError as error:
-            future.set_exception(WorkError(f"no process to compile in: {error}"))
+            future.set_exception(WorkError(f"no process to work in: {error}"))
         else:
-            self._tell(future)
+            self._tell(future, draw)
         return future
 
-    def _tell(self, future: Future[FactoryModel] | None) -> None:
+    def _tell(self, future: Future[Any] | None, draw: str = "") -> None:
         if self._talk is None:
             return
-        told = _Told(self._text() if self._anew else None, self._untold, future is not None)
+        told = _Told(self._text() if self._anew else None, self._untold, future is not None and not draw, draw)
         self._untold, self._bytes, self._anew = [], 0, False
         self._talk.ask(told, future)
 
@@ -137,15 +153,15 @@ class _Talk:
     def __init__(self, command: list[str]) -> None:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._requests: queue.Queue[tuple[_Told, int, Future[FactoryModel] | None] | None] = queue.Queue()
+        self._requests: queue.Queue[tuple[_Told, int, Future[Any] | None] | None] = queue.Queue()
         self._counting = threading.Lock()
         self.bytes = 0
         self.lost = threading.Event()
         self._closing = False
-        self._thread = threading.Thread(target=self._main, name="twin-compiler", daemon=True)
+        self._thread = threading.Thread(target=self._main, name="twin-beside", daemon=True)
         self._thread.start()
 
-    def ask(self, request: _Told, future: Future[FactoryModel] | None) -> None:
+    def ask(self, request: _Told, future: Future[Any] | None) -> None:
         size = sum(map(len, request.txns))
         with self._counting:
             self.bytes += size
@@ -164,7 +180,7 @@ class _Talk:
         into, out = self._process.stdin, self._process.stdout
         if into is None or out is None:
             raise RuntimeError("no pipes")
-        waiting: Future[FactoryModel] | None = None
+        waiting: Future[Any] | None = None
         try:
             while (item := self._requests.get()) is not None:
                 request, size, waiting = item
@@ -178,11 +194,11 @@ class _Talk:
                     _settle(waiting, answer)
         except (OSError, EOFError) as error:
             if not self._closing:
-                log.get("compiler").warning("the compiling process was lost", reason=str(error), code=self._process.poll())
+                log.get("beside").warning("the process beside was lost", reason=str(error), code=self._process.poll())
         finally:
             self.lost.set()
             if waiting is not None and not waiting.done():
-                waiting.set_exception(WorkError("the compiling process was lost"))
+                waiting.set_exception(WorkError("the process beside was lost"))
             self._refuse_others()
             for pipe in (into, out):
                 with suppress(OSError):  # what could not be flushed was for a process that is gone
@@ -197,12 +213,12 @@ class _Talk:
             except queue.Empty:
                 return
             if item is not None and item[2] is not None:
-                item[2].set_exception(WorkError("the compiling process was lost"))
+                item[2].set_exception(WorkError("the process beside was lost"))
 
 
-def _settle(future: Future[FactoryModel], answer: bytes) -> None:
+def _settle(future: Future[Any], answer: bytes) -> None:
     found = pickle.loads(answer)
-    if isinstance(found, FactoryModel):
+    if isinstance(found, FactoryModel | Drawn):
         future.set_result(found)
     else:
         text, prim, attribute = found
@@ -239,6 +255,18 @@ def serve(stage_path: Path, asset_root: Path, requests: IO[bytes], answers: IO[b
             except InputError as error:
                 answer = (error.message, error.prim, error.attribute)
             write_message(answers, pickle.dumps(answer, protocol=pickle.HIGHEST_PROTOCOL))
+        if request.draw:
+            write_message(answers, pickle.dumps(_draw(stage, request.draw), protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def _draw(stage: Any, path: str) -> Drawn:
+    from twin.scene.render.geometry import read_surface
+    from twin.scene.render.surface import encode
+
+    findings = Findings()
+    prim = stage.GetPrimAtPath(path)
+    surface = read_surface(prim, findings) if prim else None
+    return Drawn(b"" if surface is None else encode(surface), list(findings))
 
 
 def main(arguments: list[str]) -> int:

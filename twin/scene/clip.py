@@ -24,7 +24,7 @@ from twin.scene.edits.xform import CANONICAL, ORDER, euler
 from twin.scene.frames import array, split
 from twin.scene.stage import meters_per_unit
 
-MAX_OPS = 4000
+MAX_OPS = 20_000
 MAX_NUMBERS = 200_000
 """Numbers in all values together."""
 _TYPES = dict(zip(CANONICAL, ("double3", "float3", "float3"), strict=True))

@@ -62,11 +62,17 @@ def open_scenario(
     session = stage.GetSessionLayer()
     for layer in opened:
         session.subLayerPaths.insert(0, layer.identifier)
+    wrong: list[StudyError] = []
     with Usd.EditContext(stage, session):
         for path, selections in (variants or {}).items():
             _select(stage, path, selections)
         for target, value in (values or {}).items():
-            _set(stage, target, value)
+            try:
+                _set(stage, target, value)
+            except StudyError as error:
+                wrong.append(error)
+    if wrong:
+        raise wrong[0] if len(wrong) == 1 else StudyError("; ".join(map(str, wrong)))
     for finding in mistyped(stage):
         prim, _, attribute = finding.path.partition(".")
         raise StudyError(finding.message, file=stage_path, prim=prim, attribute=attribute)

@@ -25,6 +25,7 @@ from twin.server.context import Context
 from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.oidc import Provider, oidc_router
+from twin.server.packed import Packed
 from twin.server.replay import TrackRecorder, replay_router
 from twin.server.routes import access, alarms, comments, physics, plant, push, rules, scene, timeline, uploads, versions
 from twin.server.studies import studies_router
@@ -135,5 +136,6 @@ def create_app(
     app.include_router(studies_router(host))
     if STATIC.exists():
         app.mount("/", StaticFiles(directory=STATIC), name="static")
+    app.add_middleware(Packed)
     app.add_middleware(Guard, access=host.access, hosts=hosts, public=public, cookie=cookie)  # type: ignore[arg-type]
     return app

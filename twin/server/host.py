@@ -10,6 +10,7 @@ import secrets
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ from twin.protocol.messages import (
 )
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory, list_signals
-from twin.scene.beside import CompilerProcess
+from twin.scene.beside import ProcessBeside
 from twin.scene.clip import clip_of
 from twin.scene.relevance import Relevance
 from twin.scene.render import (
@@ -58,6 +59,7 @@ from twin.scene.render import (
     stage_layers,
     stage_variants,
 )
+from twin.scene.render.surface import Drawn
 from twin.server.alarms import Alarms
 from twin.server.commits import Commits
 from twin.server.past import PastScenes
@@ -154,14 +156,20 @@ class Host:
         self.document.room = lambda: MAX_PRIMS - self._extractor.count
         self._emulated: subprocess.Popen[bytes] | None = None
         self._extractor = SceneExtractor(
-            self.document.stage, assets=self.assets, edit_layer=self.document.layer, asset_root=self.document.asset_root
+            self.document.stage,
+            assets=self.assets,
+            edit_layer=self.document.layer,
+            asset_root=self.document.asset_root,
+            later=self._draw_beside,
         )
         self.past = PastScenes(self.document.path, settings.project, self.document.asset_root, self._stage_name, self.assets)
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
+        self._to_draw: list[tuple[str, Callable[[Future[Drawn]], None]]] = []
         self._nodes: list[NodeDoc] = []
         self._asked_seq = self._model_seq = 0
-        self._compiler = CompilerProcess(self.document.path, self.document.asset_root, self.document.text)
+        self._compiler = ProcessBeside(self.document.path, self.document.asset_root, self.document.text)
+        self._artist = ProcessBeside(self.document.path, self.document.asset_root, self.document.text)
         self.keyframes = Keyframes(settings.project / "keyframes")
         self._keeping = ThreadPoolExecutor(1, thread_name_prefix="twin-keyframes")
         self._kept: Future[None] | None = None
@@ -277,6 +285,7 @@ class Host:
         self.learned.keep()
         self.history.close()
         self._compiler.close()
+        self._artist.close()
         self.past.close()
         self._relevance.close()
         self.document.close()
@@ -314,8 +323,52 @@ class Host:
     def _taken_back(self) -> None:
         """Accepted edits could not be written and are no more; they may have been compiled."""
         self._compiler.forget()
+        self._artist.forget()
         self._scene = None
         self.runtime.edited()
+
+    def _draw_beside(self, path: str, ticket: object, *, again: bool = True) -> None:
+        """Owner: have a large mesh drawn by a process beside, once that knows of the edit that is being told of."""
+
+        def put(done: Future[Drawn]) -> None:
+            error = done.exception()
+            drawn = Drawn(b"", []) if error is not None else done.result()
+            mesh = self.assets.put(drawn.data) if drawn.data else "" if error is None else None
+            with suppress(Rejected):  # the twin is stopping
+                self.runtime.call(
+                    lambda: (
+                        self._drawn(path, ticket, mesh, drawn.findings)
+                        if error is None or not again
+                        else self._draw_again(path, ticket, str(error))
+                    )
+                )
+
+        self._to_draw.append((path, put))
+
+    def _draw_again(self, path: str, ticket: object, reason: str) -> None:
+        """Owner: the process was lost, which may have had other reasons than this mesh."""
+        if not self._extractor.waits_for(path, ticket):
+            return
+        self._log.warning("a mesh is drawn again", prim=path, reason=reason)
+        self._draw_beside(path, ticket, again=False)
+        self._have_drawn()
+
+    def _have_drawn(self) -> None:
+        """Owner: ask for what was put off."""
+        waiting, self._to_draw = self._to_draw, []
+        for path, put in waiting:
+            self._artist.draw(path).add_done_callback(put)
+
+    def _drawn(self, path: str, ticket: object, mesh: str | None, findings: list[Finding]) -> None:
+        """Owner: tell everybody how a prim looks, if it still is what it was."""
+        if mesh is None:
+            findings = [Finding("warning", path, "shown-as-bounds", "the mesh could not be drawn and is shown as a box")]
+        doc = self._extractor.drawn(path, ticket, mesh, findings)
+        if doc is not None:
+            self._scene = None
+            self.runtime.tell(ScenePatch(self.document.seq, [doc], [], []))
+        if not self._extractor.waits:
+            self._artist.forget()
 
     def _keep(self, simulation: Simulation, snapshot: dict[str, Any]) -> None:
         """Owner: put a keyframe on disk, unless the disk is still busy with the one before."""
@@ -358,6 +411,7 @@ class Host:
 
     def _scene_doc(self) -> SceneDoc:
         parts = self._extractor.scene()
+        self._have_drawn()
         found = Findings()
         library = library_parts(self.document.asset_root, found)
         model = self.runtime.model
@@ -455,13 +509,18 @@ class Host:
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None
+        for op in outcome.entry.txn:
+            if op.kind == "move_prim":
+                self.comments.moved(op.path, str(op.value))
         self._compiler.applied(outcome.entry.txn)
+        self._artist.applied(outcome.entry.txn)
         if self._relevance.touched():
             self.runtime.edited()
         return outcome, [edited(outcome.entry), self._patch(outcome.entry.seq, outcome.changed, outcome.resync)]
 
     def _patch(self, seq: int, changed: list[str], resync: list[str]) -> ScenePatch:
         parts = self._extractor.patch(changed, resync)
+        self._have_drawn()
         return ScenePatch(seq, parts.prims, parts.removed, parts.materials)
 
     def join(self, session: str, name: str, who: Identity, epoch: str, last_seq: int) -> Join:
@@ -495,6 +554,8 @@ class Host:
             patch = self._patch(document.seq, *changes)
             patch.nodes, patch.materials = self._nodes, self._extractor.materials()
             messages.append(patch)
+        if changes is not None and (heavy := self._extractor.heavy()):
+            messages.append(ScenePatch(document.seq, heavy, [], []))
         messages.append(UndoState(*document.undo_labels(session)))
         events: list[Event] = self.runtime.current()
         return Join(welcome, messages + events)

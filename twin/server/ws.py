@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -211,13 +212,20 @@ async def _receive(socket: WebSocket, client: Client, inbox: Inbox, host: Host, 
         elif isinstance(message, Presence):
             holding = message.holding if may(role, "edit") else []
             client.presence.selection = _paths(message.selection)
-            client.presence.camera = message.camera[:6]
+            client.presence.camera = message.camera if _numbers(message.camera, 6) else []
             client.latest.follower.look(client.presence.camera)
             client.presence.holding = hub.hold(client, _paths(holding))
             hub.others(client, client.presence)
-        elif isinstance(message, Preview) and may(role, "edit") and len(message.path) <= MAX_PATH:
-            message.session, message.matrix = client.session, message.matrix[:16]
+        elif (
+            isinstance(message, Preview) and may(role, "edit") and len(message.path) <= MAX_PATH and _numbers(message.matrix, 16)
+        ):
+            message.session = client.session
             hub.others(client, message)
+
+
+def _numbers(values: list[float], count: int) -> bool:
+    """Whether there are ``count`` of them, all finite: others' pages calculate with them."""
+    return len(values) == count and all(map(math.isfinite, values))
 
 
 def _paths(paths: list[str]) -> list[str]:

@@ -17,7 +17,8 @@ SERIES_COLOURS = 8
 
 @dataclass(frozen=True)
 class Interval:
-    """A labelled estimate: ``series`` picks its colour; ``x`` is used where the horizontal axis is a number."""
+    """A labelled estimate: ``series`` picks its colour; ``x`` is used where the horizontal axis is a number;
+    ``shape`` its mark there."""
 
     label: str
     mean: float
@@ -25,6 +26,7 @@ class Interval:
     series: int = 0
     x: float = 0.0
     note: str = ""
+    shape: int = 0
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -110,17 +112,32 @@ def dots(items: Sequence[Interval], *, unit: str, title: str, zero: bool = False
     return svg(width, bottom + 42, "".join(body), title)
 
 
-def curve(groups: dict[str, list[Interval]], *, x_label: str, unit: str, title: str, joined: bool, width: float = FULL) -> str:
-    """Estimates over a number, a colour a group; ``joined`` draws a line through each."""
+def curve(
+    groups: dict[str, list[Interval]],
+    *,
+    x_label: str,
+    unit: str,
+    title: str,
+    joined: bool,
+    whole: bool = False,
+    limit: tuple[float, str] | None = None,
+    width: float = FULL,
+) -> str:
+    """Estimates over a number, a colour a group; ``joined`` draws a line through each, ``whole`` marks whole numbers only,
+    ``limit`` draws a line at a place of the horizontal axis, with a text."""
     items = [i for group in groups.values() for i in group]
     if not items:
         return ""
-    left, right, top, bottom = 70.0, 20.0, 12.0, 268.0
-    xs = [i.x for i in items]
+    left, right, top, bottom = 84.0, 20.0, 12.0, 268.0
+    xs = [i.x for i in items] + ([limit[0]] if limit is not None else [])
     ys = [v for i in items for v in (i.mean - i.half_width, i.mean + i.half_width)]
     pad_x, pad_y = 0.04 * (max(xs) - min(xs)), 0.08 * (max(ys) - min(ys))
     ax, ay = Axis(min(xs) - pad_x, max(xs) + pad_x, left, width - right), Axis(min(ys) - pad_y, max(ys) + pad_y, bottom, top)
-    body = [_frame(ax, ay, x_label, unit, left, width - right, top, bottom)]
+    body = [_frame(ax, ay, x_label, unit, left, width - right, top, bottom, whole=whole)]
+    if limit is not None:
+        at, side = ax(limit[0]), "start" if ax(limit[0]) < (left + width - right) / 2.0 else "end"
+        body.append(line(at, top, at, bottom, "zero"))
+        body.append(text(at + (6 if side == "start" else -6), top + 10, limit[1], anchor=side, css="tick"))
     for group in groups.values():
         ordered = sorted(group, key=lambda i: i.x)
         css = f"s{ordered[0].series % SERIES_COLOURS}"
@@ -130,7 +147,7 @@ def curve(groups: dict[str, list[Interval]], *, x_label: str, unit: str, title: 
         for i in ordered:
             tip = f"{i.label}: {number(i.mean)} ± {number(i.half_width)} {unit}"
             whisker = line(ax(i.x), ay(i.mean - i.half_width), ax(i.x), ay(i.mean + i.half_width), f"{css} whisker")
-            body.append(f"<g><title>{escape(tip)}</title>{whisker}{dot(ax(i.x), ay(i.mean), css)}</g>")
+            body.append(f"<g><title>{escape(tip)}</title>{whisker}{dot(ax(i.x), ay(i.mean), css, i.shape)}</g>")
     return svg(width, bottom + 44, "".join(body), title) + legend(
         [(name, f"s{g[0].series % SERIES_COLOURS}") for name, g in groups.items()]
     )
@@ -239,8 +256,17 @@ def bars(
     return svg(width, bottom + 40, "".join(body), title)
 
 
-def dot(x: float, y: float, css: str) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="{css} dot"/>'
+def dot(x: float, y: float, css: str, shape: int = 0) -> str:
+    """A mark: circle, square, diamond or triangle."""
+    if shape % 4 == 0:
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="{css} dot"/>'
+    corners = {
+        1: ((-4.2, -4.2), (4.2, -4.2), (4.2, 4.2), (-4.2, 4.2)),
+        2: ((0.0, -6.0), (6.0, 0.0), (0.0, 6.0), (-6.0, 0.0)),
+        3: ((0.0, -5.6), (5.4, 4.2), (-5.4, 4.2)),
+    }[shape % 4]
+    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
+    return f'<polygon points="{points}" class="{css} dot"/>'
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> str:
@@ -254,12 +280,14 @@ def shorten(label: str, most: int) -> str:
     return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
-def _frame(ax: Axis, ay: Axis, x_label: str, unit: str, left: float, right: float, top: float, bottom: float) -> str:
+def _frame(
+    ax: Axis, ay: Axis, x_label: str, unit: str, left: float, right: float, top: float, bottom: float, *, whole: bool = False
+) -> str:
     out = []
     for tick in ay.ticks():
         out.append(line(left, ay(tick), right, ay(tick), "grid"))
         out.append(text(left - 8, ay(tick) + 4, number(tick), anchor="end", css="tick"))
-    for tick in ax.ticks(8):
+    for tick in dict.fromkeys(float(round(t)) for t in ax.ticks(8) if ax.low <= round(t) <= ax.high) if whole else ax.ticks(8):
         out.append(line(ax(tick), bottom, ax(tick), bottom + 4, "axis"))
         out.append(text(ax(tick), bottom + 17, number(tick), anchor="middle", css="tick"))
     out.append(line(left, bottom, right, bottom, "axis"))

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from twin.core.errors import InputError
 from twin.model.factory import FactoryModel, NodeKind, NodeState
 from twin.studies.results import PointResult, Results
 from twin.studies.statistics import Difference, paired_difference
+
+NAMED = 24
+"""Points that are listed where a name is not known."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,28 @@ class Bottleneck:
     severity: float
 
 
-def compare_points(results: Results) -> list[Comparison]:
+def compare_points(results: Results, baseline: str | None = None) -> list[Comparison]:
     """Every point against the baseline scenario at the same swept values; the baseline's own points against its first,
     unless they are samples of a design, whose first is as arbitrary as any.
 
     Intervals hold for all comparisons of one figure together (Bonferroni).
+
+    Args:
+        baseline: Instead of the study's: a scenario, or the label of one point, with which all others are then compared.
+
+    Raises:
+        InputError: No scenario and no point has that name.
     """
-    if results.plan.study.compare == "none":
+    if results.plan.study.compare == "none" and baseline is None:
         return []
-    baseline = results.plan.study.baseline
+    if baseline is not None and baseline not in results.plan.study.scenarios:
+        one = next((p for p in results.points if p.point.label == baseline), None)
+        if one is None:
+            allowed = dict.fromkeys([*results.plan.study.scenarios, *(p.point.label for p in results.points)])
+            raise InputError(f"no scenario and no point {baseline!r}", attribute="--baseline", allowed=list(allowed)[:NAMED])
+        others = [p for p in results.points if p is not one and len(p.replication) and len(one.replication)]
+        return [Comparison(p, one, _differences(p, one, len(others))) for p in others]
+    baseline = baseline or results.plan.study.baseline
     own = [p for p in results.points if p.point.scenario == baseline]
     pairs = []
     for result in results.points:
@@ -69,6 +86,20 @@ def compare_points(results: Results) -> list[Comparison]:
             reference = own[0]
         if len(reference.replication):
             pairs.append((result, reference))
+    return [Comparison(a, b, _differences(a, b, len(pairs))) for a, b in pairs]
+
+
+def compare_within(results: Results) -> list[Comparison]:
+    """Of every scenario but the baseline, its points against its own first one: what the swept values do there. None where a
+    design samples, or nothing is swept. Intervals hold for all of them together."""
+    study = results.plan.study
+    if study.compare == "none" or not study.sweep or study.design.n or study.design.kind == "optuna":
+        return []
+    pairs = []
+    for name in study.scenarios:
+        own = [p for p in results.points if p.point.scenario == name]
+        if name != study.baseline and own and len(own[0].replication):
+            pairs += [(p, own[0]) for p in own[1:] if len(p.replication)]
     return [Comparison(a, b, _differences(a, b, len(pairs))) for a, b in pairs]
 
 

@@ -14,9 +14,10 @@ from twin.studies.charts import Interval
 from twin.studies.compare import Bottleneck, rank_bottlenecks, station_links
 from twin.studies.insight import Insight
 from twin.studies.levers import Lever
+from twin.studies.limits import limit_sentence, what_limits
 from twin.studies.network import SCRAP, flow_network, station_network
 from twin.studies.results import PointResult
-from twin.studies.sections import STATE_CSS, STATE_NAMES, bottleneck_sentence, last_name, table
+from twin.studies.sections import STATE_CSS, STATE_NAMES, last_name, table
 from twin.studies.words import goodness, heading, name_of, signed, unit_of
 
 ROWS = 14
@@ -38,7 +39,8 @@ def bottlenecks(detailed: list[PointResult], insight: Insight | None, baseline: 
         "<section><h2>What holds the line back</h2><p>Three views that may differ. <b>Active</b>: a bottleneck is hardly ever "
         "kept waiting, so its uninterrupted active periods are the longest; waiting for people is not activity. <b>Arrows</b>: "
         "each points to the neighbour for which the other waits, from blocked stations forward and from starved ones back; "
-        f"where they meet is the bottleneck. {_what_was_tried(insight, baseline)}</p>"
+        "where they meet is the bottleneck, as long as neither what comes in nor people or vehicles limit the line; the frame "
+        f"marks the station that the sentence names. {_what_was_tried(insight, baseline)}</p>"
         f"{''.join(blocks)}</section>"
     )
 
@@ -59,11 +61,12 @@ def _what_was_tried(insight: Insight | None, baseline: PointResult | None) -> st
 def _three_views(p: PointResult, ranked: list[Bottleneck], levers: list[Lever]) -> str:
     model = p.point.runnable
     index = {b.path: model.node_index(b.path) for b in ranked}
+    limit = what_limits(p, ranked, levers)
     drawing = diagrams.arrows(
         station_network(model, station_links(model)),
         {i: last_name(path) for path, i in index.items()},
         {index[b.path]: (b.blocked, b.starved) for b in ranked},
-        {index[b.path] for b in ranked if b.points_to_it},
+        {index[path] for path in limit.marked if path in index},
         title=f"who waits for whom in {p.point.label}",
     )
     shown = ranked[:8]
@@ -102,9 +105,9 @@ def _three_views(p: PointResult, ranked: list[Bottleneck], levers: list[Lever]) 
             ]
             for b in shown
         ]
-        drawing = table(head, body, best=0)
+        drawing = table(head, body, best=next((k for k, b in enumerate(shown) if b.path in limit.marked), None))
     return (
-        f"<div class='block'><h3>{escape(p.point.label)}</h3><p class='soft'>{heading(bottleneck_sentence(ranked))}</p>"
+        f"<div class='block'><h3>{escape(p.point.label)}</h3><p class='soft'>{heading(limit_sentence(p, limit, ranked))}</p>"
         f"<figure>{drawing}</figure><div class='columns'>{''.join(halves)}</div></div>"
     )
 

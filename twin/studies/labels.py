@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+BRIEF = 52
+"""So many letters stand beside a chart."""
 GROUPED_FROM = 3
 """So many swept values are named by what they are, with the prims below it: four racks have one capacity each."""
 
@@ -35,6 +37,17 @@ def point_label(scenario: str, parameters: Mapping[str, object]) -> str:
         prim, what = _parts(name)
         groups.setdefault(what, []).append(f"{prim} {show_value(value)}")
     return f"{scenario} [{'; '.join(f'{what}: ' + ', '.join(values) for what, values in groups.items())}]"
+
+
+def brief_labels(points: Sequence[tuple[str, Mapping[str, object], str]], most: int = BRIEF) -> tuple[list[str], str]:
+    """Labels of points (scenario, swept values, own name) that fit beside a chart: whole ones where all are short, else the
+    values without their names, and what says which value is which (else empty)."""
+    whole = [name or point_label(scenario, values) for scenario, values, name in points]
+    if all(len(label) <= most for label in whole):
+        return whole, ""
+    swept = list(dict.fromkeys(n for _, values, _ in points for n in values))
+    brief = [name or " · ".join([scenario, *(show_value(v) for v in values.values())]) for scenario, values, name in points]
+    return brief, " · ".join(["scenario", *map(short_name, swept)])
 
 
 def few(names: list[str], most: int = 6) -> str:

@@ -64,6 +64,7 @@ def optimise_study(
     store = Store(folder / "parts")
     base = compile_point(study, study.scenarios[study.baseline], {}, 0, compile)
     Plan(study, [base]).require_runnable()
+    present = present_values(study, compile)
     require_kpis(study, [base.runnable])
     if found_start is not None and source is not None:
         keep_start(folder, found_start)
@@ -92,12 +93,13 @@ def optimise_study(
             key = tuple(parameters.values())
             if key not in points:
                 points[key] = compile_point(study, study.scenarios[study.baseline], parameters, len(points) + 1, compile)
+                points[key].name = f"trial {len(points)}"
             keys.append(key)
         batch = {key: points[key] for key in keys}
         run = StudyRun(planned(list(batch.values())), store, folder, options, backend, told)
         found = run.all(insight=False)
         for one in found.points:
-            add_cost(one, study)
+            add_cost(one, study, present)
             tried[one.point.index] = one
         computed += found.computed
         interrupted = found.interrupted
@@ -113,7 +115,7 @@ def optimise_study(
     results = whole.all(insight=not interrupted)
     best = best_means(results.points, study)
     for found_point in results.points:
-        add_cost(found_point, study)
+        add_cost(found_point, study, present)
         found_point.broken = [name for name, v in violations(found_point, study, best).items() if v > 0.0]
         found_point.feasible = found_point.error is None and not found_point.broken
     results.computed += computed
@@ -122,11 +124,22 @@ def optimise_study(
     return results
 
 
-def add_cost(result: PointResult, study: Study) -> None:
-    """Give a point the figure ``cost``, where the study says what its swept values cost."""
+def present_values(study: Study, compile: Compile) -> dict[str, object]:
+    """The priced attributes as the baseline scenario has them, without what is not known: the design that is there costs too."""
+    priced = study.optimise.cost if study.optimise is not None else {}
+    if not priced:
+        return {}
+    scenario = study.scenarios[study.baseline]
+    known = compile.values(study, scenario, list(priced)) if isinstance(compile, StageCompiler) else {}
+    return {**known, **{name: v for name, v in scenario.values.items() if name in priced}}
+
+
+def add_cost(result: PointResult, study: Study, present: Mapping[str, object]) -> None:
+    """Give a point the figure ``cost``, where the study says what its swept values cost; ``present``: values where it sweeps
+    none."""
     goal = study.optimise
-    if goal is not None and goal.cost and len(result.replication) and goal.cost.keys() <= result.point.parameters.keys():
-        values: dict[str, Any] = result.point.parameters
+    values: dict[str, Any] = {**present, **result.point.parameters}
+    if goal is not None and goal.cost and len(result.replication) and goal.cost.keys() <= values.keys():
         cost = sum(price * float(values[name]) for name, price in goal.cost.items())
         result.kpis[COST] = np.full(len(result.replication), cost)
 
@@ -158,9 +171,9 @@ def violations(result: PointResult, study: Study, best: Mapping[str, tuple[float
     for name, (low, high) in limits.items():
         mean = estimate(result.kpis.get(name, np.zeros(0))).mean
         if np.isfinite(low):
-            out[f"{name} at least {low:.4g}"] = np.inf if mean is None else low - mean
+            out[f"{name} at least {low:.6g}"] = np.inf if mean is None else low - mean
         if np.isfinite(high):
-            out[f"{name} at most {high:.4g}"] = np.inf if mean is None else mean - high
+            out[f"{name} at most {high:.6g}"] = np.inf if mean is None else mean - high
     return {name: float(v) for name, v in out.items() if v > -np.inf}
 
 

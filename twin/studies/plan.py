@@ -20,8 +20,8 @@ from twin.core.findings import Findings
 from twin.flow import LineState
 from twin.model.factory import FactoryModel
 from twin.model.kpis import LINE_KPIS, kpi_names
-from twin.studies.design import design_points
-from twin.studies.labels import point_label
+from twin.studies.design import Range, design_points
+from twin.studies.labels import few, point_label, short_name
 from twin.studies.no_effect import no_effect
 from twin.studies.spec import COST, Scenario, Study
 from twin.studies.start import Found
@@ -57,6 +57,16 @@ class StageCompiler:
         compiled: FactoryModel = self._open[1].compile(parameters)
         return compiled
 
+    def values(self, study: Study, scenario: Scenario, names: list[str]) -> dict[str, object]:
+        """Numbers that attributes have in a scenario, without those that have none."""
+        from twin.scene import list_settable
+        from twin.scene.scenario import open_scenario
+
+        variants = {prim: dict(selection) for prim, selection in scenario.variants.items()}
+        stage = open_scenario(study.stage, layers=list(scenario.layers), variants=variants, values=scenario.values)
+        found = {s.path: s.value for s in list_settable(stage) if s.path in names}
+        return {name: v for name, v in found.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+
 
 @dataclass
 class Point:
@@ -64,7 +74,7 @@ class Point:
 
     Attributes:
         model: None where it cannot be compiled; ``error`` says why. content: hash of all that its engine reads.
-        start: The line as it stands at time 0; None: empty.
+        start: The line as it stands at time 0; None: empty. name: Of a point of a search, such as ``trial 57``.
     """
 
     index: int
@@ -75,11 +85,12 @@ class Point:
     error: str | None = None
     content: str = ""
     start: LineState | None = None
+    name: str = ""
 
     @property
     def label(self) -> str:
-        """Scenario and swept values, for people."""
-        return point_label(self.scenario, self.parameters)
+        """Scenario and swept values, for people; a short name where it was given one."""
+        return self.name or point_label(self.scenario, self.parameters)
 
     @property
     def runnable(self) -> FactoryModel:
@@ -111,6 +122,11 @@ class Plan:
         for scenario in self.study.scenarios.values():
             for name in sorted(set(scenario.values) & set(self.study.sweep)):
                 out.append(f"scenario {scenario.name!r} sets {name}, which the sweep sets again: the swept value counts")
+        goal = self.study.optimise
+        if goal is not None and goal.cost and (free := [n for n in self.study.sweep if n not in goal.cost]):
+            out.append(
+                f"{few([short_name(n) for n in free])}: swept without a price in optimise.cost, so more of it costs nothing"
+            )
         return out + self.idle + self._of_the_line()
 
     def _of_the_line(self) -> list[str]:
@@ -127,16 +143,17 @@ class Plan:
                         said.setdefault(f"{finding.path}: {finding.message}", point.scenario)
         return [text if s == self.study.baseline else f"scenario {s!r}: {text}" for text, s in said.items()]
 
-    def require_runnable(self) -> None:
-        """Raise StudyError where a point cannot be compiled: a long run must not end with a spelling mistake."""
+    def problems(self) -> list[str]:
+        """What keeps points from being compiled, alike ones together."""
         broken: dict[str, list[str]] = {}
         for point in self.points:
             if point.error is not None:
                 broken.setdefault(point.error, []).append(point.label)
-        if broken:
-            texts = [
-                f"{labels[0]}{f' and {len(labels) - 1} more' if len(labels) > 1 else ''}: {e}" for e, labels in broken.items()
-            ]
+        return [f"{labels[0]}{f' and {len(labels) - 1} more' if len(labels) > 1 else ''}: {e}" for e, labels in broken.items()]
+
+    def require_runnable(self) -> None:
+        """Raise StudyError where a point cannot be compiled: a long run must not end with a spelling mistake."""
+        if texts := self.problems():
             raise StudyError("; ".join(texts), file=self.study.file)
 
     def key(self, point: Point, warmup_s: float) -> str:
@@ -180,6 +197,14 @@ def plan_study(study: Study, compile: Compile | None = None, stop: Event | None 
         WorkError: ``stop`` was set.
     """
     compile = compile or StageCompiler()
+    ranges = [name for name, values in study.sweep.items() if isinstance(values, Range)]
+    if study.optimise is not None and ranges and study.design.kind in ("grid", "zip"):
+        raise StudyError(
+            f"the study is one to search with: a {study.design.kind} takes lists of values, not ranges",
+            file=study.file,
+            attribute=f"sweep.{ranges[0]}",
+            allowed=[f"twin study optimise {study.file.name}", "design: lhs(N)", "design: sobol(N)"],
+        )
     combinations = design_points(study.sweep, study.design, seed=study.run.seed, file=study.file)
     points: list[Point] = []
     for scenario in study.scenarios.values():
@@ -195,7 +220,10 @@ def plan_study(study: Study, compile: Compile | None = None, stop: Event | None 
                 point.start = found.line_state(point.model, base)
     models = [p.model for p in points if p.model is not None]
     if models:
-        require_kpis(study, models)
+        try:
+            require_kpis(study, models)
+        except StudyError as wrong:  # a long list of mistakes is told at once, whatever they are about
+            raise StudyError("; ".join([wrong.message, *plan.problems()]), file=study.file) from wrong
     plan.idle = no_effect(plan, lambda s, p: content_hash(compile(study, s, p), study.fidelity))
     return plan
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from twin import __version__
 from twin.studies import charts, flow_sections, sections, verdict
 from twin.studies.charts import Interval
-from twin.studies.compare import Comparison, compare_points
+from twin.studies.compare import Comparison, compare_points, compare_within
 from twin.studies.effects import main_effects
-from twin.studies.labels import short_name
+from twin.studies.labels import brief_labels, point_label, short_name, show_value
+from twin.studies.margins import margins
 from twin.studies.ranking import rank_points
 from twin.studies.results import PointResult, Results
-from twin.studies.spec import Scenario
+from twin.studies.spec import COST, Scenario
 from twin.studies.statistics import Estimate
 from twin.studies.store import write_atomically
 from twin.studies.words import (
@@ -33,6 +34,10 @@ from twin.studies.words import (
 
 DETAILED = 6
 """Points that get drawings of their own."""
+DENSE = 8
+"""From more columns than so many on, intervals of a table stand below their means."""
+STANDSTILL = "⚠"
+"""Marks a comparison in which a line stood still."""
 CHARTED = 24
 """Rows of one dot chart; what is beyond stands in summary.json."""
 
@@ -55,7 +60,7 @@ def render(results: Results) -> str:
     base = next((p for p in done if p.point is results.plan.baseline), None)
     parts = [verdict.verdict(results, done, base)]
     if done:
-        best = [r.point for r in rank_points(done, study.kpis[0])[:1]]
+        best = [r.point for r in rank_points(done, study.kpis[0], study.kpis[1:])[:1]]
         closest = [p for p in detailed if p is base or p in best]
         parts += [
             _figures(results, done),
@@ -87,29 +92,49 @@ def render(results: Results) -> str:
 
 
 def _figures(results: Results, done: list[PointResult]) -> str:
-    kpis = results.plan.study.kpis
-    head = "".join(f"<th>{escape(name_of(k))}<br>{escape(unit_of(k, done[0]))}</th>" for k in kpis)
-    leaders = {k: {r.point.point.index for r in rank_points(done, k) if r.may_be_best} for k in kpis} if len(done) > 1 else {}
+    study = results.plan.study
+    kpis = study.kpis
+    swept = list(study.sweep)
+    counts = sorted({len(p.replication) for p in done})
+    names = ["Trial"] if study.design.kind == "optuna" else ["Scenario"] if swept else ["Point"]
+    names += [heading(short_name(n)) for n in swept] + (["Replications"] if len(counts) > 1 else [])
+    head = "".join(f"<th>{escape(n)}</th>" for n in names)
+    head += "".join(f"<th>{escape(name_of(k))}<br>{escape(unit_of(k, done[0]))}</th>" for k in kpis)
+    marked_kpis = [k for k in kpis if not is_neutral(k)]
+    leaders = (
+        {k: {r.point.point.index for r in rank_points(done, k) if r.may_be_best} for k in marked_kpis} if len(done) > 1 else {}
+    )
     rows = []
     many = len(done) > CHARTED // 2
-    order = [r.point for r in rank_points(done, kpis[0])] if many else done
+    order = [r.point for r in rank_points(done, kpis[0], kpis[1:])] if many else done
+    order += [p for p in done if p not in order]
     base = [p for p in done if p.point is results.plan.baseline]
     for p in [*base, *(p for p in order if p not in base)] if many else done:
         cells = "".join(
             f"<td{' class=lead' if p.point.index in leaders.get(k, ()) else ''}>{_cell(estimate_of(p, k))}</td>" for k in kpis
         )
-        rows.append(f"<tr><td>{escape(p.point.label)}</td><td>{len(p.replication):,}</td>{cells}</tr>")
+        values = "".join(f"<td>{escape(show_value(p.point.parameters.get(n, '–')))}</td>" for n in swept)
+        values += f"<td>{len(p.replication):,}</td>" if len(counts) > 1 else ""
+        label = p.point.name or p.point.scenario
+        rows.append(f"<tr{'' if p.feasible else ' class=beyond'}><td>{escape(label)}</td>{values}{cells}</tr>")
     marked = (
         " Marked: points that may be the best in that figure; the runs exclude all others, with 95 % for all of them together."
         if leaders
         else ""
     )
+    if len(counts) == 1:
+        marked = f" {_count(counts[0], 'replication')} of each point.{marked}"
     if many:
         marked += f" {escape(results.plan.baseline.label)} stands first, then the best in {name_of(kpis[0])}."
+    if any(not p.feasible for p in done):
+        marked += " Pale ones break a limit or came to a standstill."
+    if any(is_neutral(k) for k in kpis):
+        marked += " Where more is neither better nor worse (how busy something is), nothing is marked."
+    dense = " class=dense" if len(names) + len(kpis) > DENSE else ""
     return (
         "<section><h2>Key figures</h2><p>Mean over independent replications and its 95 % interval: the true mean lies inside "
         f"in 19 of 20 such studies.{marked}</p>"
-        f'<div class="scroll"><table><thead><tr><th>Point</th><th>Replications</th>{head}</tr></thead>'
+        f'<div class="scroll"><table{dense}><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div></section>"
     )
 
@@ -118,23 +143,6 @@ def _differences(results: Results, comparisons: list[Comparison]) -> str:
     if not comparisons:
         return ""
     study = results.plan.study
-    out = []
-    drawn = comparisons
-    if len(comparisons) > CHARTED // 2:
-        place = {r.point.point.index: n for n, r in enumerate(rank_points([c.point for c in comparisons], study.kpis[0]))}
-        drawn = sorted(comparisons, key=lambda c: place.get(c.point.point.index, len(place)))[: CHARTED // 2]
-    for kpi in study.kpis:
-        items = []
-        for c in drawn:
-            d = c.differences.get(kpi)
-            if d is None or d.mean is None or d.half_width_family is None:
-                continue
-            series = 7 if not d.significant else 0 if is_neutral(kpi) else 2 if d.mean * goodness(kpi) > 0 else 4
-            note = signed(d.mean, d.half_width_family)
-            items.append(Interval(c.point.point.label, d.mean, d.half_width_family, series, note=note))
-        if items:
-            drawing = charts.dots(items, unit=unit_of(kpi, drawn[0].point), title=f"difference in {name_of(kpi)}", zero=True)
-            out.append(f"<h3>{escape(heading(name_of(kpi)))}</h3><figure>{drawing}</figure>")
     text = f"Difference to {escape(results.plan.baseline.label)}. "
     if study.sweep and any(c.reference.point is not results.plan.baseline for c in comparisons):
         name = escape(study.baseline)
@@ -145,16 +153,60 @@ def _differences(results: Results, comparisons: list[Comparison]) -> str:
     text += (
         f"The intervals hold for {_count(len(comparisons), 'comparison')} together; one that crosses zero proves no difference. "
     )
-    few = f"<p>The {len(drawn)} best in {name_of(study.kpis[0])} are drawn; all are in summary.json.</p>"
-    more = few if len(drawn) < len(comparisons) else ""
     text += "Green is better, red is worse, blue is neither: a machine with less to do may be what is wanted."
-    return f"<section><h2>What changes</h2><p>{text}</p>{more}{''.join(out)}</section>"
+    within = compare_within(results)
+    inside = ""
+    if within:
+        inside = (
+            "<h2>What the swept values do in each other scenario</h2><p>Difference to the first point of the same scenario. The "
+            f"intervals hold for {_count(len(within), 'comparison')} together.</p>{_drawn(results, within)}"
+        )
+    return f"<section><h2>What changes</h2><p>{text}</p>{_drawn(results, comparisons)}{inside}</section>"
+
+
+def _drawn(results: Results, comparisons: list[Comparison]) -> str:
+    """A dot chart a figure; of many comparisons the best."""
+    study = results.plan.study
+    out = []
+    drawn = comparisons
+    if len(comparisons) > CHARTED:
+        ranks = rank_points([c.point for c in comparisons], study.kpis[0], study.kpis[1:])
+        place = {r.point.point.index: n for n, r in enumerate(ranks)}
+        drawn = sorted(comparisons, key=lambda c: place.get(c.point.point.index, len(place)))[: CHARTED // 2]
+        out.append(f"<p>The {len(drawn)} best in {name_of(study.kpis[0])} are drawn; all are in summary.json.</p>")
+    stuck = [c for c in drawn if c.point.deadlocked or c.reference.deadlocked]
+    if stuck:
+        out.append(
+            f"<p class='warning'>Marked with {STANDSTILL}: some replications of one side or the other came to a standstill. They "
+            "count, so that the difference is not one between lines that run.</p>"
+        )
+    labels, legend = brief_labels([(c.point.point.scenario, c.point.point.parameters, c.point.point.name) for c in drawn])
+    if legend:
+        out.append(f"<p class='soft'>Points: {escape(legend)}.</p>")
+    for kpi in study.kpis:
+        items = []
+        for c, label in zip(drawn, labels, strict=True):
+            d = c.differences.get(kpi)
+            if d is None or d.mean is None or d.half_width_family is None:
+                continue
+            series = 7 if not d.significant else 0 if is_neutral(kpi) else 2 if d.mean * goodness(kpi) > 0 else 4
+            note = signed(d.mean, None if kpi == COST else d.half_width_family)
+            mark = f"{STANDSTILL} " if c in stuck else ""
+            items.append(Interval(mark + label, d.mean, d.half_width_family, series, note=note))
+        if items:
+            drawing = charts.dots(items, unit=unit_of(kpi, drawn[0].point), title=f"difference in {name_of(kpi)}", zero=True)
+            out.append(f"<h3>{escape(heading(name_of(kpi)))}</h3><figure>{drawing}</figure>")
+    return "".join(out)
 
 
 def _overview(results: Results, done: list[PointResult]) -> str:
-    """The first figure of every point: over the swept number where there is one, else a row each."""
+    """The first figure of every point: over the swept number where there is one, else a row each; of a search, over the
+    figures that it limits."""
     study = results.plan.study
     kpi = study.kpis[0]
+    title = f"{escape(heading(name_of(kpi)))} per point"
+    if study.design.kind == "optuna" and (over := _over_limits(results, done)):
+        return f"<section><h2>{title}</h2><p>Every point tried. Whiskers are 95 % intervals.</p>{over}</section>"
     scenarios = list(study.scenarios)
     unit = unit_of(kpi, done[0])
     known = [(p, e) for p in done if (e := estimate_of(p, kpi)).mean is not None]
@@ -162,47 +214,106 @@ def _overview(results: Results, done: list[PointResult]) -> str:
     numeric = [n for n in study.sweep if swept and all(_is_number(p.point.parameters[n]) for p, _ in swept)]
     drawings = []
     for name in numeric[:6]:
+        others = {p.point.index: _without(p, name) for p, _ in swept}
+        apart = len(set(others.values())) <= charts.SERIES_COLOURS  # more could not be told apart: colours of scenarios then
         groups: dict[str, list[Interval]] = {}
         for p, e in swept:
             x = float(p.point.parameters[name])  # type: ignore[arg-type]
-            series = scenarios.index(p.point.scenario)
-            groups.setdefault(p.point.scenario, []).append(Interval(p.point.label, e.mean or 0.0, e.half_width or 0.0, series, x))
-        joined = len(study.sweep) == 1
+            group = others[p.point.index] if apart else p.point.scenario
+            series = len(groups) if group not in groups else groups[group][0].series
+            shape = scenarios.index(p.point.scenario)
+            one = Interval(p.point.label, e.mean or 0.0, e.half_width or 0.0, series, x, shape=shape)
+            groups.setdefault(group, []).append(one)
+        whole = all(isinstance(p.point.parameters[name], int) for p, _ in swept)
         drawings.append(
-            charts.curve(groups, x_label=short_name(name), unit=unit, title=f"{name_of(kpi)} over {name}", joined=joined)
+            charts.curve(
+                groups,
+                x_label=short_name(name),
+                unit=unit,
+                title=f"{name_of(kpi)} over {name}",
+                joined=apart and not study.design.n,
+                whole=whole,
+            )
         )
     if not drawings:
+        some = known[:CHARTED]
+        labels, legend = brief_labels([(p.point.scenario, p.point.parameters, p.point.name) for p, _ in some])
         items = [
             Interval(
-                p.point.label,
+                label,
                 e.mean or 0.0,
                 e.half_width or 0.0,
                 scenarios.index(p.point.scenario),
                 note=interval(e.mean, e.half_width),
             )
-            for p, e in known[:CHARTED]
+            for (p, e), label in zip(some, labels, strict=True)
         ]
+        drawings.append(f"<p class='soft'>Points: {escape(legend)}.</p>" if legend else "")
         drawings.append(charts.dots(items, unit=unit, title=name_of(kpi)))
-    figures = "".join(f"<figure>{d}</figure>" for d in drawings)
-    return f"<section><h2>{escape(heading(name_of(kpi)))} per point</h2><p>Whiskers are 95 % intervals.</p>{figures}</section>"
+    figures = "".join(f"<figure>{d}</figure>" if d.startswith("<svg") else d for d in drawings)
+    return f"<section><h2>{title}</h2><p>Whiskers are 95 % intervals.</p>{figures}</section>"
+
+
+def _without(p: PointResult, name: str) -> str:
+    """Scenario and swept values but for one."""
+    return point_label(p.point.scenario, {n: v for n, v in p.point.parameters.items() if n != name})
+
+
+def _over_limits(results: Results, done: list[PointResult]) -> str:
+    """What a search looks for, over each figure that has a limit."""
+    study = results.plan.study
+    kpi = study.kpis[0]
+    base = next(p for p in results.points if p.point is results.plan.baseline)
+    trials = [p for p in done if p is not base]
+    ranks = rank_points(trials, kpi, study.kpis[1:])
+    best = ranks[0].point if ranks else None
+    out = []
+    for m in margins(best or base, done, study)[:4]:
+        groups: dict[str, list[Interval]] = {}
+        for p in done:
+            x, y = estimate_of(p, m.kpi), estimate_of(p, kpi)
+            if x.mean is None or y.mean is None:
+                continue
+            who = 0 if p is best else 1 if p is base else 2 if p.feasible else 3
+            group = ("the best found", "the present design", "keeps the limits", "breaks a limit, or stands still")[who]
+            one = Interval(p.point.label, y.mean, y.half_width or 0.0, (2, 1, 0, 7)[who], x.mean, shape=who)
+            groups.setdefault(group, []).append(one)
+        unit = unit_of(m.kpi, done[0])
+        drawing = charts.curve(
+            groups,
+            x_label=f"{name_of(m.kpi)} [{unit}]" if unit else name_of(m.kpi),
+            unit=unit_of(kpi, done[0]) or name_of(kpi),
+            title=f"{name_of(kpi)} over {name_of(m.kpi)}",
+            joined=False,
+            limit=(m.limit, f"at {'least' if m.low else 'most'} {m.limit:.5g}"),
+        )
+        out.append(f"<figure>{drawing}</figure>")
+    return "".join(out)
 
 
 def _levers(results: Results, done: list[PointResult]) -> str:
-    """What each swept value does on average, by linear regression over all points of a design with several."""
-    kpi = results.plan.study.kpis[0]
-    effects = main_effects(results.plan.study, done, kpi)
-    if not effects:
+    """What each swept value does on average, by linear regression over all points of a design with several, scenario by
+    scenario. A cost follows from its price list: of a search, what the values do to the figures is shown."""
+    study = results.plan.study
+    kpi = next((k for k in study.kpis if k != COST), study.kpis[0])
+    drawings = []
+    for scenario in study.scenarios:
+        effects = main_effects(study, [p for p in done if p.point.scenario == scenario], kpi)
+        if effects:
+            items = [
+                Interval(e.label, e.change, e.half_width or 0.0, 0, note=signed(e.change, e.half_width))
+                for e in sorted(effects, key=lambda e: -abs(e.change))
+            ]
+            drawing = charts.dots(items, unit=unit_of(kpi, done[0]), title=f"effect on {name_of(kpi)} in {scenario}", zero=True)
+            name = f"<h3>{escape(scenario)}</h3>" if len(study.scenarios) > 1 else ""
+            drawings.append(f"{name}<figure>{drawing}</figure>")
+    if not drawings:
         return ""
-    items = [
-        Interval(e.label, e.change, e.half_width or 0.0, 0, note=signed(e.change, e.half_width))
-        for e in sorted(effects, key=lambda e: -abs(e.change))
-    ]
-    drawing = charts.dots(items, unit=unit_of(kpi, done[0]), title=f"effect on {name_of(kpi)}", zero=True)
     return (
         f"<section><h2>What each swept value does</h2><p>Change of the mean {escape(name_of(kpi))} when a number goes from its "
         "lowest to its highest value, or anything else from its first to another one, by linear regression over all points of "
-        "all scenarios, with 95 % intervals. Straight lines only: "
-        f"where values act together or saturate, look at the curves above.</p><figure>{drawing}</figure></section>"
+        f"{'each' if len(study.scenarios) > 1 else 'the'} scenario, with 95 % intervals. Straight lines only: "
+        f"where values act together or saturate, look at the curves above.</p>{''.join(drawings)}</section>"
     )
 
 
@@ -282,7 +393,7 @@ def _scenario_text(scenario: Scenario) -> str:
 def _detailed(results: Results, done: list[PointResult]) -> list[PointResult]:
     """The baseline, the best point, and the first one of each scenario."""
     chosen = [p for p in done if p.point is results.plan.baseline]
-    chosen += [r.point for r in rank_points(done, results.plan.study.kpis[0])[:1]]
+    chosen += [r.point for r in rank_points(done, results.plan.study.kpis[0], results.plan.study.kpis[1:])[:1]]
     for name in results.plan.study.scenarios:
         chosen += [p for p in done if p.point.scenario == name][:1]
     unique = {p.point.index: p for p in chosen}

@@ -17,10 +17,11 @@ from twin.process.device import resolve_device
 from twin.studies.backends import FAILURES, Backend, Task, open_backend, perform
 from twin.studies.insight import Insight, add_traces, load_traces
 from twin.studies.levers import changed_point, changes_to_try, lever_of
+from twin.studies.limits import first_that_moves
 from twin.studies.plan import INTERVALS, Compile, Plan, Point, plan_study
 from twin.studies.ranking import rank_points
 from twin.studies.results import PointResult, Results, WarmUp, digest
-from twin.studies.spec import BLOCK, Study
+from twin.studies.spec import BLOCK, COST, Study
 from twin.studies.start import keep_start, resolve_start
 from twin.studies.statistics import estimate, mser, replications_needed
 from twin.studies.store import StorageError, Store, write_atomically
@@ -179,7 +180,7 @@ class StudyRun:
         """Sensitivity of the baseline and traces of the baseline and the best point, as far as they are there or can be run."""
         insight = Insight()
         base = next(p for p in points if p.point is self.plan.baseline)
-        best = rank_points(points, self.study.kpis[0])[:1]
+        best = rank_points(points, self.study.kpis[0], self.study.kpis[1:])[:1]
         wanted = {p.point.index: p.point for p in [base, *(r.point for r in best)] if len(p.replication)}
         if self.backend is not None:
             add_traces(insight, self.plan, list(wanted.values()), warmup_s, self.folder)
@@ -187,7 +188,7 @@ class StudyRun:
             insight.traces = load_traces(self.folder, {i: self.plan.key(p, warmup_s) for i, p in wanted.items()})
         step = self.study.sensitivity
         changes = changes_to_try(base, step) if step > 0.0 else []
-        kpi = next((k for k in self.study.kpis if k in base.kpis), "throughput")  # a search may be for the least cost
+        kpi = first_that_moves(base, tuple(k for k in self.study.kpis if k != COST))
         span = (0, min(BLOCK, len(base.replication)))
         store = Store(self.folder / "sensitivity")
         self.progress.expect(len(changes) * span[1])

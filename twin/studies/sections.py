@@ -8,7 +8,7 @@ import numpy as np
 
 from twin.model.factory import NodeKind, NodeState
 from twin.studies import charts
-from twin.studies.compare import Bottleneck
+from twin.studies.limits import WAITED, Limit, away_share, waiting_texts
 from twin.studies.results import PointResult, Results
 from twin.studies.statistics import Estimate
 from twin.studies.words import estimate_of
@@ -67,7 +67,7 @@ def people_and_vehicles(detailed: list[PointResult]) -> str:
         for c, crew in enumerate(model.crews):
             if any((n.crew == c and n.crew_size > 0) or n.repair_crew == c for n in model.nodes):
                 busy = _percent(estimate_of(p, f"{crew.path}:utilisation"))
-                waiting = ", ".join(_waiting_texts(p, c)) or "nobody"
+                waiting = ", ".join(waiting_texts(p, c)) or "nobody"
                 crews.append((c, [last_name(crew.path), p.point.label, f"{crew.size:,}", busy, waiting]))
         for i, n in enumerate(model.nodes):
             if n.kind == NodeKind.FLEET:
@@ -89,11 +89,13 @@ def people_and_vehicles(detailed: list[PointResult]) -> str:
     )
 
 
-def waiting_sentence(p: PointResult) -> str:
-    """Which crews stations wait for long, as sentences to go on with; empty where none."""
+def waiting_sentence(p: PointResult, limit: Limit) -> str:
+    """Which crews stations wait for long, but for the one that was named as the limit, as sentences to go on with."""
     out = ""
     for c, crew in enumerate(p.point.runnable.crews):
-        waiting = _waiting_texts(p, c, least=0.05)
+        if crew.path == limit.path:
+            continue
+        waiting = waiting_texts(p, c, least=WAITED)
         busy = estimate_of(p, f"{crew.path}:utilisation").mean
         if waiting and busy is not None:
             out += (
@@ -103,57 +105,16 @@ def waiting_sentence(p: PointResult) -> str:
     return out
 
 
-def _waiting_texts(p: PointResult, crew: int, least: float = 0.0005) -> list[str]:
-    """Stations that wait for a crew for at least some share of the time, those that wait longest first, in words."""
-    found = []
-    for node in p.point.runnable.nodes:
-        for mine, figure, what in (
-            (node.crew == crew and node.crew_size > 0, "waiting_crew", ""),
-            (node.repair_crew == crew, "waiting_repair", " for repair"),
-        ):
-            share = estimate_of(p, f"{node.path}:{figure}").mean if mine else None
-            if share is not None and share >= least:
-                found.append((share, f"{last_name(node.path)} {share * 100:.{1 if share < 0.0995 else 0}f}\u00a0%{what}"))
-    return [text for _, text in sorted(found, key=lambda entry: -entry[0])]
-
-
 BUSY = 0.75
 """From this share of its time under way or charging on, a fleet is said to be short."""
 
 
-def bottleneck_sentence(ranked: list[Bottleneck]) -> str:
-    """The ranking in a sentence."""
-    first = ranked[0]
-    name = f"<b>{escape(last_name(first.path))}</b>"
-    busiest = max(ranked, key=lambda b: b.active)
-    if first.starved > 0.05 and max(b.blocked for b in ranked) < 0.02:
-        other = f"<b>{escape(last_name(busiest.path))}</b> {_doing(busiest)}"
-        return f"goods come slower than the stations could work: even {other}."
-    if not first.points_to_it:
-        return f"no station clearly holds the line back; {name} is the busiest: it {_doing(first)}."
-    text = f"{name} is what its neighbours wait for: it {_doing(first)}."
-    if busiest is not first and busiest.active > first.active + 0.02:
-        other = escape(last_name(busiest.path))
-        text += f" {other} has more to do still: it {_doing(busiest)}."
-    return text
-
-
-def _doing(b: Bottleneck) -> str:
-    """What a station does with its time, waiting for people apart from having something to do."""
-    parts = [f"works {b.working * 100:.0f} % of the time"]
-    if b.setup >= 0.005:
-        parts.append(f"is being set up {b.setup * 100:.0f} %")
-    if b.waiting_crew >= 0.005:
-        parts.append(f"waits for people {b.waiting_crew * 100:.0f} %")
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def fleet_sentence(p: PointResult) -> str:
-    """Which fleets have hardly any time left, as sentences to go on with; empty where none."""
+def fleet_sentence(p: PointResult, limit: Limit) -> str:
+    """Which other fleets have hardly any time left, as sentences to go on with; empty where none."""
     out = []
     for n in p.point.runnable.nodes:
-        if n.kind == NodeKind.FLEET:
-            away = sum(estimate_of(p, f"{n.path}:{k}").mean or 0.0 for k in ("utilisation", "setup"))
+        if n.kind == NodeKind.FLEET and n.path != limit.path:
+            away = away_share(p, n.path)
             if away >= BUSY:
                 out.append(
                     f"<b>{escape(last_name(n.path))}</b> ({n.servers}) is under way or charging {away * 100:.0f} % of its time."
@@ -224,7 +185,7 @@ def table(head: list[str], rows: list[list[str]], *, best: int | None = None) ->
         f"<tr{' class=best' if k == best else ''}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
         for k, row in enumerate(rows)
     )
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="scroll"><table class="wrap"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def last_name(path: str) -> str:

@@ -8,19 +8,24 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from twin import __version__
 from twin.model.kpis import kpi_unit
-from twin.studies.compare import Comparison, compare_points, rank_bottlenecks
+from twin.studies.compare import Comparison, compare_points, compare_within, rank_bottlenecks
 from twin.studies.effects import Effect, main_effects
 from twin.studies.levers import Lever
+from twin.studies.loops import locked_loop
+from twin.studies.margins import margins
 from twin.studies.ranking import Rank, rank_points
 from twin.studies.results import PointResult, Results
+from twin.studies.spec import Study
 from twin.studies.statistics import estimate
 from twin.studies.store import write_atomically
 
 
-def summarise(results: Results) -> dict[str, Any]:
-    """The document of ``summary.json``; what is undefined is None."""
+def summarise(results: Results, baseline: str | None = None) -> dict[str, Any]:
+    """The document of ``summary.json``; what is undefined is None. ``baseline``: what to compare with instead of the study's."""
     study, warmup = results.plan.study, results.warmup
     search = {"optimise": _search(results)} if study.design.kind == "optuna" else {}
     return search | {
@@ -42,8 +47,9 @@ def summarise(results: Results) -> dict[str, Any]:
         "interrupted": results.interrupted,
         "twin": __version__,
         "points": [_point(p) for p in results.points],
-        "comparisons": [_comparison(c) for c in compare_points(results)],
-        "ranking": {kpi: [_rank(r) for r in rank_points(results.points, kpi)] for kpi in study.kpis},
+        "comparisons": [_comparison(c) for c in compare_points(results, baseline)],
+        "within": [_comparison(c) for c in compare_within(results)],
+        "ranking": {kpi: [_rank(r) for r in rank_points(results.points, kpi, _ties(study, kpi))] for kpi in study.kpis},
         "effects": {kpi: [_effect(e) for e in main_effects(study, results.points, kpi)] for kpi in study.kpis},
         "sensitivity": [_lever(lever) for lever in results.insight.levers] if results.insight is not None else [],
         "warnings": results.plan.warnings,
@@ -73,6 +79,7 @@ def _point(result: PointResult) -> dict[str, Any]:
         "broken": result.broken,
         "deadlocked": result.deadlocked,
         "stuck": result.stuck,
+        "loop": locked_loop(result.point.runnable, result.stuck) if result.stuck else [],
         "pieces": result.pieces,
         "bottlenecks": [
             {
@@ -95,9 +102,12 @@ def _search(results: Results) -> dict[str, Any]:
     """What was looked for, and what was found; a trial is counted from 1, as the points are listed after the stage as it is."""
     study = results.plan.study
     assert study.optimise is not None
-    ranks = [r for r in rank_points(results.points, study.optimise.kpi) if r.point.point.parameters]
+    trials = [p for p in results.points if p.point.parameters]
+    ranks = rank_points(trials, study.optimise.kpi, study.kpis[1:])
+    limits = margins(ranks[0].point, results.points, study) if ranks else []
+    base = next(p for p in results.points if p.point is results.plan.baseline)
     reasons: dict[str, int] = {}
-    for p in results.points:
+    for p in trials:
         for name in p.broken:
             reasons[name] = reasons.get(name, 0) + 1
     return {
@@ -106,7 +116,24 @@ def _search(results: Results) -> dict[str, Any]:
         "best": {**_rank(ranks[0]), "trial": ranks[0].point.point.index} if ranks else None,
         "infeasible": sum(not p.feasible for p in results.points if p.point.parameters),
         "reasons": reasons,
+        "present": _rank(Rank(base, 0, estimate(base.kpis.get(study.optimise.kpi, np.zeros(0))), False)),
+        "limits": [
+            {
+                "kpi": m.kpi,
+                "end": "min" if m.low else "max",
+                "limit": m.limit,
+                "room": m.room.mean,
+                "half_width": m.room.half_width,
+                "verdict": m.verdict,
+            }
+            for m in limits
+        ],
     }
+
+
+def _ties(study: Study, kpi: str) -> tuple[str, ...]:
+    """The figures that decide between equal ones in the first."""
+    return study.kpis[1:] if kpi == study.kpis[0] else ()
 
 
 def _start(results: Results) -> dict[str, Any] | str:

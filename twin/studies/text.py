@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from types import TracebackType
 from typing import Any
 
@@ -14,14 +15,22 @@ from rich.table import Table
 
 from twin.model.kpis import kpi_unit
 from twin.studies.labels import few, point_label, short_name
-from twin.studies.words import interval, signed
+from twin.studies.spec import COST
+from twin.studies.words import interval, readable_units, signed
 
+NARROW = 100
+"""On a terminal of fewer columns points are paragraphs instead of rows."""
+SHORT = {"minutes": "min", "hours": "h", "kilojoule": "kJ", "megajoule": "MJ", "kilowatt": "kW"}
 NOTES = 6
 """Notes of one kind that are told one by one."""
 
 
+QUIET_S = 30.0
+"""Without a terminal, progress is a line so often [s]."""
+
+
 class Bar:
-    """A progress bar on stderr with the time left; replications done of those expected."""
+    """A progress bar on stderr with the time left; replications done of those expected. Without a terminal: a line at times."""
 
     def __init__(self, title: str) -> None:
         console = Console(stderr=True, emoji=False)
@@ -31,7 +40,9 @@ class Bar:
         )  # fmt: skip
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self._task = self._progress.add_task(escape(title), total=0)
+        self._title, self._plain = title, not console.is_terminal
         self._done = 0.0
+        self._said = time.monotonic()
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -47,6 +58,10 @@ class Bar:
     def advance(self, replications: float, label: str) -> None:
         self._done += replications
         self._progress.update(self._task, completed=math.floor(self._done + 1e-6), description=escape(label))
+        if self._plain and time.monotonic() - self._said >= QUIET_S:
+            self._said = time.monotonic()
+            total = self._progress.tasks[0].total or 0
+            print(f"{self._title}: {math.floor(self._done):,} of {total:,.0f} replications, {label}", file=sys.stderr, flush=True)
 
 
 def label_of(point: dict[str, Any]) -> str:
@@ -118,24 +133,64 @@ def print_plan(document: dict[str, Any]) -> None:
 def print_summary(document: dict[str, Any]) -> None:
     """The chosen figures of every point; of a search the best first, and last what keeps the others out."""
     search = document.get("optimise")
-    table = Table()
-    table.add_column("point")
-    table.add_column("n", justify="right")
-    units = {name: k["unit"] for p in document["points"] for name, k in p["kpis"].items()}
-    for name in document["kpis"]:
-        table.add_column(heading(name, units.get(name, "1")), justify="right")
+    names = document["kpis"]
+    points = _in_order(document) if search else document["points"]
+    columns, cells = _figures(document, points, names)
     if search:
-        table.add_column("breaks")
-    for p in _in_order(document) if search else document["points"]:
-        cells = [interval(p["kpis"].get(n, {}).get("mean"), p["kpis"].get(n, {}).get("half_width")) for n in document["kpis"]]
-        broken = [escape(", ".join(p["broken"]))] if search else []
-        table.add_row(escape(label_of(p)), str(p["replications"]), *cells, *broken)
-    _console().print(table)
+        columns.append("breaks")
+        cells = [[*row, escape("; ".join(_broken(p)))] for row, p in zip(cells, points, strict=True)]
+    labels = [label_of(p) for p in points]
+    if search:
+        trial = {id(p): k for k, p in enumerate(document["points"])}
+        labels = [f"trial {trial[id(p)]}: {label_of(p)}" if p["parameters"] else label_of(p) for p in points]
+    console = _console()
+    if console.width < NARROW:
+        # a table would break every word: a paragraph a point
+        for label, row in zip(labels, cells, strict=True):
+            console.print(f"[bold]{escape(label)}[/bold]")
+            for name, cell in zip(columns, row, strict=True):
+                if cell:
+                    console.print(f"  {name}: {cell}")
+    else:
+        table = Table()
+        table.add_column("point")
+        for name in columns:
+            table.add_column(name, justify="left" if name == "breaks" else "right")
+        for label, row in zip(labels, cells, strict=True):
+            table.add_row(escape(label), *row)
+        console.print(table)
     print(f"computed {document['computed']} replications, {document['cached']} were there; ± is the 95 % interval")
     if search:
         print(_found(document, search))
     for text in _notes(document):
         print(f"note: {text}", file=sys.stderr)
+
+
+def _figures(document: dict[str, Any], points: list[dict[str, Any]], names: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Columns (replications, then figures in the units of the report) and what stands in them, a row a point."""
+    units = {name: k["unit"] for p in document["points"] for name, k in p["kpis"].items()}
+    means = {n: [abs(m) for p in document["points"] if (m := p["kpis"].get(n, {}).get("mean")) is not None] for n in names}
+    scale = readable_units({n: v for n, v in means.items() if n in units})
+    columns = ["n", *(heading(n, SHORT.get(scale[n][1], scale[n][1]) if n in scale else units.get(n, "1")) for n in names)]
+    rows = []
+    for p in points:
+        row = [str(p["replications"])]
+        for n in names:
+            size = scale.get(n, (1.0, ""))[0]
+            mean, half = p["kpis"].get(n, {}).get("mean"), p["kpis"].get(n, {}).get("half_width")
+            half = None if half is None or n == COST else half / size
+            row.append(interval(None if mean is None else mean / size, half))
+        rows.append(row)
+    return columns, rows
+
+
+def _broken(point: dict[str, Any]) -> list[str]:
+    """The limits that a point breaks, with as many digits of its mean as show it."""
+    out = []
+    for text in point["broken"]:
+        mean = point["kpis"].get(text.split()[0], {}).get("mean")
+        out.append(text if mean is None else f"{text}: {mean:.6g}")
+    return out
 
 
 def _in_order(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -202,4 +257,7 @@ def print_comparisons(document: dict[str, Any]) -> None:
             cells.append(f"[bold]{text} *[/bold]" if d and d["significant"] else text)
         table.add_row(escape(label_of(c)), escape(label_of(c["reference"])), *cells)
     _console().print(table)
+    if stuck := [p for p in document["points"] if p["deadlocked"]]:
+        labels = few([label_of(p) for p in stuck], 3)
+        print(f"note: some replications of {labels} came to a standstill; they count", file=sys.stderr)
     print("differences of pairs of replications; * differs, at 95 % for all comparisons of a figure together")

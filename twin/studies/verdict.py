@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from html import escape
 
-import numpy as np
-
+from twin.studies import search_answer
 from twin.studies.compare import compare_points, rank_bottlenecks
+from twin.studies.contests import Contest, contests, other_demand
 from twin.studies.labels import few
+from twin.studies.limits import best_levers, demand_limits, first_that_moves, limit_sentence, what_limits
+from twin.studies.loops import loop_text
 from twin.studies.ranking import Rank, rank_points
 from twin.studies.results import PointResult, Results
-from twin.studies.sections import bottleneck_sentence, fleet_sentence, waiting_sentence
-from twin.studies.statistics import Difference, estimate, paired_difference
-from twin.studies.words import estimate_of, goodness, heading, interval, is_neutral, name_of, signed, unit_of
+from twin.studies.sections import fleet_sentence, table, waiting_sentence
+from twin.studies.words import (
+    change_text,
+    estimate_of,
+    heading,
+    interval,
+    is_neutral,
+    name_of,
+    paired,
+    quantity,
+    signed,
+    unit_of,
+)
 
 CLOSE = 0.02
 """So near to the best [share of its mean] a point is as good for most purposes, however certain the difference is."""
@@ -22,41 +34,169 @@ WARNINGS = 4
 """Warnings of one kind, at most."""
 NAMED = 4
 """Rivals that are named; more are counted."""
+TOLD = 3
+"""Questions (combinations of swept values) that are answered in a sentence each; more have a line each in a table."""
+LISTED = 12
+"""Lines of that table."""
 
 
 def verdict(results: Results, done: list[PointResult], base: PointResult | None) -> str:
     """The first section of the report."""
     if not done:
         return f'<section><p class="verdict">Nothing is finished yet.</p>{_alarms(results)}</section>'
-    kpi = results.plan.study.kpis[0]
-    ranks = rank_points(done, kpi)
-    out = []
-    if len(ranks) > 1 and base is not None:
-        out += _winner(ranks, base, kpi, sampled=bool(results.plan.study.design.n))
-    elif ranks:
-        label = escape(ranks[0].point.point.label)
-        out.append(f'<p class="verdict"><b>{label}</b> reaches a {name_of(kpi)} of {_quantity(ranks[0].point, kpi)}.</p>')
+    study = results.plan.study
+    kpi = study.kpis[0]
+    if study.design.kind == "optuna" and base is not None:
+        out, shown = search_answer.answer(results, done, base)
+        told, asked = [base, shown], 1
     else:
-        out.append(f'<p class="verdict">{escape(heading(name_of(kpi)))} is undefined in every point.</p>')
-    best = ranks[0].point if ranks else done[0]
-    if len(done) > 1 and base is not None:
-        out += _elsewhere(results, done, base, best)
-    told = []
-    for p in [base, best]:
-        if p is not None and p not in told and len(ranked := rank_bottlenecks(p)) > 1:
-            told.append(p)
-            worth = _worth(results) if p is base else ""
-            out.append(
-                f'<p class="sub">In {escape(p.point.label)}, {bottleneck_sentence(ranked)}'
-                f"{waiting_sentence(p)}{fleet_sentence(p)}{worth}</p>"
-            )
-    shown = best if base is None or len(ranks) > 1 else base
-    out.append(_lines(results, kpi))
-    whole = [k for k in results.plan.study.kpis if "/" not in k]
-    tiles = "".join(_tile(shown, base, k) for k in whole or results.plan.study.kpis)
-    against = "" if base is None or shown is base else f"; below, the change against {escape(base.point.label)}"
+        out, told = _answers(results, done, base)
+        shown = told[-1]
+        asked = len(contests(results, done, base)) if base is not None else 1
+    for p in dict.fromkeys(p.point.index for p in told):
+        out.append(_limits(results, next(q for q in told if q.point.index == p), base))
+    if asked == 1:
+        out.append(_lines(results, kpi))
+    reference = _reference(results, shown, base, done)
+    whole = [k for k in study.kpis if "/" not in k]
+    tiles = "".join(_tile(shown, reference, k) for k in whole or study.kpis)
+    against = "" if reference is None or shown is reference else f"; below, the change against {escape(reference.point.label)}"
     out.append(f'<div class="tiles">{tiles}</div><p class="soft">{escape(shown.point.label)}, with 95 % intervals{against}.</p>')
     return f"<section class='answer'>{''.join(out)}{_alarms(results)}</section>"
+
+
+def _answers(results: Results, done: list[PointResult], base: PointResult | None) -> tuple[list[str], list[PointResult]]:
+    """Who wins, in paragraphs, and the points of which it is told what limits them; the last one has the tiles."""
+    study = results.plan.study
+    kpi = study.kpis[0]
+    ranks = rank_points(done, kpi)
+    if not ranks:
+        return [f'<p class="verdict">{escape(heading(name_of(kpi)))} is undefined in every point.</p>'], [base or done[0]]
+    if len(ranks) < 2 or base is None:
+        label = escape(ranks[0].point.point.label)
+        text = f'<p class="verdict"><b>{label}</b> reaches a {name_of(kpi)} of {quantity(ranks[0].point, kpi)}.</p>'
+        return [text], [base] if base is not None else [ranks[0].point]
+    asked = contests(results, done, base)
+    if len(asked) == 1:
+        out = _winner(ranks, base, kpi, sampled=bool(study.design.n))
+        best = ranks[0].point
+        out += _elsewhere(results, asked[0], best)
+        if (others := other_demand(results, done)) and best.point.scenario in others:
+            out.append(
+                f'<p class="sub">{escape(best.point.scenario)} is fed otherwise than {escape(study.baseline)}: what it gains is '
+                "not the merit of a design alone.</p>"
+            )
+        return out, [base, best]
+    out = []
+    family = sum(len(c.points) - 1 for c in asked)
+    found = [(c, rank_points(c.points, kpi)) for c in asked]
+    told = [base]
+    if len(asked) <= TOLD:
+        for c, r in found:
+            other = first_that_moves(c.reference, study.kpis)
+            if other != kpi and all(demand_limits(p) for p in c.points):
+                r = rank_points(c.points, other)
+                text = _contest(c, r, other, family)
+                out.append(
+                    f'<p class="verdict several">{text}. The {name_of(kpi)} is what comes in, '
+                    f"{quantity(c.reference, kpi)}, whatever of these is chosen.</p>"
+                )
+                told.append(c.reference)
+                continue
+            out.append(f'<p class="verdict several">{_contest(c, r, kpi, family)}.</p>')
+            if r:
+                out += _elsewhere(results, c, r[0].point, f"{c.name}: ")
+                told += [c.reference, r[0].point]
+    else:
+        out += _count_of(found, kpi, family)
+        told += [r[0].point for c, r in found if r and _wins(c, r, kpi, family)][:1]
+    if other_demand(results, done):
+        compared = "the first point of its case: scenarios that are fed otherwise are no rivals"
+    else:
+        compared = f"{escape(study.baseline)} at the same swept values"
+    out.append(f'<p class="sub">Each is compared with {compared}; the intervals hold for all {family} comparisons together.</p>')
+    return out, told
+
+
+def _wins(c: Contest, ranks: list[Rank], kpi: str, family: int) -> bool:
+    best = ranks[0].point
+    return best is not c.reference and paired(best, c.reference, kpi, comparisons=family).significant
+
+
+def _contest(c: Contest, ranks: list[Rank], kpi: str, family: int) -> str:
+    """The answer to one question in a sentence."""
+    name, place = name_of(kpi), f"{escape(heading(c.name))}: "
+    if not ranks:
+        return f"{place}{name} is undefined"
+    best = ranks[0].point
+    label, reference = escape(c.label(best)), escape(c.label(c.reference))
+    rivals = [c.label(r.point) for r in ranks[1:] if r.may_be_best and r.point is not c.reference]
+    also = f", not told apart from {escape(few(rivals, NAMED))}" if rivals else ""
+    if _wins(c, ranks, kpi, family):
+        d = paired(best, c.reference, kpi, comparisons=family)
+        wins = f"has the {_most(kpi)} {name}" if rivals or is_neutral(kpi) else f"is best in {name}"
+        change = change_text(d, c.reference, kpi, family=True)
+        return f"{place}<b>{label}</b> {wins}: {quantity(best, kpi)}, {change} against {reference}{also}"
+    proven = "nothing beats" if best is c.reference and not rivals else "nothing is proven to beat"
+    return f"{place}{proven} <b>{reference}</b>: a {name} of {quantity(c.reference, kpi)}"
+
+
+def _count_of(found: list[tuple[Contest, list[Rank]]], kpi: str, family: int) -> list[str]:
+    """The answers to many questions: how often who wins, and a line each."""
+    winners: dict[str, int] = {}
+    open_, name = 0, name_of(kpi)
+    rows = []
+    for c, ranks in found:
+        if not ranks:
+            continue
+        best = ranks[0].point
+        if _wins(c, ranks, kpi, family):
+            winners[c.label(best)] = winners.get(c.label(best), 0) + 1
+            d = paired(best, c.reference, kpi, comparisons=family)
+            change = signed(d.mean, d.half_width_family)
+        else:
+            open_ += 1
+            change = "nothing proven to beat it"
+        rivals = [c.label(r.point) for r in ranks[1:] if r.may_be_best]
+        e = estimate_of(best, kpi)
+        rows.append([c.name, c.label(best), interval(e.mean, e.half_width), change, c.label(c.reference), few(rivals, 2) or "–"])
+    texts = [f"<b>{escape(w)}</b> in {n}" for w, n in sorted(winners.items(), key=lambda entry: -entry[1])]
+    unnamed = sum(sorted(winners.values(), reverse=True)[NAMED:])
+    many = f" and others in {unnamed}" if unnamed else ""
+    if not texts:
+        head = f"In none of {len(rows)} cases anything is proven to beat what it is compared with in {name}"
+    else:
+        head = f"Of {len(rows)} cases, the {_most(kpi)} {name} has {', '.join(texts[:NAMED])}{many}"
+        head += f"; in {open_} of them nothing is proven to beat what it is compared with" if open_ else ""
+    unit = unit_of(kpi, found[0][0].points[0])
+    columns = ["Case", f"{heading(_most(kpi))} {name}", unit or "mean", "Change", "Against", "Not told apart"]
+    more = f'<p class="soft">{len(rows) - LISTED} more are in summary.json.</p>' if len(rows) > LISTED else ""
+    return [f'<p class="verdict several">{head}.</p>', table(columns, rows[:LISTED]), more]
+
+
+def _most(kpi: str) -> str:
+    return "highest" if is_neutral(kpi) else "best"
+
+
+def _limits(results: Results, p: PointResult, base: PointResult | None) -> str:
+    """What limits the line at a point, and at the baseline also what was tried."""
+    ranked = rank_bottlenecks(p)
+    if len(ranked) < 2:
+        return ""
+    levers = [] if results.insight is None or p is not base else results.insight.levers
+    limit = what_limits(p, ranked, levers)
+    worth = _worth(results) if p is base else ""
+    return (
+        f'<p class="sub">In {escape(p.point.label)}, {limit_sentence(p, limit, ranked)}'
+        f"{waiting_sentence(p, limit)}{fleet_sentence(p, limit)}{worth}</p>"
+    )
+
+
+def _reference(results: Results, shown: PointResult, base: PointResult | None, done: list[PointResult]) -> PointResult | None:
+    """What the point with the tiles is compared with."""
+    if base is None or results.plan.study.design.kind == "optuna":
+        return base
+    return next((c.reference for c in contests(results, done, base) if any(p is shown for p in c.points)), base)
 
 
 def _winner(ranks: list[Rank], base: PointResult, kpi: str, *, sampled: bool) -> list[str]:
@@ -69,14 +209,14 @@ def _winner(ranks: list[Rank], base: PointResult, kpi: str, *, sampled: bool) ->
     d = paired(best, reference, kpi)
     if best is base:
         text = f"Nothing is proven to beat <b>{label}</b>" if rivals else f"Nothing beats <b>{label}</b>"
-        text += f": a {name} of {_quantity(best, kpi)}"
+        text += f": a {name} of {quantity(best, kpi)}"
     elif d.significant:
         against = escape(reference.point.label) if reference is base else f"the worst point, {escape(reference.point.label)}"
-        wins = f"has the best {name}:" if rivals else f"is best: a {name} of"
-        text = f"<b>{label}</b> {wins} {_quantity(best, kpi)}, {_change(d, reference, kpi)} against {against}"
+        wins = f"has the {_most(kpi)} {name}:" if rivals or is_neutral(kpi) else f"is best: a {name} of"
+        text = f"<b>{label}</b> {wins} {quantity(best, kpi)}, {change_text(d, reference, kpi)} against {against}"
     else:
-        text = f"Nothing is proven to beat <b>{escape(reference.point.label)}</b>: a {name} of {_quantity(reference, kpi)}; "
-        text += f"{label} has {_quantity(best, kpi)}, which may be chance"
+        text = f"Nothing is proven to beat <b>{escape(reference.point.label)}</b>: a {name} of {quantity(reference, kpi)}; "
+        text += f"{label} has {quantity(best, kpi)}, which may be chance"
     out.append(f'<p class="verdict">{text}.</p>')
     count = f"{len(ranks)} points"
     if not rivals:
@@ -109,14 +249,14 @@ def _winner(ranks: list[Rank], base: PointResult, kpi: str, *, sampled: bool) ->
 def _lines(results: Results, kpi: str) -> str:
     """Where a study has few points, what becomes of the first figure in each, against what it is compared with."""
     comparisons = compare_points(results)
-    if not 1 < len(comparisons) <= LINES:
+    if not 1 < len(comparisons) <= LINES or results.plan.study.design.kind == "optuna":
         return ""
     rows = []
     for c in comparisons:
         d = c.differences.get(kpi)
         if d is None or d.mean is None:
             continue
-        change = _change(d, c.reference, kpi, family=True) if d.significant else "no proven change"
+        change = change_text(d, c.reference, kpi, family=True) if d.significant else "no proven change"
         rows.append(f"<b>{escape(c.point.point.label)}</b>: {change}")
     same = len({c.reference.point.index for c in comparisons}) == 1
     against = f" against {escape(comparisons[0].reference.point.label)}" if same else ""
@@ -125,20 +265,22 @@ def _lines(results: Results, kpi: str) -> str:
     )
 
 
-def _elsewhere(results: Results, done: list[PointResult], base: PointResult, best: PointResult) -> list[str]:
-    """Points that are the best in a figure other than the first, and differ in it from the baseline for certain."""
-    wins: dict[int, list[str]] = {}
+def _elsewhere(results: Results, c: Contest, best: PointResult, place: str = "") -> list[str]:
+    """Points that are the best in a figure other than the first, and differ in it from the reference for certain."""
+    base, wins = c.reference, dict[int, list[str]]()
     for kpi in results.plan.study.kpis[1:]:
-        ranks = rank_points(done, kpi)
+        if is_neutral(kpi):
+            continue  # a machine that is busier is neither better nor worse for it
+        ranks = rank_points(c.points, kpi)
         first = ranks[0].point if ranks else base
-        if first is base or first is best or any(r.may_be_best for r in ranks[1:] if r.point is best):
+        if first is base or (not place and (first is best or any(r.may_be_best for r in ranks[1:] if r.point is best))):
             continue
-        d = paired(first, base, kpi, comparisons=len(done) - 1)
+        d = paired(first, base, kpi, comparisons=len(c.points) - 1)
         if d.significant:
-            wins.setdefault(first.point.index, []).append(f"{escape(name_of(kpi))} ({_change(d, base, kpi)})")
-    by_index = {p.point.index: p for p in done}
-    texts = [f"<b>{escape(by_index[i].point.label)}</b> has the best {_listed(figures)}" for i, figures in wins.items()]
-    return [f'<p class="sub">Against {escape(base.point.label)}, {_listed(texts)}.</p>'] if texts else []
+            wins.setdefault(first.point.index, []).append(f"{escape(name_of(kpi))} ({change_text(d, base, kpi)})")
+    by_index = {p.point.index: p for p in c.points}
+    texts = [f"<b>{escape(c.label(by_index[i]))}</b> has the best {_listed(figures)}" for i, figures in wins.items()]
+    return [f'<p class="sub">{escape(heading(place))}Against {escape(c.label(base))}, {_listed(texts)}.</p>'] if texts else []
 
 
 def _listed(texts: list[str]) -> str:
@@ -152,12 +294,10 @@ def _worth(results: Results) -> str:
     if not known:
         return ""
     kpi = known[0].kpi
-    sign = goodness(kpi)
     steps = [f"each station {v.step * 100:g} % faster" for v in known if v.change.kind == "speed"][:1]
     steps += ["each crew and fleet with one more"] if any(v.change.kind != "speed" for v in known) else []
     tried = f"Tried there, one at a time: {' and '.join(steps)}."
-    better = [v for v in known if v.effect.significant and sign * (v.effect.mean or 0.0) > 0.0]
-    proven = sorted(better, key=lambda v: -sign * (v.effect.mean or 0.0))
+    proven = best_levers(known)
     if not proven:
         return f" {tried} None of it improves {escape(name_of(kpi))} measurably."
     parts = [
@@ -168,35 +308,11 @@ def _worth(results: Results) -> str:
     return f" {tried} Most for {escape(name_of(kpi))} brings {', then '.join(parts)}."
 
 
-def paired(point: PointResult, reference: PointResult, kpi: str, comparisons: int = 1) -> Difference:
-    """The point's figure less the reference's, on the replications that both have; one of so many comparisons."""
-    _, mine, theirs = np.intersect1d(point.replication, reference.replication, return_indices=True)
-    if kpi not in point.kpis or kpi not in reference.kpis:
-        return Difference(None, None, None, None, False, 0)
-    return paired_difference(point.kpis[kpi][mine], reference.kpis[kpi][theirs], comparisons=comparisons)
-
-
 def _behind(best: PointResult, other: PointResult, kpi: str) -> str:
     d = paired(other, best, kpi)
     if d.mean is None:
         return "undefined"
     return f"{interval(abs(d.mean), d.half_width)} {unit_of(kpi, best)} behind".replace("  ", " ")
-
-
-def _change(d: Difference, reference: PointResult, kpi: str, *, family: bool = False) -> str:
-    """A significant difference in per cent of the reference where that has a meaning."""
-    mean, scale = d.mean or 0.0, estimate(reference.kpis[kpi]).mean
-    half = d.half_width_family if family else d.half_width
-    css = "soft" if is_neutral(kpi) else "good" if mean * goodness(kpi) > 0 else "bad"
-    if not scale:
-        return f'<b class="{css}">{interval(mean, half)}</b> {escape(unit_of(kpi, reference))}'
-    text = f"{mean / abs(scale) * 100:+.1f} %".replace("-", "−")
-    return f'<b class="{css}">{text}</b><span class="soft"> ± {(half or 0.0) / abs(scale) * 100:.1f} %</span>'
-
-
-def _quantity(p: PointResult, kpi: str) -> str:
-    e = estimate_of(p, kpi)
-    return f"<b>{interval(e.mean, e.half_width)}</b> {escape(unit_of(kpi, p))}".strip()
 
 
 def _tile(result: PointResult, base: PointResult | None, kpi: str) -> str:
@@ -207,7 +323,7 @@ def _tile(result: PointResult, base: PointResult | None, kpi: str) -> str:
     change = ""
     if base is not None and base is not result:
         d = paired(result, base, kpi)
-        change = f"<em>{_change(d, base, kpi)}</em>" if d.significant else "<em class='soft'>no proven change</em>"
+        change = f"<em>{change_text(d, base, kpi)}</em>" if d.significant else "<em class='soft'>no proven change</em>"
     return f"<div class='tile'><span>{escape(name_of(kpi))}</span><b>{value}</b> <small>{spread}{unit}</small>{change}</div>"
 
 
@@ -229,9 +345,10 @@ def _alarms(results: Results) -> str:
         elif p.deadlocked:
             numbers = ", ".join(map(str, p.deadlocked[:8])) + (", …" if len(p.deadlocked) > 8 else "")
             share = f"{len(p.deadlocked)} of {len(p.replication)} replications"
-            places = escape(few(p.stuck))
-            counts = "they count" if p.feasible else "it is not ranked"
-            stuck.append(f"<b>{label}</b>: {share} came to a standstill ({numbers}) at {places}; {counts}.")
+            loop = loop_text(p.point.runnable, p.stuck)
+            where = f": {escape(loop)}" if loop else f" at {escape(few(p.stuck))}"
+            counts = "They count in its figures and comparisons." if p.feasible else "It is not ranked."
+            stuck.append(f"<b>{label}</b>: {share} came to a standstill ({numbers}){where}. {counts}")
         elif not p.precise:
             text = f": {'; '.join(p.imprecise)}" if p.imprecise else ""
             vague.append(
@@ -240,8 +357,12 @@ def _alarms(results: Results) -> str:
     out += _first(vague, "points have not reached the wanted precision either") + _first(
         stuck, "points came to a standstill as well"
     )
-    if beyond := sum(not p.feasible for p in results.points):
-        out.append(f"{beyond} of the points tried break the limits that were set, or came to a standstill, and are not ranked.")
+    trials = [p for p in results.points if p.point is not results.plan.baseline]
+    if beyond := sum(not p.feasible for p in trials):
+        out.append(
+            f"{beyond} of the {len(trials)} points tried break the limits that were set, or came to a standstill, and are not "
+            "ranked."
+        )
     if results.warmup is not None and results.warmup.too_short:
         out.append(
             "The run is too short to say where its start-up ends: the warm-up below is a guess, the horizon should be longer."

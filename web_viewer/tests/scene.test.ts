@@ -34,6 +34,24 @@ describe("SceneStore", () => {
     expect(["/W/A", "/W/A/Box", "/W/B"].map((p) => scene.prims.get(p)?.doc.node)).toEqual([-1, 0, 1]);
   });
 
+  it("keeps what was renamed selected, open and in its place, wherever it goes", () => {
+    const { scene } = store();
+    scene.select(["/W/A/Box"]);
+    scene.moved("/W/A", "/W/Z");
+    scene.patch({ t: "patch", seq: 4, prims: [{ path: "/W/Z" }, { path: "/W/Z/Box" }], removed: ["/W/A"], materials: [], nodes: [] });
+    expect([scene.primary, scene.expanded.has("/W/Z"), scene.expanded.has("/W/A")]).toEqual(["/W/Z/Box", true, false]);
+    expect(scene.prims.get("/W")?.children.map((c) => c.name)).toEqual(["Z", "B"]);
+    scene.moved("/W/Z", "/W/B/Z");
+    scene.patch({ t: "patch", seq: 5, prims: [{ path: "/W/B/Z" }, { path: "/W/B/Z/Box" }], removed: ["/W/Z"], materials: [], nodes: [] });
+    expect(scene.primary).toBe("/W/B/Z/Box");
+  });
+
+  it("names several at once without meeting one another", () => {
+    const { scene } = store();
+    expect([scene.freePath("/W", "A"), scene.freePath("/W", "A", new Set(["/W/A_2"])), scene.freePath("/W", "C", new Set(["/W/C"]))]).toEqual(["/W/A_2", "/W/A_3", "/W/C_2"]);
+    expect(scene.topmost(["/W/A/Box", "/W/A", "/W/B"]).map((n) => n.path)).toEqual(["/W/A", "/W/B"]);
+  });
+
   it("lets go of a selection that someone else deleted", () => {
     const { scene } = store();
     scene.select(["/W/B", "/W/A/Box"]);

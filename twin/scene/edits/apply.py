@@ -25,13 +25,17 @@ _VALUES: dict[str, Callable[[Context, Op], fields.Step]] = {
 }
 """Checked together against the stage as it is, then written in one change block."""
 
-_STRUCTURE: dict[str, Callable[[Context, Op], None]] = {
-    "add_prim": prims.add_prim,
-    "remove_prim": prims.remove_prim,
-    "move_prim": prims.move_prim,
+_STRUCTURE: dict[str, Callable[[Context, Sequence[Op]], None]] = {
+    "add_prim": prims.add_prims,
+    "remove_prim": prims.remove_prims,
+    "move_prim": prims.move_prims,
+    "restore_spec": specs.restore_specs,
+}
+"""Several of a kind that follow one another: the stage is composed once for all of them, not once for each."""
+
+_SINGLE: dict[str, Callable[[Context, Op], None]] = {
     "set_variant": fields.set_variant,
     "apply_api": fields.apply_api,
-    "restore_spec": specs.restore_spec,
 }
 """One at a time, since what follows in the transaction may be about what they make."""
 
@@ -72,6 +76,13 @@ def apply_txn(
     return context.done
 
 
+def _batch(op: Op) -> str:
+    """What goes together: empty for values, else the kind. What follows on ``active`` may be about what that switches on."""
+    if op.kind == "set_metadata" and op.field == "active":
+        return f"active {op.path}"
+    return "" if op.kind in _VALUES else op.kind
+
+
 @lru_cache(64)
 def _real(folder: Path) -> Path:
     return Path(folder).resolve()
@@ -79,23 +90,32 @@ def _real(folder: Path) -> Path:
 
 def _run(context: Context, txn: Sequence[Op]) -> None:
     for op in txn:
-        if op.kind not in _VALUES and op.kind not in _STRUCTURE:
-            raise Rejected("type", f"no operation {op.kind!r} (allowed: {', '.join([*_VALUES, *_STRUCTURE])})", prim=op.path)
-    for is_value, group in groupby(txn, lambda op: op.kind in _VALUES):
-        if not is_value:
+        if op.kind not in _VALUES and op.kind not in _STRUCTURE and op.kind not in _SINGLE:
+            kinds = ", ".join([*_VALUES, *_STRUCTURE, *_SINGLE])
+            raise Rejected("type", f"no operation {op.kind!r} (allowed: {kinds})", prim=op.path)
+    for kind, group in groupby(txn, _batch):
+        if kind in _STRUCTURE:
+            _STRUCTURE[kind](context, list(group))
+        elif kind in _SINGLE:
             for op in group:
-                _STRUCTURE[op.kind](context, op)
-            continue
-        steps = [_VALUES[op.kind](context, op) for op in group]
-        with Sdf.ChangeBlock():
-            for step in steps:
-                step()
+                _SINGLE[kind](context, op)
+        else:
+            steps = [_VALUES[op.kind](context, op) for op in group]
+            with Sdf.ChangeBlock():
+                for step in steps:
+                    step()
 
 
 def _roll_back(context: Context) -> None:
     undo = Context(context.stage, context.layer, context.root)
-    for op in reversed(context.done.inverse):
-        if op.kind == "remove_prim":
-            specs.remove(context.layer, Sdf.Path(op.path))  # what was half added need not compose
+    for kind, group in groupby(reversed(context.done.inverse), lambda op: op.kind):
+        ops = list(group)
+        if kind == "remove_prim":
+            with Sdf.ChangeBlock():
+                for op in ops:
+                    specs.remove(context.layer, Sdf.Path(op.path))  # what was half added need not compose
+        elif kind in _STRUCTURE:
+            _run(undo, ops)
         else:
-            _run(undo, [op])
+            for op in ops:  # one may switch on what the next is about
+                _run(undo, [op])

@@ -34,25 +34,52 @@ class Applied:
 
 @dataclass
 class Context:
-    """``root`` is the asset root; ``room`` how many more prims may come; ``done`` collects, its inverse as it was applied."""
+    """``root`` is the asset root; ``room`` how many more prims may come; ``done`` collects, its inverse as it was applied.
+
+    ``made`` are prims that the transaction itself has added and not moved since: what takes them back takes back all in them.
+    """
 
     stage: Usd.Stage
     layer: Sdf.Layer
     root: Path
     room: int = UNLIMITED
     done: Applied = field(default_factory=Applied)
+    made: set[str] = field(default_factory=set)
+    _noted: set[tuple[str, bool]] = field(default_factory=set)
 
     def undo_with(self, *ops: Op) -> None:
         """Note what takes back the step being made."""
-        self.done.inverse.extend(ops)
+        self.done.inverse.extend(op for op in ops if not self.made or not self._goes_with(op))
+
+    def added(self, path: Sdf.Path) -> None:
+        """A prim has come."""
+        op = Op("remove_prim", str(path))
+        if not self._goes_with(op):
+            self.done.inverse.append(op)
+            self.made.add(op.path)
+
+    def _goes_with(self, op: Op) -> bool:
+        """Whether taking back the adding of a prim takes this back too."""
+        itself = op.kind in ("remove_prim", "move_prim") or (op.kind == "restore_spec" and not op.field)
+        # what has been switched off has to be switched on before it can be removed
+        itself = itself or (op.kind == "set_metadata" and op.field == "active")
+        path = op.path.rpartition("/")[0] if itself else op.path
+        while path:
+            if path in self.made:
+                return True
+            path = path.rpartition("/")[0]
+        return False
 
     def note_changed(self, path: object) -> None:
-        if str(path) not in self.done.changed:
-            self.done.changed.append(str(path))
+        self._note(str(path), self.done.changed, False)
 
     def note_resync(self, path: object) -> None:
-        if str(path) not in self.done.resync:
-            self.done.resync.append(str(path))
+        self._note(str(path), self.done.resync, True)
+
+    def _note(self, path: str, paths: list[str], whole: bool) -> None:
+        if (path, whole) not in self._noted:
+            self._noted.add((path, whole))
+            paths.append(path)
 
     def take(self, prim: Usd.Prim, *, at: Sdf.Path) -> None:
         """Count the prims of a subtree that has come, or is about to come, at a path.

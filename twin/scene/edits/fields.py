@@ -28,6 +28,8 @@ METADATA: dict[str, type] = {
     "displayName": str,
     "comment": str,
 }
+MAX_TEXT = 100_000
+"""Longest text as a value or as metadata [characters]."""
 FREE = re.compile(r"twin:station:cycleTime:type:.+:[a-z]+|twin:signal:.+:value|twin:belt|primvars:.+|userProperties:.+")
 """Attributes that no schema declares and that may be added."""
 
@@ -39,6 +41,7 @@ def set_field(context: Context, op: Op) -> Step:
         raise Rejected("type", "value must be [sdfType, value]", prim=op.path, attribute=op.field)
     given = _cast(op, lambda: type_named(op.value[0]))
     type_name, custom = _attribute_type(prim, op.field, given)
+    _short(op, op.value[1])
     fallback = prim.GetPrimDefinition().GetAttributeFallbackValue(op.field)
     value = _cast(op, lambda: to_usd(type_name, op.value[1], infinite=holds_infinity(fallback)))
     _allowed(context, prim, op, value)
@@ -49,6 +52,12 @@ def set_field(context: Context, op: Op) -> Step:
         _write(context, op, type_name, custom, value)
 
     return step
+
+
+def _short(op: Op, value: Any) -> None:
+    """Whoever looks at the prim is sent its texts whole."""
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise Rejected("limit", f"a text has at most {MAX_TEXT:,} characters", prim=op.path, attribute=op.field)
 
 
 def block(context: Context, op: Op) -> Step:
@@ -155,6 +164,8 @@ def set_metadata(context: Context, op: Op) -> Step:
         )
     if op.value is not None and not isinstance(op.value, METADATA[op.field]):
         raise Rejected("type", f"{op.field} needs {METADATA[op.field].__name__}", prim=op.path, attribute=op.field)
+
+    _short(op, op.value)
 
     def step() -> None:
         write_metadata(context, path, op.field, op.value)

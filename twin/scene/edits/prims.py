@@ -3,43 +3,96 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from pxr import Pcp, Sdf, Tf, Usd, UsdUtils
 
 from twin.core.errors import Rejected, SceneError
 from twin.protocol.messages import Op
-from twin.scene.edits.context import UNLIMITED, Context, prim_path
+from twin.scene.edits.context import MAX_DEPTH, UNLIMITED, Context, prim_path
 from twin.scene.edits.fields import write_metadata
 from twin.scene.edits.specs import inverse_of_prim, over, parent_of, prune, remove
 from twin.scene.stage import check_assets, open_layer, resolve_inside
 
 
-def add_prim(context: Context, op: Op) -> None:
-    """A new prim: ``{"type", "reference", "name"}``, or ``{"copy": "/src"}``."""
-    path = _free_path(context, op.path)
+def add_prims(context: Context, ops: Sequence[Op]) -> None:
+    """New prims: ``{"type", "reference", "name"}``, or ``{"copy": "/src"}``."""
+    for bare, group in groupby(ops, lambda op: not isinstance(op.value, dict) or not op.value.keys() & {"reference", "copy"}):
+        if bare:
+            _add_bare(context, list(group))
+        else:
+            for op in group:
+                _add(context, op)
+
+
+def _add_bare(context: Context, ops: Sequence[Op]) -> None:
+    """Prims that bring nothing with them: made together, since none can be found wanting only once it is composed."""
+    paths: set[Sdf.Path] = set()
+    for op in ops:
+        path = prim_path(op.path)
+        if path in paths or context.layer.GetPrimAtPath(path):
+            raise _taken(op.path)
+        if path.GetParentPath() not in paths:
+            _free_path(context, op.path)
+        _value_of(op)
+        context.room -= 1
+        if context.room < 0:
+            raise Rejected("limit", "the stage would have too many prims", prim=path)
+        if path.pathElementCount > MAX_DEPTH:
+            raise Rejected("limit", f"prims may be nested {MAX_DEPTH} deep", prim=path)
+        paths.add(path)
+    with Sdf.ChangeBlock():
+        for op in ops:
+            path = Sdf.Path(op.path)
+            context.added(path)
+            context.note_resync(path)
+            _define(context, path, op.value or {})
+    for path in paths:
+        _composed(context, path)
+
+
+def _value_of(op: Op) -> dict[str, Any]:
+    """What a new prim shall be.
+
+    Raises:
+        Rejected: ``type``.
+    """
     value = op.value or {}
     if not isinstance(value, dict) or not set(value) <= {"type", "reference", "name", "copy"}:
         raise Rejected("type", "value must be {type, reference, name} or {copy}", prim=op.path)
-    context.undo_with(Op("remove_prim", op.path))
+    kind = value.get("type") or ""
+    if not isinstance(kind, str) or (
+        kind and not Usd.SchemaRegistry.IsConcrete(Usd.SchemaRegistry.GetTypeFromSchemaTypeName(kind))
+    ):
+        raise Rejected("type", f"there is no prim type {kind!r}", prim=op.path)
+    return value
+
+
+def _define(context: Context, path: Sdf.Path, value: dict[str, Any]) -> Sdf.PrimSpec:
+    spec = Sdf.CreatePrimInLayer(context.layer, path)
+    spec.specifier = Sdf.SpecifierDef
+    if value.get("type"):
+        spec.typeName = value["type"]
+    if isinstance(value.get("name"), str) and value["name"] not in ("", path.name):
+        spec.SetInfo("displayName", value["name"])
+    return spec
+
+
+def _add(context: Context, op: Op) -> None:
+    path = _free_path(context, op.path)
+    value = _value_of(op)
+    context.added(path)
     context.note_resync(path)
     if value.get("copy"):
         # counted before it is made: copies of copies double
         context.take(context.prim(str(prim_path(value["copy"]))), at=path)
         _copy(context, prim_path(value["copy"]), path)
         return
-    kind = value.get("type") or ""
-    if not isinstance(kind, str) or (
-        kind and not Usd.SchemaRegistry.IsConcrete(Usd.SchemaRegistry.GetTypeFromSchemaTypeName(kind))
-    ):
-        raise Rejected("type", f"there is no prim type {kind!r}", prim=op.path)
     reference = _reference(context, op, value["reference"]) if value.get("reference") else None
-    spec = Sdf.CreatePrimInLayer(context.layer, path)
-    spec.specifier = Sdf.SpecifierDef
-    if kind:
-        spec.typeName = kind
-    if isinstance(value.get("name"), str) and value["name"] not in ("", path.name):
-        spec.SetInfo("displayName", value["name"])
+    spec = _define(context, path, value)
     if reference is not None:
         spec.referenceList.Prepend(Sdf.Reference(reference))
     _composed(context, path)
@@ -49,10 +102,14 @@ def add_prim(context: Context, op: Op) -> None:
 def _free_path(context: Context, text: str) -> Sdf.Path:
     path = prim_path(text)
     if context.stage.GetPrimAtPath(path) or context.layer.GetPrimAtPath(path):
-        raise Rejected("path", "there is a prim of this name already", prim=text)
+        raise _taken(text)
     if not path.GetParentPath().IsAbsoluteRootPath():
         context.prim(str(path.GetParentPath()))
     return path
+
+
+def _taken(text: str) -> Rejected:
+    return Rejected("path", "there is a prim of this name already", prim=text)
 
 
 def _reference(context: Context, op: Op, asset: object) -> str:
@@ -144,21 +201,51 @@ def _defined_here(context: Context, path: Sdf.Path) -> bool:
     return not any(node.IsDueToAncestor() for node in prim.GetPrimIndex().rootNode.children)
 
 
-def remove_prim(context: Context, op: Op) -> None:
+def remove_prims(context: Context, ops: Sequence[Op]) -> None:
     """Gone if the edit layer made it; switched off if the base has it."""
-    path = context.prim(op.path).GetPath()
-    if _defined_here(context, path):
-        context.undo_with(inverse_of_prim(context.layer, path))
-        remove(context.layer, path)
-        context.note_resync(path)
-    else:
-        write_metadata(context, path, "active", False)
+    found: dict[Sdf.Path, bool] = {}
+    for op in ops:
+        path = context.prim(op.path).GetPath()
+        if any(above in found for above in path.GetPrefixes()):
+            raise Rejected("gone", "the prim does not exist", prim=op.path)
+        found[path] = _defined_here(context, path)
+    with Sdf.ChangeBlock():
+        for path, here in found.items():
+            if here:
+                context.undo_with(inverse_of_prim(context.layer, path))
+                context.made.discard(str(path))
+                remove(context.layer, path)
+                context.note_resync(path)
+            else:
+                write_metadata(context, path, "active", False)
 
 
-def move_prim(context: Context, op: Op) -> None:
+def move_prims(context: Context, ops: Sequence[Op]) -> None:
     """``value`` is the new path. What points at the prim from the edit layer follows.
 
-    ``field`` may hold the place among the new siblings; an inverse fills it in.
+    ``field`` may hold the place among the new siblings; an inverse fills it in. Without, a new name keeps its place, and what
+    moves elsewhere comes last.
+    """
+    together: list[tuple[Sdf.Path, Sdf.Path, int]] = []
+    touched: set[Sdf.Path] = set()
+    around: set[Sdf.Path] = set()
+    for op in ops:
+        ends = {prim_path(path) for path in (op.path, op.value)}
+        near = {above for path in ends for above in path.GetPrefixes()}
+        if touched & near or ends & around:
+            _move(context, together)
+            together, touched, around = [], set(), set()
+        together.append(_checked_move(context, op))
+        touched |= ends
+        around |= near
+    _move(context, together)
+
+
+def _checked_move(context: Context, op: Op) -> tuple[Sdf.Path, Sdf.Path, int]:
+    """From where to where, and the place there.
+
+    Raises:
+        Rejected: ``base``, ``path``, ``gone`` or ``limit``.
     """
     source = context.prim(op.path).GetPath()
     if not _defined_here(context, source):
@@ -169,31 +256,45 @@ def move_prim(context: Context, op: Op) -> None:
     room, context.room = context.room, UNLIMITED
     context.take(context.prim(op.path), at=target)
     context.room = room
-    index = list(parent_of(context.layer.GetPrimAtPath(source)).nameChildren.keys()).index(source.name)
-    context.undo_with(Op("move_prim", op.value, str(index), op.path))
-    place = int(op.field) if op.field.isdigit() else Sdf.NamespaceEdit.atEnd
-    if not target.GetParentPath().IsAbsoluteRootPath():
-        over(context.layer, target.GetParentPath())
-    edit = Sdf.BatchNamespaceEdit()
-    edit.Add(Sdf.NamespaceEdit(source, target, place))
+    beside = Sdf.NamespaceEdit.same if target.GetParentPath() == source.GetParentPath() else Sdf.NamespaceEdit.atEnd
+    return source, target, int(op.field) if op.field.isdigit() else beside
+
+
+def _move(context: Context, moves: Sequence[tuple[Sdf.Path, Sdf.Path, int]]) -> None:
+    """Moves that have nothing to do with one another."""
+    layer = context.layer
+    context.made.clear()
     try:
         with Sdf.ChangeBlock():
-            if not context.layer.Apply(edit):
-                raise Rejected("path", "the layer refused the move", prim=op.path)
-            _retarget(context.layer, source, target)
+            for source, target, place in moves:
+                index = parent_of(layer.GetPrimAtPath(source)).nameChildren.index(source.name)
+                if not target.GetParentPath().IsAbsoluteRootPath():
+                    over(layer, target.GetParentPath())
+                edit = Sdf.BatchNamespaceEdit()
+                edit.Add(Sdf.NamespaceEdit(source, target, place))
+                if not layer.Apply(edit):
+                    raise Rejected("path", "the layer refused the move", prim=source)
+                context.undo_with(Op("move_prim", str(target), str(index), str(source)))
+                prune(layer, source.GetParentPath())
+                context.note_resync(source)
+                context.note_resync(target)
+            _retarget(layer, {source: target for source, target, _ in moves})
     except Tf.ErrorException as error:
-        raise Rejected("path", f"the move failed: {' '.join(str(error).split())}", prim=op.path) from error
-    prune(context.layer, source.GetParentPath())
-    context.note_resync(source)
-    context.note_resync(target)
+        raise Rejected("path", f"the move failed: {' '.join(str(error).split())}") from error
 
 
-def _retarget(layer: Sdf.Layer, source: Sdf.Path, target: Sdf.Path) -> None:
+def _retarget(layer: Sdf.Layer, moves: dict[Sdf.Path, Sdf.Path]) -> None:
+    def moved(path: Sdf.Path) -> Sdf.Path:
+        for above in path.GetPrefixes():
+            if above in moves:
+                return path.ReplacePrefix(above, moves[above])
+        return path
+
     found: list[Sdf.Path] = []
     layer.Traverse(Sdf.Path.absoluteRootPath, found.append)
     for path in found:
         spec = layer.GetObjectAtPath(path)
         if isinstance(spec, Sdf.RelationshipSpec):
-            spec.targetPathList.ModifyItemEdits(lambda p: p.ReplacePrefix(source, target))
+            spec.targetPathList.ModifyItemEdits(moved)
         elif isinstance(spec, Sdf.AttributeSpec) and spec.HasInfo("connectionPaths"):
-            spec.connectionPathList.ModifyItemEdits(lambda p: p.ReplacePrefix(source, target))
+            spec.connectionPathList.ModifyItemEdits(moved)

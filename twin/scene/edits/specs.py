@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pxr import Sdf, Tf
 
 from twin.core.errors import Rejected
@@ -61,18 +63,26 @@ def inverse_of_property(layer: Sdf.Layer, prim: str, name: str) -> Op:
 def inverse_of_prim(layer: Sdf.Layer, path: Sdf.Path) -> Op:
     """The operation that brings a prim's spec, with all below it, back to what it is now."""
     spec = layer.GetPrimAtPath(path)
-    index = list(parent_of(spec).nameChildren.keys()).index(spec.name) if spec else -1
+    index = parent_of(spec).nameChildren.index(spec.name) if spec else -1
     return Op("restore_spec", str(path), "", {"text": snapshot(layer, path), "index": index})
 
 
-def restore_spec(context: Context, op: Op) -> None:
+def restore_specs(context: Context, ops: Sequence[Op]) -> None:
     """Kind ``restore_spec``: ``value`` is ``{"text": usda or "", "index": place among its siblings or -1}``."""
+    with Sdf.ChangeBlock():
+        for op in ops:
+            _restore(context, op)
+
+
+def _restore(context: Context, op: Op) -> None:
     path = prim_path(op.path)
     if op.field:
         path = path.AppendProperty(op.field)
     text, index = op.value["text"], op.value["index"]
     layer = context.layer
     context.undo_with(inverse_of_property(layer, op.path, op.field) if op.field else inverse_of_prim(layer, path))
+    if not op.field:
+        context.made.discard(op.path)
     if not text:
         remove(layer, path)
     else:
@@ -84,27 +94,28 @@ def restore_spec(context: Context, op: Op) -> None:
         if not op.field and (there := layer.GetPrimAtPath(path)):
             # copied over what is there, children would keep the order that they have
             del parent_of(there).nameChildren[there.name]
-        over(layer, path.GetPrimPath())
-        Sdf.CopySpec(source, path, layer, path)
-        if not op.field and index >= 0:
-            _put_at(layer, path, index)
+        above = over(layer, path.GetParentPath())
+        if op.field or not 0 <= index < len(above.nameChildren):
+            Sdf.CopySpec(source, path, layer, path)
+        else:
+            _insert(source, above, path, index)
     if op.field:
         context.note_changed(path)
     else:
         context.note_resync(path)
 
 
-def _put_at(layer: Sdf.Layer, path: Sdf.Path, index: int) -> None:
-    """Give a prim's spec its place among its siblings. USD moves only what also gets another name: hence there and back."""
-    names = list(parent_of(layer.GetPrimAtPath(path)).nameChildren.keys())
-    index = min(index, len(names) - 1)
-    if names.index(path.name) == index:
-        return
-    aside = path.ReplaceName(max(names, key=len) + "_")
-    for source, target, place in ((path, aside, index), (aside, path, Sdf.NamespaceEdit.same)):
-        edit = Sdf.BatchNamespaceEdit()
-        edit.Add(Sdf.NamespaceEdit(source, target, place))
-        layer.Apply(edit)
+def _insert(source: Sdf.Layer, parent: Sdf.PrimSpec, path: Sdf.Path, index: int) -> None:
+    """Copy a prim's spec to its place among its siblings: by way of another parent, since what is new comes last."""
+    layer = parent.layer
+    aside = Sdf.Path("/_restored")
+    while layer.GetPrimAtPath(aside):
+        aside = aside.ReplaceName(f"{aside.name}_")
+    Sdf.CreatePrimInLayer(layer, aside)
+    copy = aside.AppendChild(path.name)
+    Sdf.CopySpec(source, path, layer, copy)
+    parent.nameChildren.insert(index, layer.GetPrimAtPath(copy))
+    del layer.rootPrims[aside.name]
 
 
 def remove(layer: Sdf.Layer, path: Sdf.Path) -> None:

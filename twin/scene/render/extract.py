@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from twin.protocol.messages import Camera, Geometry, Light, MaterialDoc, NodeDoc
 from twin.scene.frames import array, rigid, split
 from twin.scene.prototypes import NAMING, item_type, prototype_paths, subtree
 from twin.scene.render.assets import AssetStore
-from twin.scene.render.geometry import Geometries
+from twin.scene.render.geometry import Geometries, is_heavy
 from twin.scene.render.materials import DrawnMaterials
 from twin.scene.stage import applied_schemas, asset_root_of, meters_per_unit
 
@@ -29,6 +29,8 @@ _INHERITED = ("material:binding", "primvars:", "purpose")
 _PLACE = "xformOp"
 """Properties whose change leaves what is drawn as it is, and puts it elsewhere, begin so."""
 _IDENTITY = np.eye(4)
+FEW = 10
+"""Up to so many prims are looked for one by one."""
 
 
 @dataclass
@@ -56,6 +58,8 @@ class SceneExtractor:
         stage: The composed stage. assets: Where meshes and textures go.
         model: The compiled factory, for body and node numbers; set ``model`` anew after a compilation.
         edit_layer: Marks edited prims. asset_root: Where textures must lie.
+        later: Meshes that take long are shown as boxes at first: called with the path of each, and with what ``drawn`` wants to
+            have back once it has been drawn elsewhere. None: everything is drawn at once.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class SceneExtractor:
         model: FactoryModel | None = None,
         edit_layer: Sdf.Layer | None = None,
         asset_root: Path | None = None,
+        later: Callable[[str, object], None] | None = None,
     ) -> None:
         self._stage, self._assets, self._edits = stage, assets, edit_layer
         self._materials = DrawnMaterials(assets, asset_root or asset_root_of(stage))
@@ -80,6 +85,9 @@ class SceneExtractor:
         self._drawn: set[Sdf.Path] = set()
         self._docs: dict[Sdf.Path, PrimDoc] = {}
         self._of_goods: tuple[set[int], set[str]] = set(), set()
+        self._later = later
+        self._late: dict[Sdf.Path, object] = {}
+        self._heavy: set[Sdf.Path] = set()
         if model is not None:
             self.use(model)
 
@@ -108,6 +116,8 @@ class SceneExtractor:
         self._drawn = {prim.GetPath() for prim in walked}
         self._docs = {path: doc for path, doc in self._docs.items() if path in self._drawn}
         self.findings = {path: found for path, found in self.findings.items() if path in self._drawn}
+        self._late = {path: ticket for path, ticket in self._late.items() if path in self._docs}
+        self._heavy &= self._drawn
         prims = [self._docs.get(prim.GetPath()) or self._fresh(prim) for prim in walked]
         prototypes = [self._prototype(self._stage.GetPrimAtPath(path)) for path in prototype_paths(self._stage)]
         if first:
@@ -139,6 +149,7 @@ class SceneExtractor:
             for user in self._materials.refresh(self._stage, path):
                 wanted.setdefault(user, False)
         parts = SceneParts()
+        drawn_below = self._drawn_below(wanted)
         done: set[Sdf.Path] = set()
         for path in sorted(wanted):
             prim = self._stage.GetPrimAtPath(path)
@@ -149,11 +160,10 @@ class SceneExtractor:
                 continue
             walked = ([*self._walk(prim)] if wanted[path] else [prim]) if here else []
             if wanted[path] or not here:
-                gone = {p for p in self._drawn if p.HasPrefix(path)} - {p.GetPath() for p in walked}
+                gone = (drawn_below[path] & self._drawn) - {p.GetPath() for p in walked}
                 parts.removed += [str(p) for p in sorted(gone) if p.GetParentPath() not in gone]
                 for path_gone in gone:
-                    self._docs.pop(path_gone, None)
-                    self.findings.pop(path_gone, None)
+                    self._forget(path_gone)
                 self._drawn -= gone
             for part in walked:
                 if part.GetPath() not in done:
@@ -164,6 +174,70 @@ class SceneExtractor:
             self._materials.news = False
             parts.materials = self.materials()
         return parts
+
+    def _drawn_below(self, paths: Collection[Sdf.Path]) -> dict[Sdf.Path, set[Sdf.Path]]:
+        """What has been drawn at and below each of the paths."""
+        if len(paths) <= FEW:
+            return {path: {drawn for drawn in self._drawn if drawn.HasPrefix(path)} for path in paths}
+        below: dict[Sdf.Path, set[Sdf.Path]] = {path: set() for path in paths}
+        for drawn in self._drawn:
+            for above in drawn.GetPrefixes():
+                if above in below:
+                    below[above].add(drawn)
+        return below
+
+    def drawn(self, path: str, ticket: object, mesh: str | None, findings: Sequence[Finding]) -> PrimDoc | None:
+        """A mesh that was put off has been drawn; None if the prim is no longer what it was then.
+
+        Args:
+            ticket: What ``later`` was given. mesh: Hash of its buffer; empty where there is nothing to draw, None where it
+                stays as it is shown now.
+        """
+        where = Sdf.Path(path)
+        if not self.waits_for(path, ticket):
+            return None
+        del self._late[where]
+        if not self._stage.GetPrimAtPath(where):
+            return None
+        doc = self._docs[where]
+        if doc.geometry is not None and mesh is not None:
+            geometry = replace(doc.geometry, kind="mesh", mesh=mesh, size=[], center=[]) if mesh else None
+            doc = self._docs[where] = replace(doc, geometry=geometry)
+        self.findings[where] = list(findings)
+        return doc
+
+    def waits_for(self, path: str, ticket: object) -> bool:
+        """Whether a mesh that was put off is still wanted as it was then."""
+        return self._late.get(Sdf.Path(path)) is ticket
+
+    @property
+    def waits(self) -> bool:
+        """Something is still to be drawn."""
+        return bool(self._late)
+
+    def heavy(self) -> list[PrimDoc]:
+        """All that was put off at some time, as it stands: whoever joins may have missed that it was drawn."""
+        return [self._docs[path] for path in sorted(self._heavy) if path in self._docs]
+
+    def _put_off(self, prim: Usd.Prim, later: Callable[[str, object], None]) -> Geometry:
+        """A mesh that takes long: as it was drawn last, or the box around it."""
+        path = prim.GetPath()
+        ticket = self._late[path] = object()
+        self._heavy.add(path)
+        geometry = self._drawn_by.stand_in(UsdGeom.Mesh(prim))
+        geometry.double_sided = bool(UsdGeom.Gprim(prim).GetDoubleSidedAttr().Get())
+        before = self._docs.get(path)
+        if before is not None and before.geometry is not None and before.geometry.kind == "mesh":
+            geometry = replace(geometry, kind="mesh", mesh=before.geometry.mesh, size=[], center=[])
+        later(str(path), ticket)
+        return geometry
+
+    def _forget(self, path: Sdf.Path) -> None:
+        """A prim is gone."""
+        self._docs.pop(path, None)
+        self.findings.pop(path, None)
+        self._late.pop(path, None)
+        self._heavy.discard(path)
 
     def materials(self) -> list[MaterialDoc]:
         """The whole list as it stands."""
@@ -200,8 +274,10 @@ class SceneExtractor:
             for target in prim.GetRelationship("twin:conveyor:path").GetTargets()
         }
         if (goods, paths) != (self._goods, self._paths):
+            for path in (goods ^ self._goods) | (paths ^ self._paths):
+                self._docs.pop(path, None)
+                self._late.pop(path, None)
             self._goods, self._paths = goods, paths
-            self._docs.clear()
 
     def _walk(self, prim: Usd.Prim) -> Iterator[Usd.Prim]:
         return iter(Usd.PrimRange(prim, Usd.TraverseInstanceProxies()))
@@ -260,10 +336,13 @@ class SceneExtractor:
             return False
         return imageable.GetPurposeAttr().Get() not in _HIDDEN_PURPOSES
 
-    def _geometry(self, prim: Usd.Prim) -> Geometry | None:
+    def _geometry(self, prim: Usd.Prim, *, prototype: bool = False) -> Geometry | None:
         path = prim.GetPath()
         if not prim.IsA(UsdGeom.Boundable) or path in self._paths or prim.IsA(UsdLux.BoundableLightBase):
             return None
+        if self._later is not None and not prototype and is_heavy(prim):
+            return self._put_off(prim, self._later)
+        self._late.pop(path, None)
         found = self._drawn_by.geometry(prim)
         self.findings[path] = list(found.findings)
         return found.geometry
@@ -280,7 +359,7 @@ class SceneExtractor:
             if part.GetPath().GetParentPath() in hidden or not self._visible(part):
                 hidden.add(part.GetPath())
                 continue
-            geometry = self._geometry(part)
+            geometry = self._geometry(part, prototype=True)
             if geometry is None:
                 continue
             matrix = array(self._cache.GetLocalToWorldTransform(part)) @ back @ to_metres

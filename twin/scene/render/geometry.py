@@ -19,6 +19,8 @@ from twin.scene.stage import meters_per_unit
 TIME = Usd.TimeCode.EarliestTime()
 THIN_M = 0.01
 """Width of curves and points that say none."""
+HEAVY = 100_000
+"""A mesh of so many corners takes a tenth of a second or more to draw."""
 
 
 @dataclass
@@ -79,6 +81,14 @@ class Geometries:
         found.geometry = geometry
         return found
 
+    def stand_in(self, mesh: UsdGeom.Mesh) -> Geometry:
+        """The box around a mesh that is still to be drawn."""
+        points = mesh.GetPointsAttr().Get(TIME)
+        extent = mesh.GetExtentAttr().Get(TIME) or (UsdGeom.PointBased.ComputeExtent(points) if points else None)
+        low, high = extent or (Gf.Vec3f(0.0), Gf.Vec3f(0.0))
+        size, center = [float(v) for v in high - low], [float(v) for v in (high + low) * 0.5]
+        return Geometry(kind="bounds", size=size, center=center, materials=self._materials_of(mesh.GetPrim()))
+
     def _materials_of(self, prim: Usd.Prim) -> list[int]:
         subsets = material_subsets(UsdGeom.Mesh(prim)) if prim.IsA(UsdGeom.Mesh) else []
         return [self._materials.of(prim), *(self._materials.of(subset.GetPrim()) for subset in subsets)]
@@ -89,30 +99,11 @@ class Geometries:
         known = self._shared.get(key)
         if known is None:
             findings = Findings()
-            surface = self._read(prim, findings)
+            surface = read_surface(prim, findings)
             known = surface, self._assets.put(encode(surface)) if surface is not None else "", findings
             if prim.IsInstanceProxy():
                 self._shared[key] = known
         return known
-
-    def _read(self, prim: Usd.Prim, findings: Findings) -> Surface | None:
-        thin = THIN_M / meters_per_unit(prim.GetStage())
-        path = prim.GetPath()
-        if prim.IsA(UsdGeom.Mesh):
-            surface = mesh_surface(UsdGeom.Mesh(prim), material_subsets(UsdGeom.Mesh(prim)), findings)
-            if surface is None and UsdGeom.Mesh(prim).GetPointsAttr().HasValue():
-                findings.warning(path, "mesh-unusable", "the mesh has no faces, or counts and indices do not fit its points")
-            return surface
-        if prim.IsA(UsdGeom.BasisCurves):
-            if not UsdGeom.BasisCurves(prim).GetWidthsAttr().HasAuthoredValue():
-                findings.info(path, "no-width", f"curves without widths are drawn {THIN_M * 1000:.0f} mm wide")
-            return tubes(prim, thin)
-        if prim.IsA(UsdGeom.Points):
-            made = cloud(prim, thin)
-            if made is not None and made[1] > MOST_POINTS:
-                findings.info(path, "points-thinned", f"{MOST_POINTS:,} of {made[1]:,} points are shown")
-            return None if made is None else made[0]
-        return analytic(prim)
 
     def _drawn(self, prim: Usd.Prim, findings: Findings) -> tuple[Surface, list[int]] | None:
         """Surface of a gprim of whatever kind, and its materials."""
@@ -138,3 +129,33 @@ class Geometries:
         geometry.kind = "bounds"
         geometry.size, geometry.center = list(box.GetSize()), list(box.GetMidpoint())
         return geometry
+
+
+def read_surface(prim: Usd.Prim, findings: Findings) -> Surface | None:
+    """The surface of what is no simple shape, in the prim's own frame, stage units; None where nothing is drawn.
+
+    Args:
+        findings: Gets what is shown otherwise than authored.
+    """
+    thin = THIN_M / meters_per_unit(prim.GetStage())
+    path = prim.GetPath()
+    if prim.IsA(UsdGeom.Mesh):
+        surface = mesh_surface(UsdGeom.Mesh(prim), material_subsets(UsdGeom.Mesh(prim)), findings)
+        if surface is None and UsdGeom.Mesh(prim).GetPointsAttr().HasValue():
+            findings.warning(path, "mesh-unusable", "the mesh has no faces, or counts and indices do not fit its points")
+        return surface
+    if prim.IsA(UsdGeom.BasisCurves):
+        if not UsdGeom.BasisCurves(prim).GetWidthsAttr().HasAuthoredValue():
+            findings.info(path, "no-width", f"curves without widths are drawn {THIN_M * 1000:.0f} mm wide")
+        return tubes(prim, thin)
+    if prim.IsA(UsdGeom.Points):
+        made = cloud(prim, thin)
+        if made is not None and made[1] > MOST_POINTS:
+            findings.info(path, "points-thinned", f"{MOST_POINTS:,} of {made[1]:,} points are shown")
+        return None if made is None else made[0]
+    return analytic(prim)
+
+
+def is_heavy(prim: Usd.Prim) -> bool:
+    """Whether drawing the prim takes so long that nobody should wait for it."""
+    return bool(prim.IsA(UsdGeom.Mesh)) and len(UsdGeom.Mesh(prim).GetFaceVertexIndicesAttr().Get(TIME) or ()) >= HEAVY

@@ -10,13 +10,23 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
+
+from twin.core.findings import Finding
 
 MAGIC = b"TWM1"
 HAS_UV, HAS_COLOR = 1, 2
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """2^64 over the golden ratio, odd: spreads bits (D. Knuth, The Art of Computer Programming 3, section 6.4)."""
+
+
+class Drawn(NamedTuple):
+    """A mesh as pages draw it: its buffer (``encode``), empty where there is nothing to draw, and what it shows otherwise."""
+
+    data: bytes
+    findings: list[Finding]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ export const GESTURES = [
   { group: "View", does: "Walk; PgUp and PgDn rise and sink. W A S D too, with the right button held", keys: "← ↑ ↓ →" },
   { group: "Edit", does: "Paste what was copied, here or in another twin", keys: "Ctrl V" },
   { group: "Edit", does: "Rename (in the stage tree)", keys: "F2" },
+  { group: "Edit", does: "Put below another prim, where it stands (in the stage tree)", keys: "Drag" },
 ];
 
 /** "ctrl+z", "shift+1", "alt+h", "w": what was pressed, the same on every layout. */

@@ -2,17 +2,20 @@
 import { getClip, getPrim } from "../net/http";
 import type { Op } from "../protocol/messages.gen";
 import { baseName } from "../ui/format";
+import { transformOps } from "../viewer/gizmo";
 import type { WalkKey } from "../viewer/camera";
 import { download, fileStem } from "../viewer/capture";
 import type { Viewport } from "../viewer/viewport";
 import type { Bookmark } from "./bookmarks.svelte";
 import { pasteOps, readClip, writeClipboard } from "./clip";
 import type { HeatChoice } from "./heat";
-import type { PrimNode } from "./scene.svelte";
+import { isWithin, type PrimNode } from "./scene.svelte";
 import type { Session } from "./session.svelte";
 import { exitOfCurve, exitOfZone, joinOps, placedAt, type Exit } from "./snap";
 
 const LONGEST_FILM_MS = 120_000;
+/** Prims of these types stand nowhere. */
+const WITHOUT_PLACE = /^(|Scope|Material|Shader|NodeGraph|Physics.*|Render.*)$/;
 const WALK_KEYS: Record<string, WalkKey> = { ArrowUp: "forward", ArrowDown: "back", ArrowLeft: "left", ArrowRight: "right", PageUp: "up", PageDown: "down" };
 const WALK_LETTERS: Record<string, WalkKey> = { w: "forward", s: "back", a: "left", d: "right", e: "up", q: "down" };
 
@@ -37,7 +40,7 @@ export class Commands {
     const txn: Op[] = [];
     const made: string[] = [];
     for (const node of nodes) {
-      const path = scene.freePath(node.parent?.path ?? "", node.name);
+      const path = scene.freePath(node.parent?.path ?? "", node.name, new Set(made));
       txn.push({ kind: "add_prim", path, value: { copy: node.path } });
       const matrix = node.doc.matrix ?? [];
       if (matrix.length === 16) {
@@ -80,8 +83,7 @@ export class Commands {
     const beside = scene.primary ? scene.prims.get(scene.primary)?.parent : root;
     const taken = new Set<string>();
     const places = clip.prims.map(({ name }) => {
-      let path = scene.freePath(beside?.path ?? "", name);
-      while (taken.has(path)) path = path.replace(/(?:_(\d+))?$/, (_, n) => `_${Number(n ?? 1) + 1}`);
+      const path = scene.freePath(beside?.path ?? "", name, taken);
       taken.add(path);
       return path;
     });
@@ -113,6 +115,29 @@ export class Commands {
     if (this.session.scene.prims.has(path)) return this.session.ui.toast("warning", `${path} exists already.`);
     this.session.edit([{ kind: "move_prim", path: node.path, value: path }], `Rename ${node.name} to ${name}`);
     this.selectOnceThere([path]);
+  }
+
+  /** Put prims below another one; they stay where they stand. */
+  reparent(paths: string[], parent: PrimNode): void {
+    const { scene, ui } = this.session;
+    const nodes = scene.topmost(paths).filter((n) => n.parent !== parent);
+    if (nodes.length === 0) return;
+    if (nodes.some((n) => isWithin(parent.path, n.path))) return ui.toast("warning", "A prim cannot be put below itself.");
+    const taken = new Set<string>();
+    const places = nodes.map((node) => {
+      const path = scene.freePath(parent.path, node.name, taken);
+      taken.add(path);
+      return path;
+    });
+    const txn = nodes.flatMap((node, i): Op[] => {
+      const move: Op = { kind: "move_prim", path: node.path, value: places[i] };
+      const world = this.viewport?.world;
+      if (!world || WITHOUT_PLACE.test(node.doc.type ?? "")) return [move];
+      const local = world.parentMatrix(node).clone().invert().multiply(world.matrix(node));
+      return [move, ...transformOps(places[i], local, world.matrix(parent).clone().invert().multiply(world.matrix(node)))];
+    });
+    this.session.edit(txn, `Put ${named(nodes)} below ${parent.name}`);
+    this.selectOnceThere(places);
   }
 
   /**

@@ -43,6 +43,8 @@ export class SceneStore {
   readonly expanded = new SvelteSet<string>();
 
   private readonly listeners = new Set<(change: SceneChange) => void>();
+  /** Where edits have moved prims to; their patch is still to come. */
+  private moves: { from: string; to: string }[] = [];
 
   onChange(listener: (change: SceneChange) => void): () => void {
     this.listeners.add(listener);
@@ -56,6 +58,7 @@ export class SceneStore {
   load(doc: SceneDoc): void {
     this.prims.clear();
     this.roots = [];
+    this.moves = [];
     this.materials = doc.materials;
     this.prototypes = doc.prototypes;
     this.upAxis = doc.up_axis;
@@ -73,8 +76,18 @@ export class SceneStore {
     this.changed({ kind: "load" });
   }
 
+  /** An edit has moved prims: when its patch comes, they stay selected and open, and keep their place in the tree. */
+  moved(from: string, to: string): void {
+    this.moves.push({ from, to });
+  }
+
   patch(patch: ScenePatch): void {
     let structure = patch.removed.length > 0;
+    const moves = this.moves.splice(0);
+    const now = (path: string) => moves.reduce((p, { from, to }) => (isWithin(p, from) ? to + p.slice(from.length) : p), path);
+    const opened = moves.length > 0 ? [...this.expanded].map(now) : [];
+    const selected = this.selection.map(now);
+    const places = moves.map(({ from, to }) => ({ to, place: parentPath(from) === parentPath(to) ? this.siblings(from).findIndex((n) => n.path === from) : -1 }));
     for (const path of patch.removed) this.drop(path);
     if (patch.materials.length > 0) {
       this.materials = patch.materials;
@@ -92,6 +105,11 @@ export class SceneStore {
         structure ||= shapeOf(known.doc) !== shapeOf(doc);
         known.doc = doc;
       }
+    }
+    for (const { to, place } of places) this.putAt(to, place);
+    if (moves.length > 0) {
+      for (const path of opened) if (this.prims.has(path)) this.expanded.add(path);
+      this.selection = selected;
     }
     this.seq = Math.max(this.seq, patch.seq);
     this.changed({ kind: "patch", changed: patch.prims.map((p) => p.path), structure });
@@ -128,20 +146,26 @@ export class SceneStore {
     for (let p = parentPath(path); p; p = parentPath(p)) this.expanded.add(p);
   }
 
-  /** The selected prims without those below another selected one. */
-  topmost(): PrimNode[] {
-    return this.selection
-      .filter((p) => !this.selection.some((q) => q !== p && isWithin(p, q)))
+  /** The selected prims, or others, without those below another one of them. */
+  topmost(paths: string[] = this.selection): PrimNode[] {
+    const all = new Set(paths);
+    const below = (path: string): boolean => {
+      for (let p = parentPath(path); p; p = parentPath(p)) if (all.has(p)) return true;
+      return false;
+    };
+    return paths
+      .filter((p) => !below(p))
       .flatMap((p) => this.prims.get(p) ?? []);
   }
 
   /** A path beside others that no prim has yet: Name, Name_2, Name_3. */
-  freePath(parent: string, name: string): string {
+  freePath(parent: string, name: string, taken: ReadonlySet<string> = new Set()): string {
     const stem = name.replace(/[^A-Za-z0-9_]/g, "_").replace(/^(?=[0-9])/, "_") || "Prim";
-    if (!this.prims.has(`${parent}/${stem}`)) return `${parent}/${stem}`;
+    const free = (path: string) => !this.prims.has(path) && !taken.has(path);
+    if (free(`${parent}/${stem}`)) return `${parent}/${stem}`;
     const base = stem.replace(/_\d+$/, "");
     let n = 2;
-    while (this.prims.has(`${parent}/${base}_${n}`)) n++;
+    while (!free(`${parent}/${base}_${n}`)) n++;
     return `${parent}/${base}_${n}`;
   }
 
@@ -163,6 +187,19 @@ export class SceneStore {
     };
     this.prims.set(doc.path, node);
     (parent ? parent.children : this.roots).push(node);
+  }
+
+  private siblings(path: string): PrimNode[] {
+    return this.prims.get(parentPath(path))?.children ?? this.roots;
+  }
+
+  /** Give a prim that is there its place among its siblings; below 0 it stays where it is. */
+  private putAt(path: string, place: number): void {
+    const node = this.prims.get(path);
+    if (!node || place < 0) return;
+    const siblings = this.siblings(path);
+    siblings.splice(siblings.indexOf(node), 1);
+    siblings.splice(place, 0, node);
   }
 
   private drop(path: string): void {

@@ -389,6 +389,9 @@ export class Session {
     if (mine && message.skipped.length > 0) {
       this.ui.toast("warning", `Left as it is, because someone else changed it since: ${message.skipped.join(", ")}`);
     }
+    const moves = message.txn.filter((op) => op.kind === "move_prim");
+    if (message.seq > this.scene.seq) for (const op of moves) this.scene.moved(op.path, String(op.value));
+    if (moves.length > 0) this.together.changed("comments"); // they go along
     if (!mine) this.together.told(message);
     for (const path of this.previewsOf.get(message.session) ?? []) this.onPreview(path, null);
     this.previewsOf.delete(message.session);

@@ -121,8 +121,9 @@ export class Together {
     if (message.kind === "merge" || message.kind === "restore") ui.toast("info", `${message.user}: ${message.label}`);
     const selected = scene.primary;
     if (!selected) return;
-    const gone = message.txn.find((op) => takesAway(op) && (selected === op.path || selected.startsWith(`${op.path}/`)));
-    if (gone) ui.toast("info", `${message.user} has ${gone.kind === "move_prim" ? "moved or renamed" : "taken away"} what you had selected.`, gone.path);
+    const of = message.txn.find((op) => takesAway(op) && (selected === op.path || selected.startsWith(`${op.path}/`)));
+    if (of?.kind === "move_prim") ui.toast("info", `${message.user} has moved or renamed what you have selected: ${String(of.value)}`, String(of.value));
+    else if (of) ui.toast("info", `${message.user} has taken away what you had selected.`, of.path);
   }
 
   /** Somebody else's edit came first where one of ours is still on its way. */

@@ -81,8 +81,12 @@ def test_see_its_trend(page):
     chart = page.get_by_role("dialog", name="Chart of Sealer temperature")
     chart.wait_for()
     until(lambda: chart.locator("canvas").count() == 1, what="the curve")
-    chart.get_by_role("button", name="Close").click()
+    page.keyboard.press("Escape")
     chart.wait_for(state="hidden")
+    page.get_by_test_id("me").click()
+    page.get_by_label("Your name").press("Escape")
+    page.get_by_label("Your name").wait_for(state="detached")
+    assert page.get_by_test_id("selection-name").inner_text() == "Sealer"  # Escape has closed what lay over it, and nothing else
 
 
 def test_change_the_speed_of_a_belt_and_see_the_effect(page, hall):

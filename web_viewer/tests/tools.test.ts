@@ -4,7 +4,8 @@ import { comboOf } from "../src/state/actions";
 import { best, rate } from "../src/state/find";
 import { heatChoices, heatOf } from "../src/state/heat";
 import { scenarioLayer, scenarioOps } from "../src/state/scenario";
-import { bottleneck } from "../src/state/studies.svelte";
+import type { StudyBottleneck } from "../src/net/http";
+import { bottleneck, isBetter } from "../src/state/studies.svelte";
 import { formatLength } from "../src/ui/format";
 import { rectOf, screenRect, takes } from "../src/viewer/boxselect";
 import { fileStem } from "../src/viewer/capture";
@@ -52,7 +53,7 @@ describe("measuring", () => {
     expect(describeMeasurement({ from: v(0, 0, 0), to: v(0, 2.5, 0) })).toEqual({ distance: "2.500 m", parts: "" });
     const slant = describeMeasurement({ from: v(1, 0, 0), to: v(0.6, 0.3, 0) });
     expect(slant.distance).toBe("500 mm");
-    expect(slant.parts).toBe("ΔX −400 mm  ΔY 300 mm  ΔZ 0 mm");
+    expect(slant.parts).toBe("ΔX −400 mm · ΔY 300 mm · ΔZ 0 mm");
   });
   it("writes lengths as drawings do", () => {
     expect([0, 0.0123, 0.9999, 12.3456, -1234.5].map(formatLength)).toEqual(["0 mm", "12.3 mm", "1.000 m", "12.346 m", "−1\u202f234.500 m"]);
@@ -163,15 +164,15 @@ describe("a point of a study", () => {
   it("is applied as one edit", () => {
     expect(scenarioOps(settings)[0]).toEqual({ kind: "set_field", path: "/World/Line/B1", field: "twin:buffer:capacity", value: ["int", 12] });
   });
-  it("has its bottleneck where a station waits least", () => {
-    const figure = (mean: number | null) => ({ mean, half_width: 0, unit: "1" });
-    const kpis = {
-      "/A:utilisation": figure(0.9), "/A:blocked": figure(0.1), "/A:starved": figure(0),
-      "/B:utilisation": figure(0.7), "/B:blocked": figure(0.01), "/B:starved": figure(0.02),
-      "/C:utilisation": figure(0.99), "/C:blocked": figure(null), "/C:starved": figure(0),
-    };
-    expect(bottleneck(kpis)).toEqual({ path: "/B", waiting: 0.03 });
-    expect(bottleneck({})).toBeNull();
+  it("names the bottleneck that its report names, and waiting for people", () => {
+    const of = (path: string, active: number, more: Partial<StudyBottleneck> = {}): StudyBottleneck => ({ path, active, blocked: 0.1, starved: 0.02, waiting_crew: 0, arrows_end_here: true, ...more });
+    expect(bottleneck([of("/B", 0.5, { waiting_crew: 0.3 }), of("/A", 0.9)])).toEqual({ path: "/B", clear: true, why: "Its neighbours wait for it: it is busy 50 % of the time, waits for people 30 %" });
+    expect(bottleneck([of("/B", 0.5, { arrows_end_here: false })])?.clear).toBe(false);
+    expect(bottleneck([of("/B", 0.3, { starved: 0.6, blocked: 0 }), of("/A", 0.4, { blocked: 0 })])).toMatchObject({ path: "/A", clear: false });
+    expect(bottleneck(undefined)).toBeNull();
+  });
+  it("tells better from worse", () => {
+    expect([isBetter("throughput", 2), isBetter("throughput", -2), isBetter("lead_time", -2), isBetter("wip", 2)]).toEqual([true, false, true, false]);
   });
 });
 

@@ -235,8 +235,19 @@ interface PointName {
   parameters: Record<string, unknown>;
 }
 
+/** A station in the order in which stations hold the line back; shares of time. */
+export interface StudyBottleneck {
+  path: string;
+  active: number;
+  blocked: number;
+  starved: number;
+  waiting_crew: number;
+  arrows_end_here: boolean;
+}
+
 export interface StudyPoint extends PointName {
   replications: number;
+  bottlenecks?: StudyBottleneck[];
   kpis: Record<string, StudyFigure>;
   error: string | null;
 }

@@ -125,6 +125,8 @@ export function handleKey(event: KeyboardEvent, session: Session, commands: Comm
   const { ui } = session;
   const combo = comboOf(event);
   if (event.key === "Escape") {
+    // A modal dialog is closed by the browser; what is selected behind it stays.
+    if (document.querySelector("dialog[open]")) return;
     if (isTyping(event.target)) (event.target as HTMLElement).blur();
     else commands.escape();
     return;

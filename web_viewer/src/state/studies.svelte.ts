@@ -1,5 +1,5 @@
 /** What-if studies: what is to be varied, and what came out. */
-import { addStudy, deleteStudy, getStudies, getStudy, runStudyAgain, type StudyDocument, type StudyEntry, type StudyFigure, type StudyStart } from "../net/http";
+import { addStudy, deleteStudy, getStudies, getStudy, runStudyAgain, type StudyBottleneck, type StudyDocument, type StudyEntry, type StudyFigure, type StudyStart } from "../net/http";
 import type { PropertyDoc } from "../protocol/messages.gen";
 import { baseName, propertyLabel } from "../ui/format";
 
@@ -81,18 +81,27 @@ export function utilisation(kpis: Record<string, StudyFigure>): Map<string, numb
   return out;
 }
 
+/** Where the whole of a figure is better smaller; elsewhere more is better. The report judges alike. */
+const LESS_IS_BETTER = new Set(["wip", "lead_time", "lead_time_p95", "energy_per_item"]);
+
+/** Whether a proven difference of a figure is for the better. */
+export const isBetter = (kpi: string, difference: number): boolean => difference > 0 !== LESS_IS_BETTER.has(kpi);
+
 /**
- * The station that holds the line back: the one that waits least, by the shares of time blocked and starved
- * (Kuo, Lim and Meerkov 1996 compare these shares to find it). Null where no station's shares are known.
+ * What holds the line back, as the study's report says it: the station that its neighbours wait for (Kuo, Lim and Meerkov 1996),
+ * by what the study ranked; waiting for people is waiting too. Null where no station's shares are known.
  */
-export function bottleneck(kpis: Record<string, StudyFigure>): { path: string; waiting: number } | null {
-  let found: { path: string; waiting: number } | null = null;
-  for (const path of utilisation(kpis).keys()) {
-    const [blocked, starved] = ["blocked", "starved"].map((k) => kpis[`${path}:${k}`]?.mean);
-    if (blocked == null || starved == null) continue;
-    if (!found || blocked + starved < found.waiting) found = { path, waiting: blocked + starved };
+export function bottleneck(ranked: readonly StudyBottleneck[] | undefined): { path: string; clear: boolean; why: string } | null {
+  if (!ranked?.length) return null;
+  const percent = (share: number) => `${Math.round(100 * share)} %`;
+  const people = (b: StudyBottleneck) => (b.waiting_crew >= 0.005 ? `, waits for people ${percent(b.waiting_crew)}` : "");
+  const [first] = ranked;
+  if (first.starved > 0.05 && Math.max(...ranked.map((b) => b.blocked)) < 0.02) {
+    const busiest = ranked.reduce((a, b) => (b.active > a.active ? b : a));
+    return { path: busiest.path, clear: false, why: `Goods come slower than the stations could work: even this one is busy ${percent(busiest.active)} of the time${people(busiest)}` };
   }
-  return found;
+  const busy = `is busy ${percent(first.active)} of the time${people(first)}`;
+  return { path: first.path, clear: first.arrows_end_here, why: first.arrows_end_here ? `Its neighbours wait for it: it ${busy}` : `No station clearly holds the line back; this one ${busy}` };
 }
 
 /** Futures of now are asked for hours and need no warm-up: what they begin with is no start-up. */

@@ -20,7 +20,7 @@ const COLOR = 0xffb020;
 export function describe({ from, to }: Measurement): { distance: string; parts: string } {
   const d = to.clone().sub(from);
   const along = d.toArray().filter((v) => Math.abs(v) > 5e-4).length;
-  const parts = along > 1 ? ["ΔX", "ΔY", "ΔZ"].map((name, i) => `${name} ${formatLength(d.toArray()[i])}`).join("  ") : "";
+  const parts = along > 1 ? ["ΔX", "ΔY", "ΔZ"].map((name, i) => `${name} ${formatLength(d.toArray()[i])}`).join(" · ") : "";
   return { distance: formatLength(d.length()), parts };
 }
 
@@ -117,7 +117,8 @@ export class Measure {
     for (const shown of [...this.shown, this.rubber]) {
       const at = shown.line.visible ? toScreen(shown.middle) : null;
       shown.label.style.display = at ? "" : "none";
-      if (at) shown.label.style.transform = `translate(${Math.round(at.x)}px, ${Math.round(at.y)}px) translate(-50%, -50%)`;
+      // Above the line, which is what was measured.
+      if (at) shown.label.style.transform = `translate(${Math.round(at.x)}px, ${Math.round(at.y)}px) translate(-50%, calc(-100% - 10px))`;
     }
     const at = this.at ? toScreen(this.at.point) : null;
     this.marker.style.display = at ? "" : "none";

@@ -198,6 +198,7 @@ class Host:
         self.learned.recall()
         self.runtime.signals.residuals.tell = self.alarms.disagreement
         self.alarms.standstill = self.runtime.standstill
+        self.alarms.recording = lambda: self.history.losses().error
         self.runtime.subscribe(self.alarms.watch)
         self.runtime.subscribe(self._learn)
         self.commits = Commits(self.document, self.runtime, self._taken_back)

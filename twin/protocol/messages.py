@@ -230,8 +230,8 @@ class AlarmDoc(msgspec.Struct):
     """Something that asks or asked for attention. Times in ns UTC; ``end_ns`` 0 while it lasts, ``acked_ns`` 0 until somebody has
     acknowledged it.
 
-    ``kind`` is down, quality, limit, connection, residual, standstill or recording; ``severity`` error or warning; ``key`` names the
-    condition: an alarm of the same key comes again as another one. ``path`` is the prim, empty for a connection.
+    ``kind`` is down, quality, limit, connection, residual, standstill or recording; ``severity`` error or warning; ``key`` names
+    the condition: an alarm of the same key comes again as another one. ``path`` is the prim, empty for a connection.
     """
 
     id: int

@@ -260,6 +260,8 @@ export interface StudyDocument extends StudyEntry {
     warmup_s: number | null;
     /** "empty", or the moment (ISO) that the line was found at, and how many items stood on it. */
     start: "empty" | { time: string; items: number };
+    /** Values that scenarios set, by attribute. */
+    sets?: Record<string, Record<string, unknown>>;
     points: StudyPoint[];
     comparisons: (PointName & { reference: PointName; kpis: Record<string, StudyDifference> })[];
     warnings: string[];
@@ -273,6 +275,7 @@ export interface StudyRequest {
   name: string;
   start: StudyStart;
   sweep: Record<string, (number | string | boolean)[]>;
+  scenarios?: Record<string, { set?: Record<string, number> }>;
   run: { horizon: string; warmup: string; seed: number };
   replications: number;
   kpis: string[];

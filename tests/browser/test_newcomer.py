@@ -191,7 +191,7 @@ def test_a_belt_without_a_length_tells_the_length_of_its_shape(page):
     assert properties.get_by_text("default", exact=True).count()
 
 
-SMALL = """() => [...document.querySelectorAll("header button, header select, .timebar > button, .timebar > select, .bars button, footer .tabs button, aside .tabs button")]
+SMALL = """() => [...document.querySelectorAll(".app > header button, .app > header select, .timebar > button, .timebar > select, .bars button, footer .tabs button, aside .tabs button")]
     .map((e) => [e.getAttribute("aria-label") || e.textContent.trim(), e.getBoundingClientRect()])
     .filter(([, r]) => Math.min(r.width, r.height) < 39.5 || r.left < 0 || r.right > innerWidth).map(([name]) => name)"""  # noqa: E501
 

@@ -1,6 +1,7 @@
 """The emulated plant: a line that behaves like one, served by a real OPC UA server that does not outlive its parent."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from twin.connectors import Plant
-from twin.connectors.emulated import emulated_mapping, spawn_emulated
+from twin.connectors.emulated import EmulatedPlant, emulated_mapping, spawn_emulated
 from twin.connectors.emulated.line import SETPOINT_C, VARIABLES, PackagingLine
 from twin.core.samples import GOOD, SignalKey
 
@@ -82,9 +83,11 @@ def test_only_signals_of_the_stage_are_mapped(plant_process):
 _PARENT = """
 import os, sys
 from pathlib import Path
-from twin.connectors.emulated import spawn_emulated, spawn_plant
-_, process = spawn_plant(Path(sys.argv[1])) if len(sys.argv) > 1 else spawn_emulated()
-print(process.pid, flush=True)
+from twin.connectors.emulated import EmulatedPlant
+plant = EmulatedPlant(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+plant.start()
+assert plant.wait(240)
+print(plant.pid, flush=True)
 os._exit(1)
 """
 
@@ -92,7 +95,7 @@ os._exit(1)
 @pytest.mark.parametrize("stage", [(), (PACKAGING_LINE,)], ids=["made for a scene", "derived from a stage"])
 def test_it_ends_with_its_parent(wait_for, stage):
     parent = subprocess.run([sys.executable, "-c", _PARENT, *stage], stdout=subprocess.PIPE, text=True, timeout=250)
-    pid = int(parent.stdout)
+    pid = int(parent.stdout.splitlines()[-1])
 
     def gone() -> bool:
         try:
@@ -102,4 +105,25 @@ def test_it_ends_with_its_parent(wait_for, stage):
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] == "Z"
 
-    wait_for(gone, 10.0, "end of the emulated plant")
+    wait_for(gone, 60.0, "end of the emulated plant")
+
+
+def test_a_killed_plant_is_started_again_and_its_values_come_back(history, wait_for):
+    emulated = EmulatedPlant()
+    plant = Plant(emulated_mapping(emulated.endpoint), history)
+    plant.start()
+    try:
+        wait_for(lambda: plant.statuses()[0].state == "backoff", what="nobody there: nobody has waited for it either")
+        assert "nobody listens there" in plant.statuses()[0].error
+        emulated.start(lambda: plant.restart("packaging-line"))
+        wait_for(lambda: plant.statuses()[0].good == 6, 60.0, "six good signals")
+        first = emulated.pid
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: plant.statuses()[0].good == 0, what="the loss noticed")
+        wait_for(lambda: plant.statuses()[0].good == 6, 60.0, "six good signals again")
+        assert emulated.pid != first
+    finally:
+        emulated.stop()
+        plant.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(emulated.pid, 0)

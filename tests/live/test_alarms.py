@@ -102,6 +102,27 @@ def test_a_limit_that_is_taken_away_or_moved_ends_its_alarm() -> None:
     assert told(board)[-1] == ("Sealer temperature is above 160", 20, 21)
 
 
+def test_a_connection_that_nobody_has_tried_yet_is_no_alarm() -> None:
+    board = Board()
+    line = ConnectorStatus("line", "opcua", "idle", "plant", 4, 0, 0, 0.0)
+    board.connections([line], S)
+    assert board.said == []
+    line.error = "internal error"
+    board.connections([line], 2 * S)
+    assert told(board) == [("Connection line is idle: internal error", 2, 0)]
+
+
+def test_history_that_cannot_be_written_is_an_alarm_until_it_can() -> None:
+    board = Board()
+    board.recording("", S)
+    for at in (2, 3):
+        board.recording("database or disk is full", at * S)
+    board.recording("", 9 * S)
+    board.tick(9 * S + int(OFF_DELAY_S * 2 * S))
+    text = "History has stopped recording: database or disk is full"
+    assert told(board) == [(text, 2, 0), (text, 2, 9)]
+
+
 def test_a_lost_connection_says_why_and_says_so_when_that_changes() -> None:
     board = Board()
     line = ConnectorStatus("line", "opcua", "live", "plant", 4, 4, 0, 1.0)

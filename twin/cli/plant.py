@@ -107,14 +107,14 @@ def _serve(
     """Begin to serve; returns the endpoints and the mapping files, by protocol."""
     from twin.connectors import publish_mqtt, publish_sparkplug, serve_opcua
     from twin.connectors.conformance.counterparts import free_port
-    from twin.connectors.emulated.virtual import mapping_text
+    from twin.connectors.emulated.virtual import mapping_text, opcua_mapping
 
     endpoints, files = {}, {}
     if opcua is not None:
         server = serve_opcua(signals, virtual.state, port=opcua or free_port())
         serving.append(server)
         endpoints["opcua"] = server.endpoint
-        files["opcua"] = mapping_text(signals, "opcua", server.endpoint, lambda k: f'{{node: "nsu=urn:twin:signals;s={k}"}}')
+        files["opcua"] = opcua_mapping(signals, server.endpoint)
     if modbus is not None:
         from twin.connectors.serving.modbus import ModbusServing
 

@@ -124,7 +124,7 @@ class AlarmBoard:
             key = f"connection {c.name}"
             if c.state in CONNECTED:
                 self._away(key, now_ns)
-            else:
+            elif c.state != "idle" or c.error:  # idle without a reason: nobody has tried yet
                 why = f": {c.error}" if c.error else ""
                 self._on(key, "connection", "error", "", f"Connection {c.name} is {c.state}{why}"[:500], now_ns)
         self._say()
@@ -140,6 +140,14 @@ class AlarmBoard:
             )
         else:
             self._away("standstill", now_ns)
+        self._say()
+
+    def recording(self, error: str, now_ns: int) -> None:
+        """Why history cannot be written, as on a full disk; empty while it can."""
+        if error:
+            self._on("recording", "recording", "error", "", f"History has stopped recording: {error}"[:500], now_ns)
+        else:
+            self._away("recording", now_ns)
         self._say()
 
     def disagreement(self, alarm: PastAlarm) -> None:

@@ -232,8 +232,8 @@ class AlarmDoc(msgspec.Struct):
     """Something that asks or asked for attention. Times in ns UTC; ``end_ns`` 0 while it lasts, ``acked_ns`` 0 until somebody has
     acknowledged it.
 
-    ``kind`` is down, quality, limit, connection or residual; ``severity`` error or warning; ``key`` names the condition: an alarm
-    of the same key comes again as another one. ``path`` is the prim, empty for a connection.
+    ``kind`` is down, quality, limit, connection, residual, standstill or recording; ``severity`` error or warning; ``key`` names
+    the condition: an alarm of the same key comes again as another one. ``path`` is the prim, empty for a connection.
     """
 
     id: int
@@ -564,6 +564,8 @@ class PropertyDoc(msgspec.Struct, omit_defaults=True):
     """Least and greatest value that makes sense; absent without a bound."""
     opinions: list[OpinionDoc] = []
     """All that is said about it, strongest first; sent where there is more than one opinion."""
+    effective: float | None = None
+    """What holds in the line where the value leaves it to the geometry, in the property's unit; absent elsewhere."""
 
 
 class PrimDetail(msgspec.Struct):

@@ -33,12 +33,14 @@ class Alarms:
     Attributes:
         told: Passes on what everybody is to know.
         standstill: Paths of the nodes whose goods have come to a standstill.
+        recording: Why history cannot be written; empty while it can.
     """
 
     def __init__(self, journal: Journal) -> None:
         self.log = AlarmLog(journal)
         self.told: Callable[[AlarmBatch], None] = lambda message: None
         self.standstill: Callable[[], list[str]] = list
+        self.recording: Callable[[], str] = str
         self._board = AlarmBoard(self._raised, next_id=self.log.next_id(), lasting=self.log.lasting())
         self._board.limits(self.log.limits())
         self._paths: list[str] = []
@@ -60,6 +62,7 @@ class Alarms:
             self._board.connections(event.connections, now_ns())
         elif isinstance(event, KpiBatch):  # comes once a second
             self._board.standstill(self.standstill(), now_ns())
+            self._board.recording(self.recording(), now_ns())
             self._board.tick(now_ns())
             self.log.flush()
 

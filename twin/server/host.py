@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +67,11 @@ from twin.server.quotas import Quota, Quotas
 from twin.sim import Simulation
 
 if TYPE_CHECKING:
+    from twin.connectors.emulated import EmulatedPlant
     from twin.connectors.serving.sparkplug import SparkplugEdge
 
+EMULATED_WAIT_S = 10.0
+"""A twin that has started otherwise waits so long for its emulated plant, so that nothing begins with a lost connection."""
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
 Told = tuple[Outcome, list[Any]]
@@ -130,7 +133,7 @@ class Host:
     """Everything that runs, from ``start`` to ``stop``.
 
     Raises (start):
-        InputError: The stage, the project or a mapping cannot be used. WorkError: The emulated plant did not start.
+        InputError: The stage, the project or a mapping cannot be used.
     """
 
     def __init__(self, settings: Settings, progress: Callable[[str], None] = lambda text: None) -> None:
@@ -155,7 +158,7 @@ class Host:
         self._stopped = False
         self.document.guard = self._guard
         self.document.room = lambda: MAX_PRIMS - self._extractor.count
-        self._emulated: subprocess.Popen[bytes] | None = None
+        self._emulated: EmulatedPlant | None = None
         self._extractor = SceneExtractor(
             self.document.stage,
             assets=self.assets,
@@ -196,6 +199,7 @@ class Host:
         self.learned.recall()
         self.runtime.signals.residuals.tell = self.alarms.disagreement
         self.alarms.standstill = self.runtime.standstill
+        self.alarms.recording = lambda: self.history.losses().error
         self.runtime.subscribe(self.alarms.watch)
         self.runtime.subscribe(self._learn)
         self.commits = Commits(self.document, self.runtime, self._taken_back)
@@ -217,26 +221,40 @@ class Host:
         return Plant(mappings, recorder, allow_writes="armed" if self.settings.allow_writes else False)
 
     def _emulate(self, signals: list[Signal]) -> Mapping | None:
-        """Start an emulated plant that tells what of ``signals`` the twin cannot know itself; None: nothing is left to tell."""
-        from twin.connectors.emulated import emulated_mapping, spawn_emulated, spawn_plant
+        """The mapping of an emulated plant that tells what of ``signals`` the twin cannot know itself; None: nothing is left."""
+        from twin.connectors.emulated import EmulatedPlant, emulated_mapping
+        from twin.connectors.emulated.virtual import opcua_mapping
+        from twin.connectors.mapping import parse
 
-        self._progress("starting the emulated plant")
         # a process line with dynamics of its own for the scene that it was made for, else one that is derived from the stage
-        if emulated_mapping("opc.tcp://", {SignalKey(s.prim, s.name) for s in signals}).points:
-            endpoint, self._emulated = spawn_emulated()
-            return emulated_mapping(endpoint, {SignalKey(s.prim, s.name) for s in signals})
-        measured = {SignalKey(s.prim, s.name) for s in signals if s.role == "measurement"}
+        targets = {SignalKey(s.prim, s.name) for s in signals}
+        if emulated_mapping("opc.tcp://", targets).points:
+            self._emulated = EmulatedPlant()
+            return emulated_mapping(self._emulated.endpoint, targets)
+        measured = [s for s in signals if s.role == "measurement"]
         if not measured:
             self._log.warning("nothing to emulate: the stage declares no measurement that no mapping feeds")
             return None
-        mapping, self._emulated = spawn_plant(self.settings.stage)
-        return replace(mapping, points=tuple(p for p in mapping.points if p.target in measured))
+        self._emulated = EmulatedPlant(self.settings.stage)
+        return parse(opcua_mapping(measured, self._emulated.endpoint), file="the emulated plant", folder=self.settings.project)
+
+    def _emulated_answers(self, plant: Plant) -> None:
+        """Connect at once: the wait between two tries has grown meanwhile."""
+        for status in plant.statuses():
+            if status.origin == "emulated" and status.state in ("backoff", "connecting"):
+                with suppress(Rejected):  # the twin ends just now
+                    plant.restart(status.name)
 
     def start(self) -> None:
         """Start simulating and connecting; returns when the first step is done."""
         try:
+            if self._emulated is not None and self.plant is not None:
+                self._progress("starting the emulated plant")
+                self._emulated.start(partial(self._emulated_answers, self.plant))
             self.runtime.start()
             self.on_owner(self._compiler.start)
+            if self._emulated is not None and not self._emulated.wait(EMULATED_WAIT_S):
+                self._progress("the emulated plant is not ready yet: the twin starts without it, and connects when it is there")
             if self.plant is not None:
                 self.plant.start()
             self._serve_others()
@@ -275,13 +293,8 @@ class Host:
         self.commits.close()
         if self.plant is not None:
             self.plant.stop()
-        if self._emulated is not None and self._emulated.stdin is not None:
-            self._emulated.stdin.close()
-            self._emulated.terminate()
-            try:
-                self._emulated.wait(timeout=5.0)
-            except subprocess.TimeoutExpired:
-                self._emulated.kill()
+        if self._emulated is not None:
+            self._emulated.stop()
         self._keeping.shutdown()
         self.learned.keep()
         self.history.close()
@@ -439,6 +452,9 @@ class Host:
         detail = prim_detail(self.document.stage, path, self.document.layer)
         for prop in detail.properties:
             prop.driven = self._driven(path, prop.name)
+            if prop.name == "twin:conveyor:length" and prop.value == 0.0:
+                length = next((node.length for node in self.runtime.model.nodes if node.path == path), 0.0)
+                prop.effective = length / _meters_per_unit(self.document.stage) if length > 0.0 else None
         return detail
 
     def clip(self, paths: list[str]) -> bytes:

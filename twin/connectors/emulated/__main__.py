@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import stat
 import sys
 import time
@@ -17,6 +16,7 @@ from datetime import UTC
 from asyncua import Node, Server, ua
 
 from twin.connectors.emulated.line import VARIABLES, PackagingLine
+from twin.connectors.emulated.spawn import free_port
 
 NAMESPACE = "urn:twin:emulated:packaging-line"
 STEP_S = 0.1
@@ -43,7 +43,7 @@ def main() -> None:
 async def serve(port: int, parent_pid: int, seed: int) -> None:
     """Serve until the parent is gone or a signal asks to end."""
     # The address is part of what the server tells about itself, so a free port is found before it starts.
-    endpoint = f"opc.tcp://127.0.0.1:{port or _free_port()}/twin/emulated"
+    endpoint = f"opc.tcp://127.0.0.1:{port or free_port()}/twin/emulated"
     server = Server()
     await server.init()
     server.set_endpoint(endpoint)
@@ -66,12 +66,6 @@ async def serve(port: int, parent_pid: int, seed: int) -> None:
             playing.result()
         for task in (playing, *others):
             task.cancel()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -87,3 +87,8 @@ def mapping_text(
         target = f'target: {{prim: "{signal.prim}", signal: {signal.name}}}'
         lines.append(f"  - {{connection: emulated-{kind}, source: {source(key)}, {target}{unit}, interval: 2 s}}")
     return "\n".join(lines) + "\n"
+
+
+def opcua_mapping(signals: Sequence[Signal], endpoint: str) -> str:
+    """The mapping file of ``signals`` as twin.connectors.serve_opcua names them."""
+    return mapping_text(signals, "opcua", endpoint, lambda k: f'{{node: "nsu=urn:twin:signals;s={k}"}}')

@@ -208,8 +208,8 @@ export interface LimitDoc {
  * Something that asks or asked for attention. Times in ns UTC; ``end_ns`` 0 while it lasts, ``acked_ns`` 0 until somebody has
  * acknowledged it.
  *
- * ``kind`` is down, quality, limit, connection or residual; ``severity`` error or warning; ``key`` names the condition: an alarm
- * of the same key comes again as another one. ``path`` is the prim, empty for a connection.
+ * ``kind`` is down, quality, limit, connection, residual, standstill or recording; ``severity`` error or warning; ``key`` names
+ * the condition: an alarm of the same key comes again as another one. ``path`` is the prim, empty for a connection.
  */
 export interface AlarmDoc {
   id: number;
@@ -501,6 +501,7 @@ export interface PropertyDoc {
   low?: number | null;
   high?: number | null;
   opinions?: OpinionDoc[];
+  effective?: number | null;
 }
 
 export interface PrimDetail {

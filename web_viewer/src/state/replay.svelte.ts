@@ -21,7 +21,7 @@ const INDEX_AGE_MS = 20_000;
 /** Without pictures for this long, playing jumps to the next one [ms]. */
 const SKIP_MS = 2000;
 
-export const REPLAY_SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 100] as const;
+export const REPLAY_SPEEDS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100] as const;
 
 interface Loaded {
   chunk: TrackChunk;

@@ -286,6 +286,8 @@ _WHOLE = {
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, ConnectionRefusedError) and error.strerror:
+        return f"nobody listens there: {error.strerror}"
     return str(error) or type(error).__name__
 
 

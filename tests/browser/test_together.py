@@ -162,7 +162,9 @@ def test_what_was_edited_offline_is_sent_later_and_offered_after_an_epoch_change
     server.kill()
     until(lambda: page.get_by_test_id("link-state").inner_text().strip() != "Live", what="the page notices")
     size(2)
-    server.start()
+    # this run numbers materials and prototypes anew: with the old numbers the picture would have the wrong colours
+    with page.expect_response("**/api/scene"):
+        server.start()
     until(lambda: prop(server, "/Box", "size") == 2, 60.0, "the edit of meanwhile arrives")
     # the stage's own file changes while the server is down: another epoch, and nothing is applied unasked
     server.kill()

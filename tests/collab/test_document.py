@@ -83,6 +83,7 @@ def test_a_transaction_is_applied_whole_or_not_at_all(opened) -> None:
 def test_the_same_operation_sent_again_gets_the_same_answer_and_is_not_applied_again(opened) -> None:
     document = opened()
     first = document.submit("s1", 7, "Ann", [size(A, 2.0)])
+    assert first.entry is not None, first.refusal
     document.submit("s2", 7, "Bob", [size(A, 3.0)])
     again = document.submit("s1", 7, "Ann", [size(A, 2.0)])
     assert again.again
@@ -153,6 +154,35 @@ def test_undo_does_not_disturb_a_transform_that_someone_else_completed(opened) -
     assert outcome.entry is not None
     order = list(document.stage.GetPrimAtPath(B).GetAttribute("xformOpOrder").Get())
     assert "xformOp:scale" in order
+
+
+def test_undo_follows_what_someone_else_has_renamed_since(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [Op("add_prim", "/World/C", "", {"type": "Cube"})])
+    joined = [Op("add_prim", "/World/D", "", {"type": "Cube"}), Op("set_relationship", "/World/C", "proxyPrim", ["/World/D"])]
+    assert document.submit("s2", 1, "Bob", joined).entry is not None
+    document.submit("s2", 2, "Bob", [size("/World/C", 4.0), Op("set_relationship", "/World/C", "proxyPrim", [B])])
+    document.submit("s1", 2, "Ann", [Op("move_prim", "/World/C", "", "/World/Spur")])
+    document.submit("s1", 3, "Ann", [Op("move_prim", "/World/D", "", "/World/Dock")])
+    document = opened()  # also after a restart
+    spur = document.stage.GetPrimAtPath("/World/Spur")
+
+    def next_of() -> list[str]:
+        return [str(p) for p in spur.GetRelationship("proxyPrim").GetTargets()]
+
+    undone = document.undo("s2", 3, "Bob")
+    assert undone.entry.skipped == []
+    assert (next_of(), spur.GetAttribute("size").IsAuthored()) == (["/World/Dock"], False)
+    # what Ann called it stays: the dock is not taken away under its new name
+    assert document.undo("s2", 4, "Bob").entry.skipped == ["/World/Dock"]
+    assert next_of() == []
+    assert document.redo("s2", 5, "Bob").entry is not None
+    assert document.redo("s2", 6, "Bob").entry is not None
+    assert (next_of(), value(document, "/World/Spur")) == ([B], 4.0)
+    # and along when Ann takes the name back
+    assert document.undo("s1", 7, "Ann").entry.txn[-1].value == "/World/D"
+    assert document.undo("s2", 8, "Bob").entry is not None
+    assert next_of() == ["/World/D"]
 
 
 def test_undo_of_an_addition_leaves_what_someone_else_put_inside(opened) -> None:

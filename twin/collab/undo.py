@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 from twin.collab.journal import Entry
 from twin.core.errors import Rejected
@@ -34,6 +37,14 @@ def keys(op: Op) -> Iterator[Key]:
         yield op.path, op.field
 
 
+def _written(op: Op) -> Iterator[Key]:
+    """What an operation has written. Moving a prim says what it is called and where, and nothing of what is in it."""
+    if op.kind == "move_prim":
+        yield str(op.value), "@path"
+    else:
+        yield from keys(op)
+
+
 class UndoStacks:
     """What each session can take back, and do again.
 
@@ -62,13 +73,32 @@ class UndoStacks:
             redo.clear()
         if entry.seq % TRIM_EVERY == 0:
             self._trim(entry.seq - WINDOW)
-        # the inverse names what was written beside what was asked for: xformOpOrder, say
-        for op in (*entry.txn, *entry.inverse):
-            for key in keys(op):
+        for op in entry.txn:
+            if op.kind == "move_prim":
+                self._follow(entry.session, op.path, str(op.value))
+            for key in _written(op):
                 self._writers[key] = (entry.seq, entry.session)
+        # the inverse names what was written beside what was asked for: xformOpOrder, say
+        for op in entry.inverse:
+            if op.kind != "move_prim":
+                for key in keys(op):
+                    self._writers[key] = (entry.seq, entry.session)
         if len(self._writers) > self._most:
             self._writers = {k: w for k, w in self._writers.items() if w[0] > entry.seq - WINDOW}
             self._most = max(8 * WINDOW, 2 * len(self._writers))
+
+    def _follow(self, session: str, old: str, new: str) -> None:
+        """A session moved a prim: what others can take back in it is found at its new path, and who wrote what goes along.
+
+        The session's own steps are taken back in their order, the move before those that came before it.
+        """
+        within = [key for key in self._writers if _within(key[0], old)]
+        for path, name in within:
+            self._writers[new + path[len(old) :], name] = self._writers.pop((path, name))
+        for stacks in (self._undo, self._redo):
+            for other, stack in stacks.items():
+                if other != session:
+                    stack[:] = [_moved(entry, old, new) for entry in stack]
 
     def _trim(self, before: int) -> None:
         """Let go of what lies too far back, also of those who have long gone."""
@@ -111,8 +141,15 @@ class UndoStacks:
         whole = {path for path, name in since if not name}
         above = {path for other in {path for path, _ in since} for path in _upwards(other)}
         kept, skipped = [], []
+        # a prim that stays where others have put it keeps the transform that it has there
+        stays = {
+            path
+            for op in entry.inverse
+            if op.kind == "move_prim" and _overwritten(op, exact, whole, above)
+            for path in (op.path, str(op.value))
+        }
         for op in entry.inverse:
-            if _overwritten(op, exact, whole, above):
+            if _overwritten(op, exact, whole, above) or any(upper in stays for upper in _upwards(op.path)):
                 skipped.append(f"{op.path}.{op.field}" if op.field else op.path)
             else:
                 kept.append(op)
@@ -130,6 +167,39 @@ def _overwritten(op: Op, exact: set[Key], whole: set[str], above: set[str]) -> b
         if not name and path in above:
             return True
     return False
+
+
+def _within(path: str, prim: str) -> bool:
+    return path.startswith(prim) and path[len(prim) : len(prim) + 1] in ("", "/", ".")
+
+
+def _moved(entry: Entry, old: str, new: str) -> Entry:
+    """An entry as if its prims had always been where they are now."""
+    inverse = [_op_moved(op, old, new) for op in entry.inverse]
+    return entry if all(a is b for a, b in zip(inverse, entry.inverse, strict=True)) else replace(entry, inverse=inverse)
+
+
+def _op_moved(op: Op, old: str, new: str) -> Op:
+    def now(path: str) -> str:
+        return new + path[len(old) :] if _within(path, old) else path
+
+    path, value = now(op.path), op.value
+    if op.kind == "move_prim":
+        value = now(str(value))
+    elif op.kind == "set_relationship":
+        value = _paths(value, now)
+    elif op.kind == "list_edit":
+        value = {name: _paths(targets, now) for name, targets in value.items()}
+    elif op.kind == "restore_spec" and value["text"]:
+        # targets stand in angle brackets; the spec itself is found in the text at the path that it had
+        text = re.sub(rf"<{re.escape(old)}(?=[/.>\[])", lambda _: f"<{new}", value["text"])
+        if path != op.path or text != value["text"]:
+            value = {**value, "text": text, "from": value.get("from", op.path)}
+    return op if path == op.path and value == op.value else Op(op.kind, path, op.field, value)
+
+
+def _paths(targets: Any, now: Any) -> Any:
+    return [now(str(target)) for target in targets] if isinstance(targets, Sequence) and not isinstance(targets, str) else targets
 
 
 def _upwards(path: str) -> Iterator[str]:

@@ -128,6 +128,8 @@ class Welcome(msgspec.Struct, tag="welcome", tag_field="t"):
     stage: str
     resumed: bool
     """True: the ops since ``last_seq`` follow. False: fetch ``/api/scene`` anew."""
+    run: str = ""
+    """Names this run of the server. Another one numbers materials and prototypes anew: then fetch ``/api/scene`` in any case."""
 
 
 class Edited(msgspec.Struct, tag="edited", tag_field="t"):

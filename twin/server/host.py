@@ -153,6 +153,7 @@ class Host:
         self.rules = Rules(self.document.journal)
         self.uploads = Uploads(self.document.journal)
         self.quotas = Quotas(settings.quota)
+        self._run = secrets.token_hex(8)
         self._acting: Identity | None = None
         self._stopped = False
         self.document.guard = self._guard
@@ -562,7 +563,7 @@ class Host:
         changes = document.changes_since(last_seq) if epoch == document.epoch else None
         welcome = Welcome(
             PROTOCOL_VERSION, session, user, who.role, color, document.epoch, document.seq,
-            self.settings.project.name, self.settings.stage_name or document.path.name, changes is not None,
+            self.settings.project.name, self.settings.stage_name or document.path.name, changes is not None, self._run,
         )  # fmt: skip
         messages: list[Any] = []
         if changes is not None and last_seq < document.seq:

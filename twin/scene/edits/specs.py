@@ -68,7 +68,8 @@ def inverse_of_prim(layer: Sdf.Layer, path: Sdf.Path) -> Op:
 
 
 def restore_specs(context: Context, ops: Sequence[Op]) -> None:
-    """Kind ``restore_spec``: ``value`` is ``{"text": usda or "", "index": place among its siblings or -1}``."""
+    """Kind ``restore_spec``: ``value`` is ``{"text": usda or "", "index": place among its siblings or -1}``, and
+    ``"from"``: the path in the text, where the prim has been moved since."""
     with Sdf.ChangeBlock():
         for op in ops:
             _restore(context, op)
@@ -79,6 +80,9 @@ def _restore(context: Context, op: Op) -> None:
     if op.field:
         path = path.AppendProperty(op.field)
     text, index = op.value["text"], op.value["index"]
+    origin = prim_path(op.value.get("from", op.path))
+    if op.field:
+        origin = origin.AppendProperty(op.field)
     layer = context.layer
     context.undo_with(inverse_of_property(layer, op.path, op.field) if op.field else inverse_of_prim(layer, path))
     if not op.field:
@@ -96,16 +100,16 @@ def _restore(context: Context, op: Op) -> None:
             del parent_of(there).nameChildren[there.name]
         above = over(layer, path.GetParentPath())
         if op.field or not 0 <= index < len(above.nameChildren):
-            Sdf.CopySpec(source, path, layer, path)
+            Sdf.CopySpec(source, origin, layer, path)
         else:
-            _insert(source, above, path, index)
+            _insert(source, origin, above, path, index)
     if op.field:
         context.note_changed(path)
     else:
         context.note_resync(path)
 
 
-def _insert(source: Sdf.Layer, parent: Sdf.PrimSpec, path: Sdf.Path, index: int) -> None:
+def _insert(source: Sdf.Layer, origin: Sdf.Path, parent: Sdf.PrimSpec, path: Sdf.Path, index: int) -> None:
     """Copy a prim's spec to its place among its siblings: by way of another parent, since what is new comes last."""
     layer = parent.layer
     aside = Sdf.Path("/_restored")
@@ -113,7 +117,7 @@ def _insert(source: Sdf.Layer, parent: Sdf.PrimSpec, path: Sdf.Path, index: int)
         aside = aside.ReplaceName(f"{aside.name}_")
     Sdf.CreatePrimInLayer(layer, aside)
     copy = aside.AppendChild(path.name)
-    Sdf.CopySpec(source, path, layer, copy)
+    Sdf.CopySpec(source, origin, layer, copy)
     parent.nameChildren.insert(index, layer.GetPrimAtPath(copy))
     del layer.rootPrims[aside.name]
 

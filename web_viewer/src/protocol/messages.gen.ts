@@ -111,6 +111,7 @@ export interface Welcome {
   project: string;
   stage: string;
   resumed: boolean;
+  run: string;
 }
 
 /** An accepted transaction, to everyone and in order of ``seq``; to its author it is the acknowledgement. */

@@ -137,6 +137,7 @@ export class Commands {
       return [move, ...transformOps(places[i], local, world.matrix(parent).clone().invert().multiply(world.matrix(node)))];
     });
     this.session.edit(txn, `Put ${named(nodes)} below ${parent.name}`);
+    scene.expanded.add(parent.path); // where they have gone is to be seen
     this.selectOnceThere(places);
   }
 

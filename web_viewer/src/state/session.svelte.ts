@@ -335,21 +335,23 @@ export class Session {
     else this.together.keepOver(before === null);
     this.alarms.follow();
     this.bookmarks.changed();
-    if (!welcome.resumed) {
+    // Another run of the server has numbered materials and prototypes anew, also where no edit was missed.
+    if (!welcome.resumed || (before !== null && before.run !== welcome.run)) {
       this.meanwhile = []; // of the connection before
-      await this.refetch();
+      await this.refetch(true);
     }
     for (const request of this.pending.unconfirmed()) this.send(request);
     this.count();
     this.sendPresence();
   }
 
-  async refetch(): Promise<void> {
+  /** Fetch the scene. ``whole``: what is here does not count, however new it is. */
+  async refetch(whole = false): Promise<void> {
     if (this.then.seq !== null) return; // looking back; the scene of now comes with going live
     this.fetches += 1;
     try {
       const doc = await http.getScene();
-      if (doc.epoch === this.scene.epoch && doc.seq < this.scene.seq) {
+      if (!whole && doc.epoch === this.scene.epoch && doc.seq < this.scene.seq) {
         this.scene.library = doc.library; // the rest came meanwhile, and newer
         return;
       }

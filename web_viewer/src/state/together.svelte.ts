@@ -122,7 +122,7 @@ export class Together {
     const selected = scene.primary;
     if (!selected) return;
     const of = message.txn.find((op) => takesAway(op) && (selected === op.path || selected.startsWith(`${op.path}/`)));
-    if (of?.kind === "move_prim") ui.toast("info", `${message.user} has moved or renamed what you have selected: ${String(of.value)}`, String(of.value));
+    if (of?.kind === "move_prim") ui.toast("info", `${message.user} has moved or renamed what you have selected.`, String(of.value));
     else if (of) ui.toast("info", `${message.user} has taken away what you had selected.`, of.path);
   }
 

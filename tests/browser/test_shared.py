@@ -145,6 +145,7 @@ def test_a_mesh_and_a_usd_file_are_dropped_in_and_a_bad_one_says_why(serve, pers
     }"""
     low, high = until(lambda: page.evaluate(bounds, placed), what="it is drawn")
     assert np.subtract(high, low) == pytest.approx([0.2, 0.4, 0.6], abs=1e-3), "millimetres became metres"
+    assert low[2] == pytest.approx(0.0, abs=1e-3), "it stands on the ground, though its origin is its middle"
 
     drop(page, [("broken.glb", b"this is no mesh"), ("cart.usda", PART.encode())])
     dialog.get_by_role("button", name="Import").click()
@@ -152,7 +153,9 @@ def test_a_mesh_and_a_usd_file_are_dropped_in_and_a_bad_one_says_why(serve, pers
     until(lambda: alert.count() == 1, what="the bad file is refused")
     assert "broken.glb" in alert.inner_text()
     until(lambda: "In the library" in dialog.get_by_test_id("import-file").nth(1).inner_text(), what="the other one is in")
-    dialog.get_by_role("button", name="Close").click()
+    page.keyboard.press("Escape")
+    until(lambda: dialog.count() == 0, what="Escape closes the dialog")
+    assert page.evaluate("() => window.__twin.selected"), "and leaves the selection"
     until(lambda: page.evaluate(bounds, "/World/cart"), what="the part is drawn")
     parts = server.get("/api/scene")["library"]
     assert sorted(p["name"] for p in parts if "_uploads" in p["asset"]) == ["Cart", "bracket"]

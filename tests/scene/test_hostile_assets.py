@@ -287,7 +287,8 @@ def test_good_files_are_taken_in(root: Path) -> None:
 
 
 def test_a_mesh_comes_in_the_unit_and_with_the_axes_that_it_was_made_in(root: Path) -> None:
-    assert taken(root, STL, "tri.stl", unit=0.001, turn="y-to-z")["asset"] == "tri.usdc"
+    answer = taken(root, STL, "tri.stl", unit=0.001, turn="y-to-z")
+    assert answer == {"asset": "tri.usdc", "prims": 3, "low": [0.0, 0.0, 0.0]}
     stage = open_stage(root / "_uploads" / "part" / "tri.usdc", root)
     points = sorted(tuple(round(x, 6) + 0.0 for x in p) for p in stage.GetPrimAtPath("/tri/Mesh").GetAttribute("points").Get())
     assert points == [(0.0, 0.0, 0.0), (0.0, 0.0, 0.001), (0.001, 0.0, 0.0)]

@@ -43,3 +43,15 @@ def test_every_route_has_a_row_and_keeps_strangers_out(client: TestClient) -> No
         for wrong in ({"Origin": "https://evil.example"}, {"Origin": "null"}):
             assert client.request(method, url, json=body, headers=own | wrong).status_code == 403, path
         assert client.request(method, url, json=body, headers=own | {"Host": "evil.example"}).status_code == 421, path
+
+
+def test_a_page_loaded_anew_is_told_the_token_for_the_twin(tmp_path: Path) -> None:
+    (tmp_path / "line").mkdir()
+    (tmp_path / "line" / "scene.usda").write_text("#usda 1.0\n")
+    token = TOKEN.replace(" ", "-")
+    app = create_welcome(Choice(tmp_path, tmp_path / "none", token), hosts=frozenset(), public="")
+    client = TestClient(app, base_url="http://127.0.0.1")
+    assert client.get("/api/health").json()["sign_in"] == ["token"]
+    assert client.post("/api/login", json={"token": token}).status_code == 204
+    answer = client.post("/api/open", json={"id": "sample/line"}, headers={"Origin": "http://127.0.0.1"})
+    assert (answer.status_code, answer.json()["token"]) == (200, token)  # with the cookie alone

@@ -562,6 +562,8 @@ class PropertyDoc(msgspec.Struct, omit_defaults=True):
     """Least and greatest value that makes sense; absent without a bound."""
     opinions: list[OpinionDoc] = []
     """All that is said about it, strongest first; sent where there is more than one opinion."""
+    effective: float | None = None
+    """What holds in the line where the value leaves it to the geometry, in the property's unit; absent elsewhere."""
 
 
 class PrimDetail(msgspec.Struct):

@@ -71,6 +71,9 @@ def take_in(file: Path, name: str, folder: Path, root: Path, *, unit: float = 1.
         folder: New, inside the asset root ``root``. unit: Metres of one unit of a mesh, divided by those of the stage.
         turn: How the axes of a mesh become those of the stage: none, y-to-z or z-to-y.
 
+    Returns:
+        ``asset``, relative to ``folder``; ``prims``, how many; ``low``, the lowest corner of a mesh, ``(3,)`` [stage units].
+
     Raises:
         InputError: It cannot be used.
     """
@@ -89,7 +92,8 @@ def take_in(file: Path, name: str, folder: Path, root: Path, *, unit: float = 1.
         _rewrite(file, target, name)
     else:
         target = target.with_suffix(".usdc")
-        _convert(file, target, name, unit, turn)
+        low = _convert(file, target, name, unit, turn)
+        return {"asset": target.relative_to(folder).as_posix(), "prims": _composed(target, root), "low": low}
     return {"asset": target.relative_to(folder).as_posix(), "prims": _composed(target, root)}
 
 
@@ -162,8 +166,8 @@ def _check_entries(entries: list[zipfile.ZipInfo], name: str) -> None:
         seen.add(path.lower())
 
 
-def _convert(file: Path, target: Path, name: str, unit: float, turn: str) -> None:
-    """A mesh file as a USD part: an Xform with one mesh."""
+def _convert(file: Path, target: Path, name: str, unit: float, turn: str) -> list[float]:
+    """A mesh file as a USD part: an Xform with one mesh. Returns its lowest corner."""
     import trimesh
 
     try:
@@ -172,7 +176,9 @@ def _convert(file: Path, target: Path, name: str, unit: float, turn: str) -> Non
     except MemoryError:
         raise
     except Exception as error:
-        raise InputError(f"not a readable mesh: {type(error).__name__}: {str(error)[:200]}", file=name) from error
+        kind = Path(name).suffix[1:].upper()
+        reason = f"not a readable {kind} file; it may be cut off or of another format ({str(error)[:200]})"
+        raise InputError(reason, file=name) from error
     points, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     if not len(faces) or len(faces) > MAX_FACES:
         raise InputError(f"a mesh has 1 to {MAX_FACES} faces, this one has {len(faces)}", file=name)
@@ -197,6 +203,8 @@ def _convert(file: Path, target: Path, name: str, unit: float, turn: str) -> Non
     low, high = points.min(axis=0), points.max(axis=0)
     out.CreateExtentAttr([Gf.Vec3f(*low.tolist()), Gf.Vec3f(*high.tolist())])
     stage.GetRootLayer().Export(str(target))
+    corner: list[float] = low.tolist()
+    return corner
 
 
 def check_texture(file: Path, name: str) -> None:

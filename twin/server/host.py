@@ -451,6 +451,9 @@ class Host:
         detail = prim_detail(self.document.stage, path, self.document.layer)
         for prop in detail.properties:
             prop.driven = self._driven(path, prop.name)
+            if prop.name == "twin:conveyor:length" and prop.value == 0.0:
+                length = next((node.length for node in self.runtime.model.nodes if node.path == path), 0.0)
+                prop.effective = length / _meters_per_unit(self.document.stage) if length > 0.0 else None
         return detail
 
     def clip(self, paths: list[str]) -> bytes:

@@ -96,7 +96,8 @@ def create_welcome(choice: Choice, *, hosts: frozenset[str], public: str) -> Fas
 
     @app.get("/api/health")
     async def health() -> JSONResponse:
-        return JSONResponse({"status": "choosing", "protocol": PROTOCOL_VERSION, "version": __version__})
+        body = {"status": "choosing", "protocol": PROTOCOL_VERSION, "version": __version__, "sign_in": ["token"]}
+        return JSONResponse(body)
 
     @app.post("/api/login", status_code=204)
     async def login(body: Login, request: Request) -> Response:
@@ -139,7 +140,8 @@ def create_welcome(choice: Choice, *, hosts: frozenset[str], public: str) -> Fas
         else:
             raise HTTPException(404, "no such stage")
         choice.stage = stage
-        return JSONResponse({"stage": str(stage)})
+        # a page that was loaded anew has only its cookie, and needs the token for the twin, whose cookie is another
+        return JSONResponse({"stage": str(stage), "token": choice.token})
 
     @app.get("/")
     async def page() -> Response:

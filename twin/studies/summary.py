@@ -46,6 +46,7 @@ def summarise(results: Results, baseline: str | None = None) -> dict[str, Any]:
         "cached": results.cached,
         "interrupted": results.interrupted,
         "twin": __version__,
+        "sets": {s.name: dict(s.values) for s in study.scenarios.values() if s.values},
         "points": [_point(p) for p in results.points],
         "comparisons": [_comparison(c) for c in compare_points(results, baseline)],
         "within": [_comparison(c) for c in compare_within(results)],

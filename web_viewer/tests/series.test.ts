@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Track } from "../src/state/live.svelte";
-import { drawn, indexAt, joined, stops, timeLabels, valueAt, type DrawOptions } from "../src/state/series";
+import { drawn, indexAt, joined, onlyValue, stops, stretches, ticksOf, timeLabels, valueAt, type DrawOptions } from "../src/state/series";
 
 const GOOD = 0;
 const UNCERTAIN = 0x40000000;
@@ -92,5 +92,26 @@ describe("helpers", () => {
     expect(timeLabels([0, 200 * day, 400 * day])[2]).toMatch(/^[A-Z][a-z]+ 1971$/);
     expect(timeLabels([0, 60])[1]).toMatch(/^\d\d:01$/);
     expect(timeLabels([0, 30])[1]).toMatch(/^\d\d:00:30$/);
+  });
+});
+
+describe("states", () => {
+  it("are stretches, broken where nothing is known", () => {
+    expect(stretches([0, 10, 20, 30, 40, 50], [0, 0, 2, null, 2, 2])).toEqual([
+      { from: 0, to: 20, state: 0 },
+      { from: 20, to: 30, state: 2 },
+      { from: 40, to: 50, state: 2 },
+    ]);
+    expect(stretches([], [])).toEqual([]);
+  });
+});
+
+describe("ticks of values", () => {
+  it("label the one value that there is", () => {
+    expect(onlyValue([null, 0.25, 0.25])).toBe(0.25);
+    expect(onlyValue([0.25, 0.3])).toBeNull();
+    expect(ticksOf(-0.75, 1.25, 1, 0.25)).toEqual([0.25]);
+    expect(ticksOf(-0.75, 1.25, 0.5, null)).toEqual([-0.5, 0, 0.5, 1]);
+    expect(ticksOf(0, 0.3, 0.1, null)).toEqual([0, 0.1, 0.2, 0.3]);
   });
 });

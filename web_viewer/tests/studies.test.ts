@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { attributeLabel, limitsOf, reach, Studies, sweepValues, utilisation, type Varied } from "../src/state/studies.svelte";
+import { attributeLabel, cycleTimes, limitsOf, paceScenarios, reach, Studies, sweepValues, utilisation, type Varied } from "../src/state/studies.svelte";
 
 const varied = (v: Partial<Varied>): Varied => ({
   attribute: "/World/Line/Spiral.twin:buffer:capacity",
@@ -76,5 +76,29 @@ describe("what a study begins with", () => {
     studies.horizon = "45 min";
     studies.startWith("empty");
     expect([studies.horizon, studies.warmup]).toEqual(["45 min", "1 h"]);
+  });
+});
+
+describe("the pace of a machine", () => {
+  const triangular = [
+    { name: "twin:station:cycleTime:distribution", value: "triangular" },
+    { name: "twin:station:cycleTime:min", value: 2.2 },
+    { name: "twin:station:cycleTime:mode", value: 3.3 },
+    { name: "twin:station:cycleTime:max", value: 5.5 },
+  ];
+  it("changes the whole cycle", () => {
+    const times = cycleTimes(triangular);
+    const [min, mode, max] = ["min", "mode", "max"].map((end) => `/L/M.twin:station:cycleTime:${end}`);
+    expect(paceScenarios({ path: "/L/M", times: times ?? {}, text: "+10, -50 0" })).toEqual({
+      "as-is": {},
+      "M 10 % faster": { set: { [min]: 2, [mode]: 3, [max]: 5 } },
+      "M 50 % slower": { set: { [min]: 4.4, [mode]: 6.6, [max]: 11 } },
+    });
+    expect(paceScenarios({ path: "/L/M", times: times ?? {}, text: "-100" })).toHaveProperty("problem");
+    expect(paceScenarios({ path: "/L/M", times: times ?? {}, text: "" })).toHaveProperty("problem");
+  });
+  it("is offered only where one choice is the whole of it", () => {
+    expect(cycleTimes(triangular.slice(1))).toBeNull();
+    expect(cycleTimes([...triangular, { name: "twin:station:cycleTime:type:large", value: 3 }])).toBeNull();
   });
 });

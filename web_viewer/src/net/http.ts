@@ -91,10 +91,10 @@ export interface ChoiceRow {
 export const getChoices = () => json<{ choices: ChoiceRow[]; folder: string }>("/api/choices");
 
 /** Open one by its id, or begin one by its name. */
-export const openChoice = (what: { id?: string; name?: string }) => send<{ stage: string }>("POST", "/api/open", what);
+export const openChoice = (what: { id?: string; name?: string }) => send<{ stage: string; token: string }>("POST", "/api/open", what);
 
 /** Add a file to the library of parts; ``unit`` and ``up`` are those of a mesh. ``sent`` is told the share that has been sent. */
-export function uploadPart(file: File, unit: string, up: string, sent: (share: number) => void): Promise<{ asset: string; prims: number }> {
+export function uploadPart(file: File, unit: string, up: string, sent: (share: number) => void): Promise<{ asset: string; prims: number; low?: number[] }> {
   const query = new URLSearchParams({ name: file.name, unit, up });
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest(); // fetch does not say how far it is
@@ -104,7 +104,7 @@ export function uploadPart(file: File, unit: string, up: string, sent: (share: n
     request.onload = () => {
       const headers = { "Content-Type": request.getResponseHeader("Content-Type") ?? "" };
       answer(new Response(request.responseText, { status: request.status, headers }))
-        .then((response) => response.json() as Promise<{ asset: string; prims: number }>)
+        .then((response) => response.json() as Promise<{ asset: string; prims: number; low?: number[] }>)
         .then(resolve, reject);
     };
     request.open("POST", `/api/uploads?${query}`);
@@ -260,6 +260,8 @@ export interface StudyDocument extends StudyEntry {
     warmup_s: number | null;
     /** "empty", or the moment (ISO) that the line was found at, and how many items stood on it. */
     start: "empty" | { time: string; items: number };
+    /** Values that scenarios set, by attribute. */
+    sets?: Record<string, Record<string, unknown>>;
     points: StudyPoint[];
     comparisons: (PointName & { reference: PointName; kpis: Record<string, StudyDifference> })[];
     warnings: string[];
@@ -273,6 +275,7 @@ export interface StudyRequest {
   name: string;
   start: StudyStart;
   sweep: Record<string, (number | string | boolean)[]>;
+  scenarios?: Record<string, { set?: Record<string, number> }>;
   run: { horizon: string; warmup: string; seed: number };
   replications: number;
   kpis: string[];

@@ -500,6 +500,7 @@ export interface PropertyDoc {
   low?: number | null;
   high?: number | null;
   opinions?: OpinionDoc[];
+  effective?: number | null;
 }
 
 export interface PrimDetail {

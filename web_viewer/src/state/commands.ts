@@ -142,9 +142,9 @@ export class Commands {
 
   /**
    * Put a part of the library into the scene: behind the selected node where it is one itself, else at a place on the
-   * screen or in the middle of the view.
+   * screen or in the middle of the view. ``low``: the lowest corner of a mesh that stands on the ground.
    */
-  add(asset: string, name: string, at?: { x: number; y: number }): void {
+  add(asset: string, name: string, at?: { x: number; y: number }, low?: number[]): void {
     const { scene } = this.session;
     const part = scene.library.find((p) => p.asset === asset);
     const after = scene.selection.length === 1 ? scene.prims.get(scene.selection[0]) : undefined;
@@ -159,6 +159,8 @@ export class Commands {
     const path = scene.freePath(parent?.path ?? "", stem);
     const place = at ? this.viewport?.groundPoint(at.x, at.y, parent) : this.viewport?.groundTarget(parent);
     const txn: Op[] = [{ kind: "add_prim", path, value: { type: "Xform", reference: asset, name: baseName(path) } }];
+    const up = scene.upAxis === "Y" ? 1 : 2;
+    if (place && low) place[up] += Math.max(0, -low[up]); // a mesh around its own middle would be half in the ground
     if (place) txn.push({ kind: "set_field", path, field: "xformOp:translate", value: ["double3", place] });
     this.session.edit(txn, `Add ${stem}`);
     this.selectOnceThere([path]);

@@ -166,8 +166,11 @@ export const NODE_STATES = [
   { name: "Off", color: "var(--state-off)" },
 ] as const;
 
+/** The states that the values of a signal stand for; undefined where they are no numbers of states: only the simulation's are known. */
+export const statesOf = (role: string, origin: string | undefined): typeof NODE_STATES | undefined => (role === "state" && origin === "simulated" ? NODE_STATES : undefined);
+
 /** A value in words: the simulation tells states of machines by number. */
 export function wordOf(role: string, value: unknown, origin: string): string {
-  const state = role === "state" && origin === "simulated" && typeof value === "number" ? NODE_STATES[value] : undefined;
+  const state = typeof value === "number" ? statesOf(role, origin)?.[value] : undefined;
   return state?.name ?? formatValue(value);
 }

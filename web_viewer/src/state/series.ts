@@ -140,3 +140,43 @@ export function timeLabels(seconds: readonly number[]): string[] {
     return `${two(d.getHours())}:${two(d.getMinutes())}${step < 60 ? `:${two(d.getSeconds())}` : ""}`;
   });
 }
+
+/** A stretch of time in one state. */
+export interface Stretch {
+  from: number;
+  to: number;
+  state: number;
+}
+
+/** Columns of a signal that tells states by number, as stretches; where nothing is known there is none. The last one ends with the columns. */
+export function stretches(time: readonly number[], value: readonly (number | null)[]): Stretch[] {
+  const out: Stretch[] = [];
+  let open = false;
+  for (let i = 0; i < time.length; i++) {
+    const state = value[i];
+    const last = out.at(-1);
+    if (open && last) last.to = time[i];
+    if (state !== null && !(open && last?.state === state)) out.push({ from: time[i], to: time[i], state });
+    open = state !== null;
+  }
+  return out;
+}
+
+/** The value of columns that have no other; null: they have, or none at all. */
+export function onlyValue(value: readonly (number | null)[]): number | null {
+  let only: number | null = null;
+  for (const v of value) {
+    if (v === null) continue;
+    if (only !== null && v !== only) return null;
+    only = v;
+  }
+  return only;
+}
+
+/** Ticks of a value axis: multiples of ``step``, or the one value that there is. */
+export function ticksOf(low: number, high: number, step: number, only: number | null): number[] {
+  if (only !== null) return [only];
+  const out: number[] = [];
+  for (let n = Math.ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; n++) out.push(Number((n * step).toPrecision(12)));
+  return out;
+}

@@ -68,8 +68,6 @@ export class Session {
   readonly together = new Together(this);
 
   phase = $state<"starting" | "login" | "choose" | "ready" | "failed">("starting");
-  /** What was given to log in, for the twin that takes over from the page to choose one. */
-  token = "";
   failure = $state("");
   link = $state<LinkState>("connecting");
   linkReason = $state("");
@@ -169,9 +167,8 @@ export class Session {
   }
 
   async login(token: string): Promise<void> {
-    this.token = token.trim();
     try {
-      await http.login(this.token);
+      await http.login(token.trim());
     } catch (error) {
       this.phase = "login";
       this.failure = error instanceof http.HttpError && error.status === 401 ? "This token is not known here." : reason(error);
@@ -198,8 +195,7 @@ export class Session {
       this.scene.load(await http.getScene());
     } catch (error) {
       if (error instanceof http.HttpError && error.status === 409) {
-        // No stage yet. The token is needed again once there is one: without it the person has to type it anew.
-        this.phase = this.token ? "choose" : "login";
+        this.phase = "choose"; // no stage yet
         return;
       }
       const anonymous = error instanceof http.HttpError && (error.status === 401 || error.status === 403);

@@ -1,7 +1,7 @@
 /** What-if studies: what is to be varied, and what came out. */
-import { addStudy, deleteStudy, getStudies, getStudy, runStudyAgain, type StudyBottleneck, type StudyDocument, type StudyEntry, type StudyFigure, type StudyStart } from "../net/http";
+import { addStudy, deleteStudy, getStudies, getStudy, runStudyAgain, type StudyBottleneck, type StudyDocument, type StudyEntry, type StudyFigure, type StudyRequest, type StudyStart } from "../net/http";
 import type { PropertyDoc } from "../protocol/messages.gen";
-import { baseName, propertyLabel } from "../ui/format";
+import { baseName, formatNumber, propertyLabel } from "../ui/format";
 
 /** A property that a study varies. */
 export interface Varied {
@@ -57,6 +57,49 @@ export function sweepValues(varied: Varied): number[] | { problem: string } {
   if (WHOLE.test(varied.type) && values.some((v) => !Number.isInteger(v))) return { problem: `${name} takes whole numbers` };
   if (varied.current !== null) values = [varied.current, ...values];
   return [...new Set(values)];
+}
+
+/** How fast a machine is: all its times of one cycle change together. */
+export interface Pace {
+  path: string;
+  /** Numbers [s] that make up a cycle, by property, as they are now. */
+  times: Record<string, number>;
+  /** "-10, 10": faster by so many per cent, slower where negative. */
+  text: string;
+}
+
+const CYCLE = "twin:station:cycleTime:";
+
+/** What makes up one cycle of a machine where that is more than one number, the ends and the mode of a triangular time; null elsewhere. */
+export function cycleTimes(properties: readonly Pick<PropertyDoc, "name" | "value">[]): Record<string, number> | null {
+  // Types of goods with times of their own would keep their pace: the choice would not do what it says.
+  if (properties.some((p) => p.name.startsWith(`${CYCLE}type:`))) return null;
+  if (properties.find((p) => p.name === `${CYCLE}distribution`)?.value !== "triangular") return null;
+  const parts = ["min", "mode", "max"].flatMap((end) => properties.find((p) => p.name === CYCLE + end && typeof p.value === "number") ?? []);
+  return parts.length === 3 ? Object.fromEntries(parts.map((p) => [p.name, p.value as number])) : null;
+}
+
+/** Every value that a point differs by from the stage as it is: what its scenario sets, and what was swept. */
+export const changesOf = (document: StudyDocument | null, point: { scenario: string; parameters: Record<string, unknown> }): Record<string, unknown> => ({
+  ...document?.summary?.sets?.[point.scenario],
+  ...point.parameters,
+});
+
+/** The scenarios of a change of pace, the line as it is first; a message where what was typed makes no sense. */
+export function paceScenarios(pace: Pace): Record<string, { set?: Record<string, number> }> | { problem: string } {
+  const name = baseName(pace.path);
+  const parts = pace.text.split(/[,;\s%]+/).filter((p) => p !== "");
+  if (parts.length === 0) return { problem: `${name}: no per cent are given` };
+  const out: Record<string, { set?: Record<string, number> }> = { "as-is": {} };
+  for (const part of parts) {
+    const percent = number(part.replace(/^\+/, ""));
+    if (!Number.isFinite(percent) || percent <= -100) return { problem: `${name}: “${part}” is no change of pace in per cent, above −100` };
+    if (percent === 0) continue;
+    // Faster by p %: so many more cycles in the same time, each of them shorter by 1 / (1 + p / 100).
+    const set = Object.fromEntries(Object.entries(pace.times).map(([property, time]) => [`${pace.path}.${property}`, Number((time / (1 + percent / 100)).toPrecision(9))]));
+    out[`${name} ${formatNumber(Math.abs(percent), 4)} % ${percent > 0 ? "faster" : "slower"}`] = { set };
+  }
+  return out;
 }
 
 /** Lowest and highest end of the intervals of a figure over the points; null where nothing is known. */
@@ -133,6 +176,8 @@ export class Studies {
   shown = $state<string | null>(null);
   document = $state.raw<StudyDocument | null>(null);
   varied = $state<Varied[]>([]);
+  /** One machine that the next study has at other paces. */
+  pace = $state<Pace | null>(null);
   name = $state("");
   start = $state<StudyStart>("empty");
   horizon = $state<string>(USUAL.empty.horizon);
@@ -186,13 +231,19 @@ export class Studies {
   async run(): Promise<void> {
     const sweep = this.sweep();
     if ("problem" in sweep && typeof sweep.problem === "string") return this.problem(sweep.problem);
+    const pace = this.pace;
+    const scenarios = pace ? paceScenarios(pace) : undefined;
+    if (scenarios && "problem" in scenarios && typeof scenarios.problem === "string") return this.problem(scenarios.problem);
+    const twice = pace && this.varied.find((v) => Object.keys(pace.times).some((t) => v.attribute === `${pace.path}.${t}`));
+    if (twice) return this.problem(`${attributeLabel(twice.attribute)} is varied alone and by the machine's pace: take one of them away`);
     const replications = number(this.replications);
-    const name = this.name.trim() || (this.varied.length ? this.varied.map((v) => attributeLabel(v.attribute)).join(", ") : "As it is");
+    const name = this.name.trim() || ([...(pace ? [`${baseName(pace.path)} pace`] : []), ...this.varied.map((v) => attributeLabel(v.attribute))].join(", ") || "As it is");
     await this.act(async () => {
       const { id } = await addStudy({
         name: name.slice(0, 80),
         start: this.start,
         sweep: sweep as Record<string, number[]>,
+        ...(scenarios ? { scenarios: scenarios as NonNullable<StudyRequest["scenarios"]> } : {}),
         run: { horizon: this.horizon, warmup: this.warmup, seed: 1 },
         replications,
         kpis: ["throughput", "wip", "lead_time", "energy_per_item"],

@@ -14,9 +14,11 @@ export interface Toast {
   text: string;
   path: string;
   action?: { label: string; run: () => void };
+  /** Stays until somebody takes it up or away; then this is done. */
+  answered?: () => void;
 }
 
-/** An offer that nobody takes up goes away. */
+/** An offer that nobody takes up goes away, unless it waits for an answer. */
 const OFFER_MS = 30_000;
 const TOAST_MS = { info: 4000, warning: 9000, error: 15000 };
 
@@ -28,8 +30,9 @@ const numberOr = (text: string | null, otherwise: number): number => {
   return text !== null && Number.isFinite(value) ? value : otherwise;
 };
 
-/** On a tablet the panels at the sides lie over the picture, and are closed until they are wanted. */
-const roomy = typeof matchMedia === "undefined" || !matchMedia("(max-width: 900px)").matches;
+/** On a tablet the panels at the sides lie over the picture, one at a time, and are closed until they are wanted. */
+export const NARROW = "(max-width: 1200px)";
+const roomy = typeof matchMedia === "undefined" || !matchMedia(NARROW).matches;
 
 export class UiStore {
   theme = $state<Theme>(stored("theme") === "light" ? "light" : "dark");
@@ -48,6 +51,8 @@ export class UiStore {
   rightWidth = $state(numberOr(stored("right"), 330));
   bottomHeight = $state(numberOr(stored("bottom"), 256));
   bottomOpen = $state(stored("bottomOpen") !== "off");
+  /** Panels at the sides lie over the picture. */
+  narrow = $state(!roomy);
   leftOpen = $state(roomy && stored("leftOpen") !== "off");
   rightOpen = $state(roomy && stored("rightOpen") !== "off");
   /** Where the panels are. */
@@ -100,25 +105,32 @@ export class UiStore {
 
   setLeftOpen(on: boolean): void {
     this.leftOpen = on;
-    store("leftOpen", on ? "on" : "off");
+    if (this.narrow) this.rightOpen &&= !on;
+    else store("leftOpen", on ? "on" : "off");
   }
 
   setRightOpen(on: boolean): void {
     this.rightOpen = on;
-    store("rightOpen", on ? "on" : "off");
+    if (this.narrow) this.leftOpen &&= !on;
+    else store("rightOpen", on ? "on" : "off");
+  }
+
+  /** The page has become too narrow for panels beside the picture, or wide enough again. */
+  setNarrow(narrow: boolean): void {
+    if (narrow === this.narrow) return;
+    this.narrow = narrow;
+    this.leftOpen = !narrow && stored("leftOpen") !== "off";
+    this.rightOpen = !narrow && stored("rightOpen") !== "off";
   }
 
   endTour(): void {
     this.tour = null;
   }
 
-  /** It is offered once; later it is in the command palette. */
-  markTourOffered(): void {
-    store("tour", "seen");
-  }
-
-  get tourSeen(): boolean {
-    return stored("tour") === "seen";
+  /** Offered until it is taken up or away; later it is in the help and the command palette. */
+  offerTour(): void {
+    if (stored("tour") === "seen") return;
+    this.toast("info", "New here?", "", { label: "Take the one-minute tour", run: () => (this.tour = 0) }, () => store("tour", "seen"));
   }
 
   setCharts(keys: string[]): void {
@@ -154,15 +166,18 @@ export class UiStore {
     store("bottom", String(this.bottomHeight));
   }
 
-  toast(level: Toast["level"], text: string, path = "", action?: Toast["action"]): void {
+  toast(level: Toast["level"], text: string, path = "", action?: Toast["action"], answered?: Toast["answered"]): void {
     // The same words twice are one message: a fault that repeats must not fill the screen.
     const others = this.toasts.filter((t) => t.text !== text);
-    const toast: Toast = { id: this.nextToast++, level, text, path, action };
-    this.toasts = [...others.slice(-4), toast];
+    const toast: Toast = { id: this.nextToast++, level, text, path, action, answered };
+    const passing = others.filter((t) => !t.answered);
+    this.toasts = [...others.filter((t) => t.answered), ...passing.slice(-4), toast];
+    if (answered) return;
     if (!action || level === "info") setTimeout(() => this.dismiss(toast.id), action ? OFFER_MS : TOAST_MS[level]);
   }
 
   dismiss(id: number): void {
+    this.toasts.find((t) => t.id === id)?.answered?.();
     this.toasts = this.toasts.filter((t) => t.id !== id);
   }
 }

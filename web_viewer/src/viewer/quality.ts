@@ -24,8 +24,10 @@ const SOFTWARE_LEVEL = 3;
 const LATE_MS = 42;
 const EARLY_MS = 19;
 const JUDGED_OVER = 24;
-/** After stepping down, wait this long before trying more again [ms]. */
+/** After stepping down, wait this long before trying more again [ms]; twice as long each time that more was too much. */
 const PATIENCE_MS = 20_000;
+/** Late within this time of having stepped up [ms], and more was too much. */
+const TRIAL_MS = 10_000;
 
 /** True where the graphics are computed by the processor. */
 export function isSoftware(context: WebGL2RenderingContext | WebGLRenderingContext): boolean {
@@ -60,6 +62,8 @@ export class Quality {
   private late = 0;
   private early = 0;
   private steppedDown = -Infinity;
+  private steppedUp = -Infinity;
+  private patience = PATIENCE_MS;
 
   /** ``choice``: "best" and "fast" stay as they are, "auto" follows the frames. */
   constructor(
@@ -100,11 +104,14 @@ export class Quality {
     this.frames = this.late = this.early = 0;
     if (late > JUDGED_OVER / 2 && this.index < LEVELS.length - 1) {
       this.index++;
+      // a picture that changes its looks forth and back is worse than a plain one
+      this.patience = now - this.steppedUp < TRIAL_MS ? 2 * this.patience : PATIENCE_MS;
       this.steppedDown = now;
       return true;
     }
-    if (early > JUDGED_OVER * 0.9 && this.index > this.first && now - this.steppedDown > PATIENCE_MS) {
+    if (early > JUDGED_OVER * 0.9 && this.index > this.first && now - this.steppedDown > this.patience) {
       this.index--;
+      this.steppedUp = now;
       return true;
     }
     return false;

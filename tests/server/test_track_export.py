@@ -198,3 +198,29 @@ def test_a_span_is_exported_as_usd_as_mcap_and_as_arrays(tmp_path, clock):
     outside = twin("--out", npz, "--begin", "2001-01-01", "--end", "2001-01-02")
     assert (outside.returncode, "nothing was recorded" in outside.stderr) == (1, True)
     assert twin("--out", tmp_path / "x.txt").returncode == 2
+
+
+def test_goods_of_a_span_are_prims_that_appear_and_vanish_in_usd(tmp_path):
+    from pxr import Usd, UsdGeom
+
+    from twin.cli.track import _goods
+    from twin.history.track import Moment
+    from twin.scene.samples import write_samples
+
+    def moment(t, *goods):
+        seen = {(slot, life): ("/World/Box", np.array([x, 0.0, 1.0]), np.array([0.0, 0.0, 0.0, 1.0])) for slot, life, x in goods}
+        return Moment(T0 + t * S, float(t), [], np.zeros((0, 3)), np.zeros((0, 4)), seen)
+
+    stage, out = tmp_path / "falling.usda", tmp_path / "out.usda"
+    stage.write_text(FALLING)
+    # the second item takes the slot of the first
+    moments = [moment(0, (4, 1, 0.0)), moment(1, (4, 1, 0.5), (2, 1, 7.0)), moment(2, (4, 2, 3.0), (2, 1, 8.0))]
+    write_samples(stage, out, np.arange(3.0), [], np.zeros((3, 0, 3)), np.zeros((3, 0, 4)), _goods(moments))
+    opened = Usd.Stage.Open(str(out))
+    rate = opened.GetTimeCodesPerSecond()
+    seen = {}
+    for prim in opened.GetPrimAtPath("/World/TwinGoods").GetChildren():
+        shown = [UsdGeom.Imageable(prim).ComputeVisibility(t * rate) != "invisible" for t in range(3)]
+        places = [UsdGeom.XformCache(t * rate).GetLocalToWorldTransform(prim).ExtractTranslation()[0] for t in range(3)]
+        seen[prim.GetName()] = [round(x, 6) if there else None for x, there in zip(places, shown, strict=True)]
+    assert seen == {"Item_0_Box": [0.0, 0.5, None], "Item_1_Box": [None, 7.0, 8.0], "Item_2_Box": [None, None, 3.0]}

@@ -81,8 +81,32 @@ def _export(stage: Path, place: Path, seen: Any, t0: int, t1: int, out: Path) ->
     else:
         from twin.scene.samples import write_samples
 
-        write_samples(stage, out, time, paths, position, rotation)
-    return {"file": str(out), "moments": len(moments), "bodies": len(paths), "seconds": round(float(time[-1]), 3)}
+        write_samples(stage, out, time, paths, position, rotation, _goods(moments))
+    items = len({item for m in moments for item in m.goods})
+    return {
+        "file": str(out),
+        "moments": len(moments),
+        "bodies": len(paths),
+        "goods": items,
+        "seconds": round(float(time[-1]), 3),
+    }
+
+
+def _goods(moments: list[Any]) -> Any:
+    """What ``write_samples`` takes, of the goods that were seen; items are numbered as they appear."""
+    from twin.scene.samples import GoodsSamples
+
+    numbers: dict[tuple[int, int], int] = {}
+    prototypes: dict[str, int] = {}
+    shape = len(moments), max(len(m.goods) for m in moments)
+    item, prototype = np.full(shape, -1), np.zeros(shape, int)
+    position, rotation = np.zeros((*shape, 3)), np.zeros((*shape, 4))
+    for t, moment in enumerate(moments):
+        for s, (key, (path, at, turn)) in enumerate(moment.goods.items()):
+            item[t, s] = numbers.setdefault(key, len(numbers))
+            prototype[t, s] = prototypes.setdefault(path, len(prototypes))
+            position[t, s], rotation[t, s] = at, turn
+    return GoodsSamples(list(prototypes), item, prototype, position, rotation)
 
 
 def _again(stage: Path, root: Path, place: Path, t_ns: int, out: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from pxr import Gf, Sdf, Tf, Usd, UsdGeom, UsdPhysics
 
+from twin.core import log
 from twin.core.errors import WorkError
 from twin.scene.frames import Frame, array, rigid, rotation_of, split
 from twin.scene.stage import meters_per_unit, open_stage, tf_message
@@ -132,11 +133,15 @@ def _author_goods(
     holder = Sdf.CreatePrimInLayer(layer, scope)
     holder.specifier, holder.typeName = Sdf.SpecifierDef, "Scope"
     prims = [stage.GetPrimAtPath(path) for path in goods.prototypes]
+    for path in (path for path, prim in zip(goods.prototypes, prims, strict=True) if not prim):
+        log.get("export").warning("goods are left out: the stage has no such prototype, an edit had made it", prim=path)
     seen: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for t, s in zip(*np.nonzero(goods.item >= 0), strict=True):
         seen.setdefault((int(goods.item[t, s]), int(goods.prototype[t, s])), []).append((int(t), int(s)))
     for (number, p), samples in sorted(seen.items()):
         prim = prims[p]
+        if not prim:
+            continue
         spec = Sdf.PrimSpec(holder, f"Item_{number}_{prim.GetName()}", Sdf.SpecifierDef, prim.GetTypeName())
         spec.referenceList.Prepend(Sdf.Reference("", prim.GetPath()))
         spec.SetInfo("apiSchemas", Sdf.TokenListOp.CreateExplicit([]))

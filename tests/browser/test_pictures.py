@@ -54,7 +54,7 @@ COMPARE = """async ([url, offBy]) => {
 @pytest.fixture
 def page(serve, chromium, until):
     server = serve("--paused", "--seed", "1")
-    context = chromium.new_context(viewport={"width": 960, "height": 680})
+    context = chromium.new_context(viewport={"width": 1280, "height": 880})
     page = context.new_page()
     for name, value in {"quality": "fast", "graphics": "software", "tour": "seen", "labels": "off", "flat": "off"}.items():
         page.add_init_script(f"localStorage.setItem('twin.{name}', '{value}')")

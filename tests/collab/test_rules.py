@@ -11,7 +11,7 @@ import pytest
 from twin.collab import ROLES, Journal, Rules
 from twin.core.errors import InputError, Rejected
 from twin.protocol.messages import Op
-from twin.scene.edits.apply import _STRUCTURE, _VALUES
+from twin.scene.edits.apply import _SINGLE, _STRUCTURE, _VALUES
 
 M = "/Line/M"
 OPS = {
@@ -46,7 +46,7 @@ def may(rules: Rules, op: Op, role: str, user: str = "") -> str:
 
 
 def test_every_operation_has_a_row_and_only_editors_may_do_any(rules: Rules) -> None:
-    assert set(OPS) == set(_VALUES) | set(_STRUCTURE)
+    assert set(OPS) == set(_VALUES) | set(_STRUCTURE) | set(_SINGLE)
     for op, role in itertools.product(OPS.values(), ("", "nobody", *ROLES)):
         assert may(rules, op, role) == ("yes" if role in ("editor", "admin") else "role"), (op.kind, role)
 

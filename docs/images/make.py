@@ -90,10 +90,10 @@ def main() -> None:
         page.keyboard.press("Escape")
         take(page, "what_if")
 
-        page.get_by_role("button", name="Theme").click()
         page.get_by_role("tab", name="Line").click()
-        page.get_by_role("button", name="Heat map").click()
-        page.get_by_role("button", name="Utilisation", exact=True).click()
+        page.get_by_test_id("heat-menu").click()
+        page.get_by_test_id("heat-kpi-utilisation").click()
+        page.get_by_role("button", name="Theme").click()
         take(page, "heat_map")
         browser.close()
 

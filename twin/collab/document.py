@@ -33,7 +33,9 @@ CHECKPOINT_PAUSE_S, CHECKPOINT_LATEST = 30.0, 5
 MAX_OPS = 20_000
 """Operations in one transaction."""
 MAX_STRUCTURE = 5000
-"""Of them those that add, remove or move prims: half a millisecond each (names: more), in which nobody's picture moves."""
+"""Of them those that add, remove or move prims: half a millisecond each, in which nobody's picture moves."""
+MAX_MOVES = 1000
+"""Of these in turn those that rename or move: they take longer the more siblings there are, a second for as many."""
 MAX_LABEL = 200
 MAX_REASON = 1000
 """Longest reason of a refusal [characters]: what is quoted in it may be as long as a message."""
@@ -198,6 +200,9 @@ class Document:
                 raise Rejected(
                     "limit", f"an edit may add, remove or move {MAX_STRUCTURE} prims, this one {structure}: do it in parts"
                 )
+            moves = sum(op.kind == "move_prim" for op in txn)
+            if moves > MAX_MOVES:
+                raise Rejected("limit", f"an edit may rename or move {MAX_MOVES} prims, this one {moves}: do it in parts")
             return Work(txn, _legible(label) or _describe(txn), "edit")
 
         return self._run(session, opid, user, work, internal=False)

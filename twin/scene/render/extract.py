@@ -149,11 +149,12 @@ class SceneExtractor:
             for user in self._materials.refresh(self._stage, path):
                 wanted.setdefault(user, False)
         parts = SceneParts()
-        drawn_below = self._drawn_below(wanted)
+        # not for what has only changed: to look through all that is drawn would be most of an edit's cost
+        drawn_below = self._drawn_below([path for path, whole in wanted.items() if whole or not self._is_here(path)])
         done: set[Sdf.Path] = set()
         for path in sorted(wanted):
             prim = self._stage.GetPrimAtPath(path)
-            here = prim and prim.IsActive() and prim.IsDefined() and not prim.IsAbstract()
+            here = self._is_here(path)
             if here and path in moved and path in self._docs and path not in done:
                 done.add(path)
                 parts.prims.append(self._put(prim))
@@ -174,6 +175,10 @@ class SceneExtractor:
             self._materials.news = False
             parts.materials = self.materials()
         return parts
+
+    def _is_here(self, path: Sdf.Path) -> bool:
+        prim = self._stage.GetPrimAtPath(path)
+        return bool(prim and prim.IsActive() and prim.IsDefined() and not prim.IsAbstract())
 
     def _drawn_below(self, paths: Collection[Sdf.Path]) -> dict[Sdf.Path, set[Sdf.Path]]:
         """What has been drawn at and below each of the paths."""

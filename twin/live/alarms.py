@@ -132,12 +132,9 @@ class AlarmBoard:
     def standstill(self, paths: Sequence[str], now_ns: int) -> None:
         """Nodes whose goods do not move any more, although nothing keeps them waiting; empty while something moves."""
         if paths:
-            names = ", ".join(_name(path) for path in paths[:NAMED]) + (
-                f" and {len(paths) - NAMED} more" if paths[NAMED:] else ""
-            )
-            self._on(
-                "standstill", "standstill", "error", paths[-1], f"The line stands still: goods at {names} do not move", now_ns
-            )
+            more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+            text = f"The line stands still: goods at {', '.join(map(_name, paths[:NAMED]))}{more} do not move"
+            self._on("standstill", "standstill", "error", paths[-1], text, now_ns)
         else:
             self._away("standstill", now_ns)
         self._say()

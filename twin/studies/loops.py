@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twin.model.factory import FactoryModel, NodeKind
+from twin.model.factory import FactoryModel
+from twin.process.line import downstream
 
 
 def locked_loop(model: FactoryModel, stuck: Sequence[str]) -> list[str]:
     """Prim paths of the shortest loop among the nodes whose items can never move on, each before the one that it waits for;
     empty where those nodes do not wait in a loop."""
     held = {i for i, n in enumerate(model.nodes) if n.path in set(stuck)}
-    ahead = {i: [j for j in _ahead(model, i) if j in held] for i in held}
+    ahead = {i: [j for j in downstream(model, i) if j in held] for i in held}
     best: list[int] = []
     for start in sorted(held):
         before: dict[int, int] = {}
@@ -40,21 +41,3 @@ def loop_text(model: FactoryModel, stuck: Sequence[str]) -> str:
     if len(loop) == 1:
         return f"{loop[0]} waits for itself"
     return f"{loop[0]} waits for room in {', that for '.join([*loop[1:], loop[0]])}"
-
-
-def _ahead(model: FactoryModel, index: int) -> list[int]:
-    """Nodes that an item may enter next, through whatever routers lie between; a rework place too."""
-    node = model.nodes[index]
-    frontier = list(node.next) + ([node.rework] if node.rework >= 0 else [])
-    found: list[int] = []
-    seen: set[int] = set()
-    while frontier:
-        at = frontier.pop(0)
-        if at in seen:
-            continue
-        seen.add(at)
-        if model.nodes[at].kind == NodeKind.ROUTER:
-            frontier += model.nodes[at].next
-        else:
-            found.append(at)
-    return found

@@ -64,6 +64,7 @@ from twin.server.alarms import Alarms
 from twin.server.commits import Commits
 from twin.server.past import PastScenes
 from twin.server.quotas import Quota, Quotas
+from twin.server.renames import Renames
 from twin.sim import Simulation
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class Host:
         self.bookmarks = Bookmarks(self.document.journal)
         self.alarms = Alarms(self.document.journal)
         self.rules = Rules(self.document.journal)
+        self.renames = Renames(self.document, self.comments, self.rules, self.alarms)
         self.uploads = Uploads(self.document.journal)
         self.quotas = Quotas(settings.quota)
         self._run = secrets.token_hex(8)
@@ -207,9 +209,13 @@ class Host:
     def _connect(self) -> Plant | None:
         mappings: list[Mapping] = [load(path) for path in self.settings.mappings]
         signals = list_signals(self.document.stage) if mappings or self.settings.emulate else []
-        for finding in lint(mappings, signals):
+        mappings = [self.renames.followed(mapping, signals) for mapping in mappings]
+        for finding in lint(mappings, signals, was_there=self.renames.was_there):
             if finding.severity == "error":
                 raise MappingError(finding.message, file=finding.path)
+            if finding.code == "prim-gone":
+                self._log.warning(finding.message, mapping=finding.path)
+                self.document.findings.items.append(finding)
         if self.settings.emulate:
             taken = {key for mapping in mappings for key in mapping.targets()}
             free = [s for s in signals if SignalKey(s.prim, s.name) not in taken]
@@ -331,6 +337,7 @@ class Host:
     def _took_over(self, model: FactoryModel) -> list[Any]:
         """The simulation runs with the edits: what everybody has to know of that."""
         before = self._nodes
+        self.renames.took_over(self._asked_seq, self.runtime.signals, self.plant)
         self._use(model)
         return [] if self._nodes == before else [ScenePatch(self.document.seq, [], [], [], self._nodes)]
 
@@ -338,6 +345,7 @@ class Host:
         """Accepted edits could not be written and are no more; they may have been compiled."""
         self._compiler.forget()
         self._artist.forget()
+        self.renames.taken_back()
         self._scene = None
         self.runtime.edited()
 
@@ -526,14 +534,12 @@ class Host:
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None
-        for op in outcome.entry.txn:
-            if op.kind == "move_prim":
-                self.comments.moved(op.path, str(op.value))
+        renamed = self.renames.edited(outcome.entry)
         self._compiler.applied(outcome.entry.txn)
         self._artist.applied(outcome.entry.txn)
         if self._relevance.touched():
             self.runtime.edited()
-        return outcome, [edited(outcome.entry), self._patch(outcome.entry.seq, outcome.changed, outcome.resync)]
+        return outcome, [edited(outcome.entry), self._patch(outcome.entry.seq, outcome.changed, outcome.resync), *renamed]
 
     def _patch(self, seq: int, changed: list[str], resync: list[str]) -> ScenePatch:
         parts = self._extractor.patch(changed, resync)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twin.collab import AlarmLog, Comments, Journal, Rules
+from twin.collab import AlarmLog, Comments, Document, Journal, Outcome, Rules
 from twin.collab.journal import Entry
 from twin.collab.moves import MoveLog, Moves, moves_in
 from twin.protocol.messages import AlarmDoc, Op
@@ -107,6 +107,28 @@ def test_what_a_prim_was_called_when(journal: Journal) -> None:
     assert log.spans("/Other", 50, 400) == [("/Other", 50, 400)]
     assert log.spans("/M/C", 400, 50) == []
     assert log.all()("/L/A/Eye") == "/M/C/Eye"
+
+
+def test_a_version_that_is_restored_brings_the_name_of_then_back(stage: Path, tmp_path: Path) -> None:
+    document = Document(stage, tmp_path / "document")
+    log = MoveLog(document.journal)
+
+    def moved(outcome: Outcome) -> list[tuple[str, str]]:
+        assert outcome.entry is not None
+        return list(log.note(outcome.entry))
+
+    added = [Op("add_prim", path, "", {"type": "Cube"}) for path in ("/World/Kiln", "/World/Kiln/Door", "/World/Cart")]
+    assert moved(document.submit("s", 1, "Ann", added)) == []
+    before = document.save_version("before", "Ann")
+    renamed = document.submit("s", 2, "Ann", [Op("move_prim", "/World/Kiln", "", "/World/Oven")])
+    assert moved(renamed) == [("/World/Kiln", "/World/Oven")]
+    moved(document.submit("s", 3, "Ann", [Op("add_prim", "/World/Desk", "", {}), Op("remove_prim", "/World/Cart")]))
+    after = document.save_version("after", "Ann")
+    assert moved(document.restore("s", 4, "Ann", before)) == [("/World/Oven", "/World/Kiln")]
+    assert moved(document.undo("s", 5, "Ann")) == [("/World/Kiln", "/World/Oven")]
+    assert moved(document.redo("s", 6, "Ann")) == [("/World/Oven", "/World/Kiln")]
+    assert moved(document.restore("s", 7, "Ann", after)) == [("/World/Kiln", "/World/Oven")]
+    document.close()
 
 
 def test_moves_of_a_project_of_before_are_read_from_its_edits_and_a_new_epoch_begins_without(journal: Journal) -> None:

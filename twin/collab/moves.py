@@ -14,7 +14,7 @@ _SCHEMA = (
     seq integer not null, time_ns integer not null, source text not null, target text not null)""",
     "create index if not exists moves_by_target on moves (target)",
 )
-LAST_NS = 2**63 - 1
+FIRST_NS, LAST_NS = -(2**63), 2**63 - 1
 
 
 class Moves:
@@ -91,10 +91,24 @@ class MoveLog:
             for entry in journal.entries():
                 self.note(entry)
 
-    def note(self, entry: Entry) -> None:
-        """An entry is being accepted."""
-        for source, target in moves_in(entry.txn):
+    def note(self, entry: Entry) -> Moves:
+        """An entry is being accepted; returns what it moves."""
+        moves = moves_in(entry.txn) if entry.kind == "edit" else self._named_again(entry)
+        for source, target in moves:
             self._journal.write("insert into moves values (?, ?, ?, ?)", (entry.seq, entry.time_ns, source, target))
+        return moves
+
+    def _named_again(self, entry: Entry) -> Moves:
+        """As a restored version moves prims: it takes one away under its name, and brings it under an earlier one."""
+        moves = moves_in(entry.txn)
+        come = _emptied(entry.inverse)
+        if moves or not come:
+            return moves
+        found = []
+        for path in _emptied(entry.txn):
+            former = (span.path for span in reversed(self.spans(path, FIRST_NS, LAST_NS)[:-1]))
+            found += [(path, name) for name in former if name in come][:1]
+        return Moves(found)
 
     def all(self) -> Moves:
         """Those of edits that are in force: a base that has changed begins anew."""
@@ -130,6 +144,13 @@ def _common_begin(texts: Sequence[str]) -> str:
 def moves_in(txn: Iterable[Op]) -> Moves:
     """What a transaction moves."""
     return Moves([(op.path, str(op.value)) for op in txn if op.kind == "move_prim"])
+
+
+def _emptied(txn: Iterable[Op]) -> set[str]:
+    """Prims that a transaction takes away as a whole."""
+    return {
+        op.path for op in txn if op.kind == "remove_prim" or (op.kind == "restore_spec" and not op.field and not op.value["text"])
+    }
 
 
 def upwards(path: str) -> Iterator[str]:

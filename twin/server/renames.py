@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from twin.collab import Comments, Document, Rules
 from twin.collab.journal import Entry
-from twin.collab.moves import MoveLog, Moves, Span, moves_in, upwards
+from twin.collab.moves import MoveLog, Moves, Span, upwards
 from twin.connectors import Mapping, Plant
 from twin.core.samples import SignalKey
 from twin.live.signals import SignalBoard
@@ -30,10 +30,9 @@ class Renames:
 
     def edited(self, entry: Entry) -> list[Changed]:
         """In the step of the journal that the edit is part of; returns what is to be fetched anew."""
-        moves = moves_in(entry.txn)
+        moves = self._log.note(entry)
         if not moves:
             return []
-        self._log.note(entry)
         self._comments.moved(moves)
         log = self._alarms.log
         moved = {"rules": self._rules.moved(moves), "limits": log.limits_moved(moves), "alarms": log.moved(moves)}

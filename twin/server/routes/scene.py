@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from twin.collab.moves import FIRST_NS
 from twin.core.samples import Sample, SignalKey, is_bad
 from twin.history import Columns
 from twin.history.columns import downsample, joined
@@ -17,7 +18,6 @@ from twin.server.context import Nanoseconds, twin
 router = APIRouter()
 MAX_POINTS = 20_000
 MAX_PATHS = 200
-FIRST_NS = -(2**63)
 Seq = Annotated[int | None, Query(ge=0, le=2**62)]
 _KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}

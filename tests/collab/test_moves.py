@@ -111,11 +111,10 @@ def test_what_a_prim_was_called_when(journal: Journal) -> None:
 
 def test_a_version_that_is_restored_brings_the_name_of_then_back(stage: Path, tmp_path: Path) -> None:
     document = Document(stage, tmp_path / "document")
-    log = MoveLog(document.journal)
 
     def moved(outcome: Outcome) -> list[tuple[str, str]]:
         assert outcome.entry is not None
-        return list(log.note(outcome.entry))
+        return list(outcome.moves)
 
     added = [Op("add_prim", path, "", {"type": "Cube"}) for path in ("/World/Kiln", "/World/Kiln/Door", "/World/Cart")]
     assert moved(document.submit("s", 1, "Ann", added)) == []

@@ -11,7 +11,7 @@ from twin.protocol.messages import Op
 
 _SCHEMA = (
     """create table if not exists moves (
-    seq integer not null, time_ns integer not null, source text not null, target text not null)""",
+    seq integer not null, time_ns integer not null, source text not null, target text not null, given integer not null)""",
     "create index if not exists moves_by_target on moves (target)",
 )
 FIRST_NS, LAST_NS = -(2**63), 2**63 - 1
@@ -79,7 +79,10 @@ class Span(NamedTuple):
 
 
 class MoveLog:
-    """The moves of a project, each with when it was made; belongs to the document's thread."""
+    """The moves of a project, each with when it was made, and whether it was ``given`` or came back with a version.
+
+    Belongs to the document's thread.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -93,18 +96,19 @@ class MoveLog:
 
     def note(self, entry: Entry) -> Moves:
         """An entry is being accepted; returns what it moves."""
-        moves = moves_in(entry.txn) if entry.kind == "edit" else self._named_again(entry)
+        given = moves_in(entry.txn)
+        moves = given if given or entry.kind == "edit" else self._named_again(entry)
         for source, target in moves:
-            self._journal.write("insert into moves values (?, ?, ?, ?)", (entry.seq, entry.time_ns, source, target))
+            values = (entry.seq, entry.time_ns, source, target, bool(given))
+            self._journal.write("insert into moves values (?, ?, ?, ?, ?)", values)
         return moves
 
     def _named_again(self, entry: Entry) -> Moves:
         """As a restored version moves prims: it takes one away under its name, and brings it under an earlier one."""
-        moves = moves_in(entry.txn)
         come = _emptied(entry.inverse)
-        if moves or not come:
-            return moves
-        found = []
+        found: list[tuple[str, str]] = []
+        if not come:
+            return Moves(found)
         for path in _emptied(entry.txn):
             former = (span.path for span in reversed(self.spans(path, FIRST_NS, LAST_NS)[:-1]))
             found += [(path, name) for name in former if name in come][:1]
@@ -114,6 +118,12 @@ class MoveLog:
         """Those of edits that are in force: a base that has changed begins anew."""
         begin = int(self._journal.meta("epoch_begin") or 0)
         return Moves(self._journal.read("select source, target from moves where seq > ? order by rowid", (begin,)))
+
+    def since(self, time_ns: int) -> Moves:
+        """Names and places that people have given after a moment [ns UTC], without those that a version brought back."""
+        return Moves(
+            self._journal.read("select source, target from moves where given and time_ns > ? order by rowid", (time_ns,))
+        )
 
     def spans(self, path: str, begin_ns: int, end_ns: int) -> list[Span]:
         """What the prim that is called ``path`` now was called between two moments [ns UTC], oldest first."""

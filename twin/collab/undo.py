@@ -86,8 +86,8 @@ class UndoStacks:
         The session's own steps are taken back in their order, the moves before those that came before them. Returns what a
         move writes: what a prim is called and where it is, and nothing of what is in it.
         """
-        for path, name in [key for key in self._writers if moves(key[0]) != key[0]]:
-            self._writers[moves(path), name] = self._writers.pop((path, name))
+        within = [key for key in self._writers if moves(key[0]) != key[0]]
+        self._writers |= {(moves(path), name): self._writers.pop((path, name)) for path, name in within}
         for stacks in (self._undo, self._redo):
             for other, stack in stacks.items():
                 if other != session:

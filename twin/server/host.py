@@ -534,7 +534,7 @@ class Host:
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None
-        renamed = self.renames.edited(outcome.entry)
+        renamed = self.renames.edited(outcome.entry.seq, outcome.moves)
         self._compiler.applied(outcome.entry.txn)
         self._artist.applied(outcome.entry.txn)
         if self._relevance.touched():

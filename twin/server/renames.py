@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from twin.collab import Comments, Document, Rules
-from twin.collab.journal import Entry
-from twin.collab.moves import MoveLog, Moves, Span, upwards
+from twin.collab.moves import Moves, Span, upwards
 from twin.connectors import Mapping, Plant
 from twin.core.samples import SignalKey
 from twin.live.signals import SignalBoard
@@ -25,18 +24,16 @@ class Renames:
     def __init__(self, document: Document, comments: Comments, rules: Rules, alarms: Alarms) -> None:
         self._document = document
         self._comments, self._rules, self._alarms = comments, rules, alarms
-        self._log = MoveLog(document.journal)
         self._waiting: list[tuple[int, Moves]] = []
 
-    def edited(self, entry: Entry) -> list[Changed]:
-        """In the step of the journal that the edit is part of; returns what is to be fetched anew."""
-        moves = self._log.note(entry)
+    def edited(self, seq: int, moves: Moves) -> list[Changed]:
+        """In the step of the journal that the edit ``seq`` is part of; returns what is to be fetched anew."""
         if not moves:
             return []
         self._comments.moved(moves)
         log = self._alarms.log
         moved = {"rules": self._rules.moved(moves), "limits": log.limits_moved(moves), "alarms": log.moved(moves)}
-        self._waiting.append((entry.seq, moves))
+        self._waiting.append((seq, moves))
         return [Changed(what) for what, any_did in moved.items() if any_did]
 
     def taken_back(self) -> None:
@@ -55,13 +52,13 @@ class Renames:
 
     def spans(self, prim: str, begin_ns: int, end_ns: int) -> list[Span]:
         """What a prim was called between two moments [ns UTC], oldest first."""
-        return self._log.spans(prim, begin_ns, end_ns)
+        return self._document.moves.spans(prim, begin_ns, end_ns)
 
     # ---- mappings, which say what prims were called when they were written
 
     def followed(self, mapping: Mapping, signals: Sequence[Signal]) -> Mapping:
         """A mapping whose signals are found under what their prims are called now."""
-        known, moves = {SignalKey(s.prim, s.name) for s in signals}, self._log.all()
+        known, moves = {SignalKey(s.prim, s.name) for s in signals}, self._document.moves.all()
         points = []
         for point in mapping.points:
             now = SignalKey(moves(point.target.prim), point.target.name)

@@ -19,7 +19,8 @@ from twin.core.errors import MappingError
 from twin.core.samples import SignalKey
 from twin.protocol.messages import Op
 from twin.server.app import create_app
-from twin.server.host import Host, Settings
+from twin.server.host import Host
+from twin.server.settings import Settings
 
 ADMIN = Identity("test", "admin")
 STAGE = """#usda 1.0

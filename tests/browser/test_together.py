@@ -140,6 +140,30 @@ def test_two_people_build_run_discuss_propose_merge_and_restore(serve, person, u
         lambda: ada.evaluate("() => window.__twin.seq") == bob.evaluate("() => window.__twin.seq"), what="both are at one state"
     )
     assert line(server)[FEED] == [belt]
+
+    # what was deleted and comes back stands where it stood, and a new name is followed before anything is asked, in both windows
+    unknown = []
+    for page in (ada, bob):
+        page.on("response", lambda answer: unknown.append(answer.url) if answer.status == 404 else None)
+        select(page, "/World/Hatch")
+    ada.keyboard.press("Delete")
+    until(lambda: bob.evaluate("() => window.__twin.selected") is None, what="the hatch is gone")
+    ada.get_by_test_id("undo").click()
+    shown = "() => window.__twin.tree"
+    until(lambda: "/World/Hatch" in bob.evaluate(shown), what="the hatch is back")
+    ada.get_by_test_id("tab-stage").click()
+    for page in (ada, bob):
+        select(page, belt)
+    ada.get_by_role("tree", name="Stage").press("F2")
+    ada.keyboard.type("Branch")
+    ada.keyboard.press("Enter")
+    for page in (ada, bob):
+        name = page.get_by_test_id("selection-name")
+        until(lambda name=name: name.inner_text() == "Branch", what="the new name")
+        until(page.get_by_test_id("property-twin:conveyor:speed").first.is_visible, what="its properties")
+        assert page.evaluate(shown) == [prim["path"] for prim in server.get("/api/scene")["prims"]]
+    assert unknown == []
+
     for page in (ada, bob):
         assert page.get_by_test_id("link-state").inner_text().strip() == "Live"
         assert page.locator("[data-testid=toast][data-level=error]").count() == 0

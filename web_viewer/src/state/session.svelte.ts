@@ -13,7 +13,7 @@ import { LiveStore } from "./live.svelte";
 import { Replay } from "./replay.svelte";
 import { Then } from "./then";
 import { ValuesThen } from "./values.svelte";
-import { SceneStore } from "./scene.svelte";
+import { isWithin, SceneStore } from "./scene.svelte";
 import { Together } from "./together.svelte";
 import { Studies } from "./studies.svelte";
 import { UiStore } from "./ui.svelte";
@@ -399,7 +399,8 @@ export class Session {
       clearTimeout(this.patchTimer);
       this.patchTimer = setTimeout(() => void this.refetch(), PATCH_WAIT_MS);
     }
-    this.onEdited(paths);
+    // what has moved is asked for by its new path, once the patch has brought it there
+    this.onEdited(paths.filter((path) => !moves.some((op) => isWithin(path, op.path))));
   }
 
   private refused(opid: number, why: string, path: string): void {

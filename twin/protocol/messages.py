@@ -113,7 +113,16 @@ class Seen(msgspec.Struct, tag="seen", tag_field="t"):
     number: int
 
 
+class Ping(msgspec.Struct, tag="ping", tag_field="t"):
+    """Answered with ``pong`` at once, whatever the twin is busy with. A client that has sent one is shown to the others only
+    while it goes on sending anything at least every 15 s; one that never does, until its connection ends."""
+
+
 # ---- answers
+
+
+class Pong(msgspec.Struct, tag="pong", tag_field="t"):
+    """The answer to ``ping``."""
 
 
 class Welcome(msgspec.Struct, tag="welcome", tag_field="t"):
@@ -594,9 +603,10 @@ class Series(msgspec.Struct):
     quality: list[int]
 
 
-ClientMessage = Hello | Edit | Undo | Redo | Preview | Presence | Control | Seen
+ClientMessage = Hello | Edit | Undo | Redo | Preview | Presence | Control | Seen | Ping
 ServerMessage = (
     Welcome
+    | Pong
     | Edited
     | Refused
     | History

@@ -99,6 +99,19 @@ export interface Seen {
   number: number;
 }
 
+/**
+ * Answered with ``pong`` at once, whatever the twin is busy with. A client that has sent one is shown to the others only
+ * while it goes on sending anything at least every 15 s; one that never does, until its connection ends.
+ */
+export interface Ping {
+  t: "ping";
+}
+
+/** The answer to ``ping``. */
+export interface Pong {
+  t: "pong";
+}
+
 export interface Welcome {
   t: "welcome";
   protocol: number;
@@ -537,10 +550,12 @@ export type ClientMessage =
   | Preview
   | Presence
   | Control
-  | Seen;
+  | Seen
+  | Ping;
 
 export type ServerMessage =
   | Welcome
+  | Pong
   | Edited
   | Refused
   | History

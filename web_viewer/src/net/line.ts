@@ -69,7 +69,7 @@ export async function request<T = Response>(path: string, init: RequestInit = {}
   const reads = (init.method ?? "GET") === "GET";
   if (!reads && !line.up) throw new Disconnected("There is no connection to the server: nothing has been done.");
   for (let tries = 1; ; tries++) {
-    if (reads) await line.back;
+    if (reads && !line.up) await line.back;
     const { signal } = line;
     try {
       return await read(await fetch(path, { credentials: "same-origin", signal, ...init }));

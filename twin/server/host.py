@@ -212,7 +212,7 @@ class Host:
         before = self._nodes
         self.renames.took_over(self._asked_seq, self.runtime.signals, self.plant)
         self._use(model)
-        return [] if self._nodes == before else [ScenePatch(self.document.seq, [], [], [], self._nodes)]
+        return [ScenePatch(self.document.seq, [], [], [], [] if self._nodes == before else self._nodes)]
 
     def _taken_back(self) -> None:
         """Accepted edits could not be written and are no more; they may have been compiled."""
@@ -385,7 +385,7 @@ class Host:
     def _patch(self, seq: int, changed: list[str], resync: list[str]) -> ScenePatch:
         parts = self._extractor.patch(changed, resync)
         self.drawing.ask()
-        return ScenePatch(seq, parts.prims, parts.removed, parts.materials)
+        return ScenePatch(seq, parts.prims, parts.removed, parts.materials, order=parts.order)
 
     def join(self, session: str, name: str, who: Identity, epoch: str, last_seq: int) -> Join:
         """Owner: let a client in, resuming where it was if that is possible.

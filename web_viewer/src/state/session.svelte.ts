@@ -1,5 +1,6 @@
 /** This user's session with the server: connection, edits, presence, and where each message goes. */
 import * as http from "../net/http";
+import { line } from "../net/line";
 import { PendingEdits } from "../net/pending";
 import { signIn } from "../net/together";
 import { TwinSocket, type LinkState } from "../net/socket";
@@ -13,7 +14,7 @@ import { LiveStore } from "./live.svelte";
 import { Replay } from "./replay.svelte";
 import { Then } from "./then";
 import { ValuesThen } from "./values.svelte";
-import { SceneStore } from "./scene.svelte";
+import { isWithin, SceneStore } from "./scene.svelte";
 import { Together } from "./together.svelte";
 import { Studies } from "./studies.svelte";
 import { UiStore } from "./ui.svelte";
@@ -77,6 +78,8 @@ export class Session {
   undoLabel = $state("");
   redoLabel = $state("");
   unconfirmed = $state(0);
+  /** Raised whenever a connection has been made: what was missed without one may have to be asked for. */
+  arrivals = $state(0);
   /** Edits that were refused: what was typed for them must give way to what holds. */
   refusals = $state(0);
   private table = { bodies: [] as string[], prototypes: [] as string[] };
@@ -102,6 +105,8 @@ export class Session {
   /** The newest frame that has been taken in. */
   private frameSeen = 0;
   private seenTimer: ReturnType<typeof setTimeout> | undefined;
+  /** What was kept while there was no connection has been sent: what comes now may follow it. */
+  private sentAll = false;
   private previewsOf = new Map<string, Set<string>>();
 
   get mayEdit(): boolean {
@@ -216,10 +221,17 @@ export class Session {
       message: (data) => this.receive(data),
       state: (state, _wait, why) => {
         this.link = state;
+        line.up = state !== "waiting";
+        if (state !== "open") this.sentAll = false;
         this.linkReason = why;
         if (state === "unauthorised") this.phase = "login";
       },
+      ping: () => this.send({ t: "ping" }),
+      reach: http.reach,
     });
+    const { socket } = this;
+    line.heard = () => socket.heard();
+    line.doubt = () => socket.networkChanged(navigator.onLine);
     this.socket.connect();
   }
 
@@ -270,6 +282,8 @@ export class Session {
     switch (message.t) {
       case "welcome":
         return void this.welcome(message);
+      case "pong":
+        return;
       case "edited":
         return this.edited(message);
       case "patch":
@@ -334,14 +348,18 @@ export class Session {
     const same = before !== null && before.session === welcome.session && before.epoch === welcome.epoch;
     if (before && !same) this.together.offerAgain(this.pending.abandon());
     else this.together.keepOver(before === null);
+    const arrival = ++this.arrivals;
     this.alarms.follow();
     this.bookmarks.changed();
+    this.together.open();
     // Another run of the server has numbered materials and prototypes anew, also where no edit was missed.
     if (!welcome.resumed || (before !== null && before.run !== welcome.run)) {
       this.meanwhile = []; // of the connection before
       await this.refetch(true);
     }
+    if (arrival !== this.arrivals) return; // there has been another one meanwhile
     for (const request of this.pending.unconfirmed()) this.send(request);
+    this.sentAll = true;
     this.count();
     this.sendPresence();
   }
@@ -400,7 +418,8 @@ export class Session {
       clearTimeout(this.patchTimer);
       this.patchTimer = setTimeout(() => void this.refetch(), PATCH_WAIT_MS);
     }
-    this.onEdited(paths);
+    // what has moved is asked for by its new path, once the patch has brought it there
+    this.onEdited(paths.filter((path) => !moves.some((op) => isWithin(path, op.path))));
   }
 
   private refused(opid: number, why: string, path: string): void {
@@ -435,7 +454,9 @@ export class Session {
     this.together.hold(txn.map((op) => op.path));
     const request = this.pending.edit(txn, label, this.scene.seq, matrices);
     this.count();
-    if (!this.send(request)) this.ui.toast("info", "No connection: the change is kept and sent when it is back.");
+    // never before what is still kept: the later change counts
+    if (this.sentAll) this.send(request);
+    else if (this.link !== "open") this.ui.toast("info", "No connection: the change is kept and sent when it is back.");
     this.together.keep();
   }
 
@@ -449,7 +470,8 @@ export class Session {
 
   private stepBack(kind: "undo" | "redo", label: string): void {
     if (!label) return this.ui.toast("info", `Nothing of yours to ${kind}.`);
-    this.send(this.pending.step(kind));
+    const request = this.pending.step(kind);
+    if (this.sentAll) this.send(request);
     this.count();
   }
 

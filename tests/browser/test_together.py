@@ -86,6 +86,20 @@ def test_two_people_build_run_discuss_propose_merge_and_restore(serve, person, u
     [dock] = line(server)[belt]
     until(lambda: ada.evaluate("(p) => window.__twin.pose(p)", dock) is not None, what="Ada sees Bob's dock")
 
+    # a second hatch, told what it makes and where that goes
+    ada.get_by_test_id("tab-library").click()
+    ada.locator("[data-testid=library-part][data-asset='_assets/infeed_hatch.usda'] button").click()
+    until(lambda: "/World/InfeedHatch" in line(server), what="the second hatch")
+    until(lambda: ada.evaluate("() => window.__twin.selected") == "/World/InfeedHatch", what="it is selected")
+    ada.get_by_test_id("targets-twin:source:items").get_by_test_id("target-add").click()
+    ada.get_by_test_id("target-search").press("Enter")
+    until(lambda: prop(server, "/World/InfeedHatch", "twin:source:items") == ["/World/Goods/Carton"], what="it makes cartons")
+    ada.get_by_test_id("targets-twin:next").get_by_test_id("target-pick").click()
+    select(ada, f"{belt}/Zone")  # a part of the belt is pressed
+    until(lambda: line(server)["/World/InfeedHatch"] == [belt], what="its cartons go to the belt")
+    ada.get_by_test_id("targets-twin:next").get_by_test_id("untarget").click()
+    until(lambda: line(server)["/World/InfeedHatch"] == [], what="and no longer")
+
     # it runs
     until(lambda: sunk(server) > 0, 90.0, "goods reach the dock")
 

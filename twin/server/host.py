@@ -133,6 +133,7 @@ class Host:
         self.runtime = Runtime(
             self._compile,
             compile_beside=self._compile_beside,
+            moved=lambda: self.renames.since(self._asked_seq),
             took_over=self._took_over,
             rate=settings.rate,
             paused=settings.paused,

@@ -41,9 +41,14 @@ class Renames:
         self._waiting = [each for each in self._waiting if each[0] <= self._document.seq]
         self._rules.read()
 
+    def since(self, seq: int) -> Moves:
+        """What prims of the model in force are called after the edit ``seq``."""
+        return Moves([pair for number, moves in self._waiting if number <= seq for pair in moves])
+
     def took_over(self, seq: int, signals: SignalBoard, plant: Plant | None) -> None:
         """The simulation runs with all edits up to ``seq``."""
-        for _, moves in [each for each in self._waiting if each[0] <= seq]:
+        moves = self.since(seq)
+        if moves:
             signals.moved(moves)
             self._alarms.moved(moves)
             if plant is not None:

@@ -235,6 +235,7 @@ export class Commands {
   escape(): void {
     const { ui, view, scene } = this.session;
     if (ui.palette) ui.palette = false;
+    else if (scene.picking) scene.picking = null;
     else if (ui.help) ui.help = false;
     else if (this.viewport?.measure.drop()) this.viewport.invalidate();
     else if (ui.gizmo === "measure") this.toggleMeasure();

@@ -39,6 +39,8 @@ export class SceneStore {
   library = $state.raw<LibraryPart[]>([]);
   /** Selected prim paths, the primary one last. */
   selection = $state.raw<string[]>([]);
+  /** Somebody wants a prim pointed out: what is selected next goes to them instead. ``id`` says who. */
+  picking = $state.raw<{ id: string; take: (path: string) => void } | null>(null);
   /** Rows of the stage tree that are open. */
   readonly expanded = new SvelteSet<string>();
 
@@ -125,6 +127,13 @@ export class SceneStore {
   /** Select prims; unknown ones are left out. */
   select(paths: string[]): void {
     const next = paths.filter((p) => this.prims.has(p));
+    const { picking } = this;
+    const pointed = next.findLast((p) => !this.selection.includes(p)) ?? next.at(-1);
+    if (picking) {
+      if (pointed === undefined) return; // beside everything: once more
+      this.picking = null;
+      return picking.take(pointed);
+    }
     if (next.length === this.selection.length && next.every((p, i) => p === this.selection[i])) return;
     this.selection = next;
     for (const path of next) this.reveal(path);

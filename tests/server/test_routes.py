@@ -14,7 +14,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from twin.server.app import create_app
-from twin.server.host import Host, Settings
+from twin.server.host import Host
+from twin.server.settings import Settings
 
 
 class Row(NamedTuple):

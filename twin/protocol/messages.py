@@ -264,7 +264,7 @@ class AlarmBatch(msgspec.Struct, tag="alarms", tag_field="t"):
 
 
 class Changed(msgspec.Struct, tag="changed", tag_field="t"):
-    """Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules, library, bookmarks or limits."""
+    """What is fetched by HTTP has changed: ``what`` is versions, proposals, rules, library, bookmarks, limits or alarms."""
 
     what: str
 

@@ -11,7 +11,10 @@ import msgspec
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from twin.core.samples import SignalKey, is_bad
+from twin.collab.moves import FIRST_NS
+from twin.core.samples import Sample, SignalKey, is_bad
+from twin.history import Columns
+from twin.history.columns import downsample, joined
 from twin.server.context import Nanoseconds, twin
 
 router = APIRouter()
@@ -114,16 +117,27 @@ async def several(request: Request, ids: Annotated[str, Query(max_length=MAX_ASS
 async def history(
     request: Request, prim: str, name: str, t0_ns: Nanoseconds, t1_ns: Nanoseconds, points: int = 2000, before: bool = False
 ) -> JSONResponse:
-    """What one signal did (Series). ``before``: also the last sample ahead of ``t0_ns``, which says what held then."""
-    recorded = twin(request).host.history
-    key = SignalKey(prim, name)
+    """What one signal did (Series), also while its prim was called otherwise.
+
+    ``before``: also the last sample ahead of ``t0_ns``, which says what held then.
+    """
+    context = twin(request)
+    recorded = context.host.history
     points = max(2, min(points, MAX_POINTS))
-    columns = await asyncio.to_thread(recorded.range, key, t0_ns, t1_ns, points)
+    spans = await context.owner(lambda: context.host.renames.spans(prim, FIRST_NS if before else t0_ns, max(t0_ns, t1_ns)))
+    named = [(SignalKey(span.path, name), span.begin_ns, span.end_ns) for span in spans]
+
+    def read() -> tuple[Columns, Sample | None]:
+        within = [recorded.range(key, max(begin, t0_ns), min(end, t1_ns)) for key, begin, end in named if end >= t0_ns]
+        ahead = (recorded.latest_at(key, min(end, t0_ns - 1)) for key, begin, end in reversed(named) if begin < t0_ns)
+        return downsample(joined(within), points), next((held for held in ahead if held is not None), None)
+
+    columns, earlier = await asyncio.to_thread(read)
     time_ns, value, quality = columns.time_ns.tolist(), columns.value, columns.quality.tolist()
-    earlier = await asyncio.to_thread(recorded.latest_at, key, t0_ns - 1) if before else None
     if earlier is not None:
         held = None if is_bad(earlier.quality) else earlier.value
         time_ns, value, quality = [earlier.time, *time_ns], [held, *value], [earlier.quality, *quality]
+    key = SignalKey(prim, name)
     return JSONResponse(
         {
             "prim": prim,

@@ -243,7 +243,7 @@ export interface AlarmBatch {
   alarms: AlarmDoc[];
 }
 
-/** Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules, library, bookmarks or limits. */
+/** What is fetched by HTTP has changed: ``what`` is versions, proposals, rules, library, bookmarks, limits or alarms. */
 export interface Changed {
   t: "changed";
   what: string;

@@ -326,6 +326,7 @@ export class Session {
       case "changed":
         if (message.what === "bookmarks") return this.bookmarks.changed();
         if (message.what === "limits") return this.alarms.limitsChanged();
+        if (message.what === "alarms") return this.alarms.follow();
         return this.together.changed(message.what);
       case "presence":
         return this.seen(message);

@@ -217,12 +217,13 @@ export class Session {
 
   private connect(): void {
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/ws`;
+    this.socket?.stop();
     this.socket = new TwinSocket(url, {
       opened: () => this.hello(),
       message: (data) => this.receive(data),
       state: (state, _wait, why) => {
         this.link = state;
-        line.up = state !== "waiting";
+        if (state !== "connecting") line.up = state !== "waiting";
         if (state !== "open") this.sentAll = false;
         this.linkReason = why;
         if (state === "unauthorised") this.phase = "login";
@@ -233,6 +234,8 @@ export class Session {
     const { socket } = this;
     line.heard = () => socket.heard();
     line.doubt = () => socket.networkChanged(navigator.onLine);
+    window.ononline = () => socket.networkChanged(true);
+    window.onoffline = () => socket.networkChanged(false);
     this.socket.connect();
   }
 
@@ -256,7 +259,7 @@ export class Session {
 
   /** Try to connect now instead of waiting for the back-off. */
   retry(): void {
-    this.socket?.reconnect();
+    this.socket?.retry();
   }
 
   private send(message: ClientMessage, lossy = false): boolean {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import hashlib
 from typing import Annotated
 
 import msgspec
@@ -19,6 +21,13 @@ router = APIRouter()
 MAX_POINTS = 20_000
 MAX_PATHS = 200
 Seq = Annotated[int | None, Query(ge=0, le=2**62)]
+MAX_ASSETS = 100
+"""In one request for several."""
+SMALL_ASSET = 64 << 10
+MAX_TOGETHER = 1 << 20
+"""What is larger is sent alone; so many bytes are sent in one answer for several. What an answer holds follows from its ids."""
+ALONE = b"\xff\xff\xff\xff"
+PACKING = 5
 _KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}
 """Media types of images by how they begin."""
@@ -74,6 +83,34 @@ async def asset(request: Request, key: str) -> Response:
         raise HTTPException(404, "no such asset")
     kind = next((kind for begin, kind in _KINDS.items() if data.startswith(begin)), "application/octet-stream")
     return Response(data, media_type=kind, headers=_KEPT | {"ETag": f'"{key}"'})
+
+
+@router.get("/api/assets")
+async def several(request: Request, ids: Annotated[str, Query(max_length=MAX_ASSETS * 65)]) -> Response:
+    """Several small assets in one answer: for each of ``ids``, hashes with commas between them, a u32 of its size, little-endian,
+    and its bytes, padded to four. Where ``ALONE`` stands for the size nothing follows: it is to be asked for alone.
+    """
+    keys = ids.split(",")
+    if len(keys) > MAX_ASSETS:
+        raise HTTPException(422, f"at most {MAX_ASSETS} ids in one request")
+    tag = {"ETag": f'"{hashlib.sha256(ids.encode()).hexdigest()}"'}
+    if request.headers.get("if-none-match") == tag["ETag"]:
+        return Response(status_code=304, headers=_KEPT | tag)
+    assets, parts, room = twin(request).host.assets, [], MAX_TOGETHER
+    for key in keys:
+        data = assets.get(key)
+        if data is None:
+            raise HTTPException(404, f"no such asset: {key[:64]}")
+        if len(data) > min(SMALL_ASSET, room):
+            parts.append(ALONE)
+            continue
+        room -= len(data)
+        parts += [len(data).to_bytes(4, "little"), data, bytes(-len(data) % 4)]
+    answer, packed = b"".join(parts), {"Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        # together they pack far better than one by one; not on the event loop, which has others to serve
+        answer, packed = await asyncio.to_thread(gzip.compress, answer, PACKING, mtime=0), packed | {"Content-Encoding": "gzip"}
+    return Response(answer, media_type="application/octet-stream", headers=_KEPT | tag | packed)
 
 
 @router.get("/api/history")

@@ -21,7 +21,8 @@ export interface SignalInfo {
   count: number;
 }
 
-async function answer(response: Response): Promise<Response> {
+/** The answer if it is a good one; throws what the server says otherwise. */
+export async function answer(response: Response): Promise<Response> {
   if (response.ok) return response;
   const text = await response.text();
   let reason = text;
@@ -138,29 +139,6 @@ export const getLayers = () => json<{ layers: LayerRow[]; variants: VariantRow[]
 export const getPart = (asset: string) => json<SceneDoc>(`/api/part?${new URLSearchParams({ asset })}`);
 
 export const getSignals = () => json<SignalInfo[]>("/api/signals");
-
-export const assetUrl = (hash: string) => `/api/assets/${encodeURIComponent(hash)}`;
-
-const early = new Map<string, Promise<ArrayBuffer>>();
-
-async function fetchAsset(hash: string): Promise<ArrayBuffer> {
-  return (await answer(await request(assetUrl(hash)))).arrayBuffer();
-}
-
-/** Begin to fetch what will be asked for in a moment; a failure is told to who asks. */
-export function prefetchAssets(hashes: string[]): void {
-  for (const hash of hashes) {
-    const coming = fetchAsset(hash);
-    coming.catch(() => undefined);
-    early.set(hash, coming);
-  }
-}
-
-export function getAsset(hash: string): Promise<ArrayBuffer> {
-  const coming = early.get(hash) ?? fetchAsset(hash);
-  early.delete(hash);
-  return coming;
-}
 
 const nsOf = (ms: number): string => String(BigInt(Math.floor(ms * 1000)) * 1000n);
 

@@ -75,7 +75,7 @@ export async function request<T = Response>(path: string, init: RequestInit = {}
       return await read(await fetch(path, { credentials: "same-origin", signal, ...init }));
     } catch (error) {
       if (!(error instanceof TypeError || signal.aborted)) throw error;
-      line.doubt?.();
+      if (!signal.aborted) line.doubt?.();
       if (!reads) throw new Disconnected("The connection was lost before the server answered: look whether it was done.");
       if (signal.aborted) tries = 0; // once the connection is back
       else if (tries >= TRIES || !line.doubt) throw new Disconnected("The server cannot be reached.");

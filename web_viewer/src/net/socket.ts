@@ -5,7 +5,7 @@
  * the twin stands; where it is silent it is asked, over the socket and beside it. Only what comes counts as a sign of life.
  */
 
-export type LinkState = "connecting" | "open" | "waiting" | "outdated" | "unauthorised" | "closed";
+export type LinkState = "connecting" | "open" | "waiting" | "outdated" | "unauthorised";
 
 /** The server speaks another version of the protocol. */
 const CLOSE_PROTOCOL = 4409;
@@ -43,7 +43,7 @@ export class TwinSocket {
   private watch: ReturnType<typeof setInterval> | undefined;
   private stopped = false;
   private heardAt = 0;
-  private sentAt = 0;
+  private signedAt = 0;
   private lookedAt = 0;
   private settledAt = Infinity;
   private asking = false;
@@ -71,7 +71,7 @@ export class TwinSocket {
     socket.onmessage = (event: MessageEvent<ArrayBuffer>) => {
       this.heard();
       this.events.message(event.data);
-      if (performance.now() - this.sentAt > SIGN_MS) this.events.ping(); // not by a timer, which a hidden tab seldom gets
+      this.sign(); // not by a timer alone, which a hidden tab seldom gets
     };
     socket.onclose = (event) => {
       if (this.socket !== socket) return;
@@ -98,7 +98,6 @@ export class TwinSocket {
     if (this.socket?.readyState !== WebSocket.OPEN) return false;
     if (lossy && this.socket.bufferedAmount > LOSSY_BACKLOG) return false;
     this.socket.send(bytes);
-    this.sentAt = performance.now();
     return true;
   }
 
@@ -112,14 +111,19 @@ export class TwinSocket {
   /** The browser says that the network has come or gone: it is looked at now. */
   networkChanged(online: boolean): void {
     if (this.socket) void this.ask();
-    else if (online && this.timer !== undefined) this.reconnect();
+    else if (online) this.retry();
+  }
+
+  /** Try again now instead of after the back-off. */
+  retry(): void {
+    if (!this.socket && this.timer !== undefined) this.connect();
   }
 
   stop(): void {
     this.stopped = true;
     clearTimeout(this.timer);
     clearInterval(this.watch);
-    this.socket?.close();
+    this.drop();
   }
 
   private drop(): void {
@@ -144,7 +148,14 @@ export class TwinSocket {
       this.patience = Math.min(2 * this.patience, LONGEST_STALL_MS);
       this.lost("nothing came over the connection");
     } else if (quiet >= QUIET_MS) void this.ask();
-    else if (now - this.sentAt > SIGN_MS) this.events.ping();
+    else this.sign();
+  }
+
+  /** Give a sign of life, if it is time for one. Whatever else is sent may be for a process in between. */
+  private sign(): void {
+    if (performance.now() - this.signedAt < SIGN_MS) return;
+    this.signedAt = performance.now();
+    this.events.ping();
   }
 
   /** Whether the server can be reached; if not, this connection is given up. */
@@ -170,7 +181,6 @@ export class TwinSocket {
   }
 
   private closed(event: CloseEvent): void {
-    if (this.stopped) return this.events.state("closed", 0, event.reason);
     if (event.code === CLOSE_PROTOCOL) return this.events.state("outdated", 0, event.reason);
     if (event.code === CLOSE_UNAUTHORISED) return this.events.state("unauthorised", 0, event.reason);
     this.again(event.reason);

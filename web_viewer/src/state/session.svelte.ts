@@ -1,4 +1,5 @@
 /** This user's session with the server: connection, edits, presence, and where each message goes. */
+import { prefetchAssets } from "../net/assets";
 import * as http from "../net/http";
 import { line } from "../net/line";
 import { PendingEdits } from "../net/pending";
@@ -78,8 +79,8 @@ export class Session {
   undoLabel = $state("");
   redoLabel = $state("");
   unconfirmed = $state(0);
-  /** Raised whenever a connection has been made: what was missed without one may have to be asked for. */
-  arrivals = $state(0);
+  /** Raised whenever a lost connection is back: what was missed without one is to be asked for. */
+  returns = $state(0);
   /** Edits that were refused: what was typed for them must give way to what holds. */
   refusals = $state(0);
   private table = { bodies: [] as string[], prototypes: [] as string[] };
@@ -143,7 +144,7 @@ export class Session {
 
   show(doc: SceneDoc): void {
     this.scene.load(doc);
-    http.prefetchAssets(this.scene.meshes());
+    prefetchAssets(this.scene.meshes());
     this.replay.tableChanged();
   }
 
@@ -208,20 +209,21 @@ export class Session {
       this.failure = anonymous ? "" : reason(error);
       return;
     }
+    prefetchAssets(this.scene.meshes()); // before what the panels ask for: the picture is waited for
     this.phase = "ready";
-    http.prefetchAssets(this.scene.meshes());
     this.connect();
     this.replay.follow();
   }
 
   private connect(): void {
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/ws`;
+    this.socket?.stop();
     this.socket = new TwinSocket(url, {
       opened: () => this.hello(),
       message: (data) => this.receive(data),
       state: (state, _wait, why) => {
         this.link = state;
-        line.up = state !== "waiting";
+        if (state !== "connecting") line.up = state !== "waiting";
         if (state !== "open") this.sentAll = false;
         this.linkReason = why;
         if (state === "unauthorised") this.phase = "login";
@@ -232,6 +234,8 @@ export class Session {
     const { socket } = this;
     line.heard = () => socket.heard();
     line.doubt = () => socket.networkChanged(navigator.onLine);
+    window.ononline = () => socket.networkChanged(true);
+    window.onoffline = () => socket.networkChanged(false);
     this.socket.connect();
   }
 
@@ -255,7 +259,7 @@ export class Session {
 
   /** Try to connect now instead of waiting for the back-off. */
   retry(): void {
-    this.socket?.reconnect();
+    this.socket?.retry();
   }
 
   private send(message: ClientMessage, lossy = false): boolean {
@@ -348,7 +352,7 @@ export class Session {
     const same = before !== null && before.session === welcome.session && before.epoch === welcome.epoch;
     if (before && !same) this.together.offerAgain(this.pending.abandon());
     else this.together.keepOver(before === null);
-    const arrival = ++this.arrivals;
+    if (before) this.returns++;
     this.alarms.follow();
     this.bookmarks.changed();
     this.together.open();
@@ -357,7 +361,7 @@ export class Session {
       this.meanwhile = []; // of the connection before
       await this.refetch(true);
     }
-    if (arrival !== this.arrivals) return; // there has been another one meanwhile
+    if (this.me !== welcome) return; // there has been another one meanwhile
     for (const request of this.pending.unconfirmed()) this.send(request);
     this.sentAll = true;
     this.count();

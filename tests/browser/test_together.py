@@ -213,37 +213,66 @@ def test_what_is_copied_in_one_twin_is_pasted_into_another(serve, person, until,
     assert bob.locator("[data-testid=toast][data-level=error]").count() == 0
 
 
-def test_a_locked_prim_says_so_and_a_user_signs_in_by_name(serve, person, chromium, until, tmp_path):
+def test_people_sign_in_by_name_may_do_what_their_role_and_rules_say_and_are_told_why_they_are_out(
+    serve, person, chromium, until, tmp_path
+):
     stage = tmp_path / "line.usda"
     stage.write_text('#usda 1.0\n(\n    metersPerUnit = 1\n    upAxis = "Z"\n)\ndef Cube "Box"\n{\n    double size = 1\n}\n')
-    server = serve(stage=stage)
+    server = serve("--paused", stage=stage)
     admin = person(server, "Admin")
+    part(admin, "versions")
+    admin.get_by_test_id("version-label").fill("Monday")
+    admin.get_by_test_id("version-save").click()
     part(admin, "access")
     admin.get_by_test_id("user-name").fill("Eve")
     admin.get_by_test_id("user-password").fill("a long password")
+    admin.get_by_test_id("user-role").select_option("operator")
     admin.get_by_test_id("user-add").click()
     until(lambda: admin.get_by_test_id("user").count() == 1, what="the user is listed")
-    select(admin, "/Box")
-    admin.get_by_test_id("lock").click()
-    until(lambda: admin.get_by_test_id("rule").count() == 1, what="the rule is listed")
 
     context = chromium.new_context(viewport={"width": 1600, "height": 900})
     page = context.new_page()
+
+    def sign_in():
+        page.get_by_test_id("login-user").fill("Eve")
+        page.get_by_test_id("login-password").fill("a long password")
+        page.get_by_test_id("login").click()
+        page.wait_for_function("() => window.__twin?.ready", timeout=150_000)
+
     page.goto(server.ready["url"])
-    page.get_by_test_id("login-user").fill("Eve")
-    page.get_by_test_id("login-password").fill("a long password")
-    page.get_by_test_id("login").click()
-    page.wait_for_function("() => window.__twin?.ready", timeout=150_000)
+    sign_in()
+    # what was there before she came
+    part(page, "versions")
+    until(lambda: "Monday" in page.get_by_test_id("version").first.inner_text(), what="Eve sees the version")
+
     select(page, "/Box")
     box = page.get_by_test_id("property-size").first
+    until(box.is_disabled, what="an operator changes no sizes")
+    select(admin, "/Box")
+    admin.get_by_test_id("rule-field").fill("size")
+    admin.get_by_test_id("rule-role").select_option("operator")
+    admin.get_by_test_id("lock").click()
+    until(box.is_enabled, what="but this one, by rule")
     box.fill("4")
     box.press("Enter")
-    until(lambda: "reserved for: admin" in page.inner_text("body"), what="the reason is told")
-    assert prop(server, "/Box", "size") == 1
-    admin.get_by_test_id("rule-remove").click()
-    until(lambda: admin.get_by_test_id("rule").count() == 0, what="the rule is gone")
-    box.fill("4")
-    box.press("Enter")
-    until(lambda: prop(server, "/Box", "size") == 4, what="now it goes through")
+    until(lambda: prop(server, "/Box", "size") == 4, what="it goes through")
+    admin.get_by_test_id("rule-field").fill("size")
+    admin.get_by_test_id("rule-role").select_option("admin")
+    admin.get_by_test_id("lock").click()
+    until(box.is_disabled, what="it is locked")
+    why = page.locator(".row", has=box).get_attribute("title")
+    assert "/Box.size is reserved for: admin" in why
+
+    page.get_by_test_id("me").click()
+    page.get_by_test_id("sign-out").click()
+    page.get_by_test_id("login-user").wait_for()
+    sign_in()
+    admin.get_by_test_id("person-role").select_option("viewer")
+    until(lambda: "You are signed out" in page.get_by_role("alert").inner_text(), what="Eve is told why she is out")
     context.close()
-    assert json.dumps(server.get("/api/audit")).count("Eve") >= 1
+
+    admin.get_by_test_id("audit").click()
+    until(lambda: admin.get_by_test_id("audit-entry").count() > 0, what="the audit log is shown")
+    said = "\n".join(admin.get_by_test_id("audit-entry").all_inner_texts())
+    for words in ("Eve: operator, new password", "/Box.size: admin", "sign-in", "Eve: viewer"):
+        assert words in said

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from twin.core.errors import InputError
 from twin.server.app import create_app
+from twin.server.auth import LOOPBACK, WILDCARD
 from twin.server.gateways import Gateways, upstream_socket
 from twin.server.host import Host, Settings
 from twin.server.oidc import Provider
@@ -128,7 +129,26 @@ def url_of(front: Front, sock: socket.socket) -> str:
 
 def names_of(front: Front) -> frozenset[str]:
     """Host names that the server answers to."""
-    return frozenset({front.address, urlsplit(front.public_url).hostname or front.address})
+    names = {front.address, urlsplit(front.public_url).hostname or front.address}
+    return frozenset(names | ({_machine()} if front.address in WILDCARD else set()))
+
+
+def _machine() -> str:
+    return socket.gethostname().lower()
+
+
+def said_of(front: Front, url: str) -> list[str]:
+    """What whoever opens the server to others should know."""
+    if front.address in LOOPBACK or front.public_url:
+        return []
+    said = []
+    if front.address in WILDCARD:
+        others = urlsplit(url)
+        here = f"{others.scheme}://{_machine()}:{others.port}"
+        said.append(f"others open {here} or an address of this machine; any other name needs --public-url")
+    if front.tls_cert is None:
+        said.append("passwords cross the network in the clear: give --tls-cert and --tls-key, or let a proxy do TLS")
+    return said
 
 
 def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -> None:
@@ -163,6 +183,8 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
             sock, tap = upstream_socket(gateways.upstream), gateways.publish
             gateways.start()
         app = create_app(host, hosts=names_of(front), public=front.public_url.rstrip("/"), provider=front.provider, tap=tap)
+        for line in said_of(front, url):
+            print(line, file=sys.stderr, flush=True)
         ready = {"event": "ready", "url": url, "open_url": f"{url}#token={host.token}", "token": host.token}
         Ready(server_config(app, front.tls_cert, front.tls_key), None if announced else ready).run(sockets=[sock])
     except Leave:

@@ -79,6 +79,13 @@ export const getClip = async (paths: string[]): Promise<string> =>
 
 export const getHealth = async (): Promise<string> => (await json<{ status: string }>("/api/health")).status;
 
+/** Whether the server has another page than this one: what a page is made of is named after its content. */
+export async function isNewer(): Promise<boolean> {
+  const own = document.querySelector('script[type="module"][src]')?.getAttribute("src");
+  const page = await (await answer(await fetch("/", { cache: "no-cache" }))).text();
+  return own != null && !page.includes(own);
+}
+
 export interface ChoiceRow {
   id: string;
   name: string;

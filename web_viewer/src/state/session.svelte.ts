@@ -1,7 +1,7 @@
 /** This user's session with the server: connection, edits, presence, and where each message goes. */
 import * as http from "../net/http";
 import { PendingEdits } from "../net/pending";
-import { signIn } from "../net/together";
+import { signIn, signOut } from "../net/together";
 import { TwinSocket, type LinkState } from "../net/socket";
 import { decodeFrame, isFrame } from "../protocol/frames";
 import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type SceneDoc, type ScenePatch, type ServerMessage, type Welcome } from "../protocol/messages.gen";
@@ -11,6 +11,7 @@ import { Alarms } from "./alarms.svelte";
 import { Bookmarks } from "./bookmarks.svelte";
 import { LiveStore } from "./live.svelte";
 import { Replay } from "./replay.svelte";
+import { onlySetPoints, whyNot } from "./rules";
 import { Then } from "./then";
 import { ValuesThen } from "./values.svelte";
 import { SceneStore } from "./scene.svelte";
@@ -151,12 +152,20 @@ export class Session {
     this.ui.toast("warning", text);
   }
 
+  /** Why this user may not change a property just now, in words; empty where they may. */
+  whyLocked(path: string, field: string): string {
+    if (this.replay.active) return "You are looking at the past: go live to edit.";
+    return whyNot(this.together.rules, path, field, this.me?.role ?? "viewer", this.me?.name ?? "");
+  }
+
   get canOperate(): boolean {
     return this.canEdit || this.me?.role === "operator";
   }
 
   /** Take the token from the address, fetch the scene, connect. */
   async start(): Promise<void> {
+    // a link opened where the page is open already changes the address only
+    window.addEventListener("hashchange", () => location.hash.includes("token=") && location.reload());
     const token = new URLSearchParams(location.hash.slice(1)).get("token");
     if (token) {
       history.replaceState(null, "", location.pathname + location.search);
@@ -189,6 +198,16 @@ export class Session {
     await this.open();
   }
 
+  /** For whoever uses this browser next. */
+  async signOut(): Promise<void> {
+    try {
+      await signOut();
+    } catch (error) {
+      return this.ui.toast("error", `You are still signed in: ${reason(error)}`);
+    }
+    location.reload();
+  }
+
   private async open(): Promise<void> {
     this.phase = "starting";
     try {
@@ -211,16 +230,21 @@ export class Session {
 
   private connect(): void {
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/ws`;
-    this.socket = new TwinSocket(url, {
+    this.socket?.stop();
+    const socket: TwinSocket = new TwinSocket(url, {
       opened: () => this.hello(),
       message: (data) => this.receive(data),
       state: (state, _wait, why) => {
+        if (this.socket !== socket) return; // of before signing in anew
         this.link = state;
         this.linkReason = why;
-        if (state === "unauthorised") this.phase = "login";
+        if (state !== "unauthorised") return;
+        this.phase = "login";
+        this.failure = "You are signed out: your access has ended, or somebody has taken it back or changed it.";
       },
     });
-    this.socket.connect();
+    this.socket = socket;
+    socket.connect();
   }
 
   private hello(): void {
@@ -335,6 +359,8 @@ export class Session {
     else this.together.keepOver(before === null);
     this.alarms.follow();
     this.bookmarks.changed();
+    this.together.open();
+    if (before !== null && before.run !== welcome.run) void this.lookForNewer();
     // Another run of the server has numbered materials and prototypes anew, also where no edit was missed.
     if (!welcome.resumed || (before !== null && before.run !== welcome.run)) {
       this.meanwhile = []; // of the connection before
@@ -343,6 +369,12 @@ export class Session {
     for (const request of this.pending.unconfirmed()) this.send(request);
     this.count();
     this.sendPresence();
+  }
+
+  /** Another run of the server may be another version, with another page. */
+  private async lookForNewer(): Promise<void> {
+    const newer = await http.isNewer().catch(() => false); // it may be about to stop again; the next run is looked at anew
+    if (newer) this.ui.toast("warning", "Twin has been updated: this page is the one from before.", "", { label: "Reload", run: () => location.reload() });
   }
 
   /** Fetch the scene. ``whole``: what is here does not count, however new it is. */
@@ -430,7 +462,9 @@ export class Session {
   /** Change the scene for everybody. ``matrices``: where prims are shown until the server's answer. */
   edit(txn: Op[], label: string, matrices?: Map<string, number[]>): void {
     if (this.replay.active) return this.ui.toast("info", "You are looking at the past: go live to edit.");
-    if (!this.canEdit) return this.ui.toast("warning", `As ${this.me?.role ?? "viewer"} you can look, but not edit.`);
+    if (!this.mayEdit && !onlySetPoints(this.together.rules, txn, this.me?.role ?? "viewer", this.me?.name ?? "")) {
+      return this.ui.toast("warning", `As ${this.me?.role ?? "viewer"} you can look, but not edit.`);
+    }
     this.together.hold(txn.map((op) => op.path));
     const request = this.pending.edit(txn, label, this.scene.seq, matrices);
     this.count();

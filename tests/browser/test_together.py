@@ -1,6 +1,7 @@
 """Two people in two windows, one of them on a bad line: they build a branch together, run it, and change their minds."""
 
 import json
+import resource
 
 import pytest
 from websockets.sync.client import connect
@@ -178,6 +179,16 @@ def test_what_was_edited_offline_is_sent_later_and_offered_after_an_epoch_change
     assert prop(server, "/Box", "size") == 2
     again.get_by_role("button", name="Apply again").click()
     until(lambda: prop(server, "/Box", "size") == 3, what="and applied when asked")
+    # a disk that takes no more is said as long as it is so, also to a page that comes later
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    size(4)
+    until(lambda: page.get_by_test_id("link-state").inner_text().strip() == "Read-only", what="the page says so")
+    page.reload()
+    until(lambda: page.get_by_test_id("link-state").inner_text().strip() == "Read-only", what="and so does a new one")
+    server.kill()
+    server.start()
+    until(lambda: page.get_by_test_id("link-state").inner_text().strip() == "Live", what="it is written again")
+    assert prop(server, "/Box", "size") == 3
 
 
 def test_what_is_copied_in_one_twin_is_pasted_into_another(serve, person, until, tmp_path):
@@ -256,6 +267,17 @@ def test_people_sign_in_by_name_may_do_what_their_role_and_rules_say_and_are_tol
     box.fill("4")
     box.press("Enter")
     until(lambda: prop(server, "/Box", "size") == 4, what="it goes through")
+    # typed over what somebody else sets meanwhile: said, and Escape leaves theirs
+    box.fill("5")
+    other = admin.get_by_test_id("property-size").first
+    other.fill("6")
+    other.press("Enter")
+    until(lambda: "set this to 6" in page.get_by_test_id("theirs-size").inner_text(), what="Eve sees what came first")
+    assert box.input_value() == "5"
+    box.press("Escape")
+    until(lambda: box.input_value() == "6" and page.get_by_test_id("theirs-size").count() == 0, what="theirs is left")
+    assert prop(server, "/Box", "size") == 6
+
     admin.get_by_test_id("rule-field").fill("size")
     admin.get_by_test_id("rule-role").select_option("admin")
     admin.get_by_test_id("lock").click()

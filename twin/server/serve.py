@@ -7,6 +7,7 @@ import gc
 import json
 import signal
 import socket
+import sqlite3
 import ssl
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from fastapi import FastAPI
 
+from twin.collab.journal import unreadable
 from twin.core.errors import InputError
 from twin.server.app import create_app
 from twin.server.auth import LOOPBACK, WILDCARD
@@ -169,7 +171,10 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
     try:
-        host = Host(settings, lambda text: print(f"{text} ...", file=sys.stderr, flush=True))
+        try:
+            host = Host(settings, lambda text: print(f"{text} ...", file=sys.stderr, flush=True))
+        except sqlite3.DatabaseError as error:  # of a part that was not read before
+            raise unreadable(settings.project, error) from error
         host.start()
         # modules, stage and tables stay: looking through all of them again and again would stop every thread for 0.1 s each time
         gc.freeze()

@@ -28,7 +28,9 @@ async function answer(response: Response): Promise<Response> {
     const body: unknown = JSON.parse(text);
     if (typeof body === "object" && body !== null) {
       const { message, detail, error } = body as Record<string, unknown>;
-      reason = [message, detail, error].find((m): m is string => typeof m === "string") ?? text;
+      // what is wrong with a request's fields comes as a list
+      const wrong = Array.isArray(detail) ? (detail as { msg?: unknown }[]).map((d) => String(d.msg)).join("; ") : detail;
+      reason = [message, wrong, error].find((m): m is string => typeof m === "string") ?? text;
     }
   }
   throw new HttpError(response.status, reason || response.statusText);

@@ -93,6 +93,7 @@ export const compareProposal = (id: number) => ask<Comparison>("GET", `/api/prop
 export const mergeProposal = (id: number, overwrite: boolean, session: string) =>
   ask<{ seq: number }>("POST", `/api/proposals/${id}/merge`, { overwrite, session });
 export const discardProposal = (id: number) => ask<null>("DELETE", `/api/proposals/${id}`);
+export const reopenProposal = (id: number) => ask<null>("POST", `/api/proposals/${id}/reopen`);
 
 export const getComments = () => ask<Comment[]>("GET", "/api/comments");
 export const addComment = (path: string, text: string, parent: number, session: string) =>

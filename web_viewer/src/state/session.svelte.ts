@@ -72,6 +72,8 @@ export class Session {
   failure = $state("");
   link = $state<LinkState>("connecting");
   linkReason = $state("");
+  /** The server keeps nothing any more (a full disk): edits are refused until it is started again. */
+  readOnly = $state(false);
   me = $state.raw<Welcome | null>(null);
   users = $state.raw<User[]>([]);
   activity = $state.raw<Activity[]>([]);
@@ -303,12 +305,14 @@ export class Session {
         if (message.seq >= this.awaited) clearTimeout(this.patchTimer);
         return;
       case "refused":
+        if (message.code === "read-only") this.readOnly = true;
         return this.refused(message.opid, message.reason, message.path);
       case "undo_state":
         this.undoLabel = message.undo;
         this.redoLabel = message.redo;
         return;
       case "notice":
+        if (message.level === "error") void this.checkHealth();
         return this.ui.toast(level(message.level), message.text, message.path);
       case "clock":
         return this.live.onClock(message);
@@ -360,6 +364,7 @@ export class Session {
     this.alarms.follow();
     this.bookmarks.changed();
     this.together.open();
+    void this.checkHealth();
     if (before !== null && before.run !== welcome.run) void this.lookForNewer();
     // Another run of the server has numbered materials and prototypes anew, also where no edit was missed.
     if (!welcome.resumed || (before !== null && before.run !== welcome.run)) {
@@ -369,6 +374,11 @@ export class Session {
     for (const request of this.pending.unconfirmed()) this.send(request);
     this.count();
     this.sendPresence();
+  }
+
+  private async checkHealth(): Promise<void> {
+    const health = await http.getHealth().catch(() => ""); // a twin that has failed says so by itself
+    this.readOnly = health === "read-only";
   }
 
   /** Another run of the server may be another version, with another page. */

@@ -47,6 +47,7 @@ def test_help_needs_nothing_heavy():
         (("serve", HERO, "--host", "0.0.0.0"), ("TWIN_TOKEN",)),
         (("serve", HERO, "--project", HERO), ("--project", "scene.usda", "not a folder")),
         (("serve", HERO, "--public-url", "twin.example.com"), ("--public-url", "https://")),
+        (("serve", HERO, "--public-url", "https://example.com/twin"), ("--public-url", "/twin", "https://example.com")),
         (("replay", "missing.db", "--to", "http://x"), ("--to", "mqtt://")),
         (("simulate", HERO, "--seconds", "1", "--out", HERO), ("--out", "scene.usda", "the stage itself")),
         (("study", "run", "missing.study.yaml"), ("missing.study.yaml",)),

@@ -1,6 +1,7 @@
 """Two people in two windows, one of them on a bad line: they build a branch together, run it, and change their minds."""
 
 import json
+import resource
 from types import SimpleNamespace
 
 import pytest
@@ -250,6 +251,16 @@ def test_what_was_edited_offline_is_sent_later_and_offered_after_an_epoch_change
     assert prop(server, "/Box", "size") == 2
     again.get_by_role("button", name="Apply again").click()
     until(lambda: prop(server, "/Box", "size") == 3, what="and applied when asked")
+    # a disk that takes no more is said as long as it is so, also to a page that comes later
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    size(4)
+    until(lambda: page.get_by_test_id("link-state").inner_text().strip() == "Read-only", what="the page says so")
+    page.reload()
+    until(lambda: page.get_by_test_id("link-state").inner_text().strip() == "Read-only", what="and so does a new one")
+    server.kill()
+    server.start()
+    until(lambda: page.get_by_test_id("link-state").inner_text().strip() == "Live", what="it is written again")
+    assert prop(server, "/Box", "size") == 3
 
 
 def test_what_is_copied_in_one_twin_is_pasted_into_another(serve, person, until, tmp_path):
@@ -285,37 +296,77 @@ def test_what_is_copied_in_one_twin_is_pasted_into_another(serve, person, until,
     assert bob.locator("[data-testid=toast][data-level=error]").count() == 0
 
 
-def test_a_locked_prim_says_so_and_a_user_signs_in_by_name(serve, person, chromium, until, tmp_path):
+def test_people_sign_in_by_name_may_do_what_their_role_and_rules_say_and_are_told_why_they_are_out(
+    serve, person, chromium, until, tmp_path
+):
     stage = tmp_path / "line.usda"
     stage.write_text('#usda 1.0\n(\n    metersPerUnit = 1\n    upAxis = "Z"\n)\ndef Cube "Box"\n{\n    double size = 1\n}\n')
-    server = serve(stage=stage)
+    server = serve("--paused", stage=stage)
     admin = person(server, "Admin")
+    part(admin, "versions")
+    admin.get_by_test_id("version-label").fill("Monday")
+    admin.get_by_test_id("version-save").click()
     part(admin, "access")
     admin.get_by_test_id("user-name").fill("Eve")
     admin.get_by_test_id("user-password").fill("a long password")
+    admin.get_by_test_id("user-role").select_option("operator")
     admin.get_by_test_id("user-add").click()
     until(lambda: admin.get_by_test_id("user").count() == 1, what="the user is listed")
-    select(admin, "/Box")
-    admin.get_by_test_id("lock").click()
-    until(lambda: admin.get_by_test_id("rule").count() == 1, what="the rule is listed")
 
     context = chromium.new_context(viewport={"width": 1600, "height": 900})
     page = context.new_page()
+
+    def sign_in():
+        page.get_by_test_id("login-user").fill("Eve")
+        page.get_by_test_id("login-password").fill("a long password")
+        page.get_by_test_id("login").click()
+        page.wait_for_function("() => window.__twin?.ready", timeout=150_000)
+
     page.goto(server.ready["url"])
-    page.get_by_test_id("login-user").fill("Eve")
-    page.get_by_test_id("login-password").fill("a long password")
-    page.get_by_test_id("login").click()
-    page.wait_for_function("() => window.__twin?.ready", timeout=150_000)
+    sign_in()
+    # what was there before she came
+    part(page, "versions")
+    until(lambda: "Monday" in page.get_by_test_id("version").first.inner_text(), what="Eve sees the version")
+
     select(page, "/Box")
     box = page.get_by_test_id("property-size").first
+    until(box.is_disabled, what="an operator changes no sizes")
+    select(admin, "/Box")
+    admin.get_by_test_id("rule-field").fill("size")
+    admin.get_by_test_id("rule-role").select_option("operator")
+    admin.get_by_test_id("lock").click()
+    until(box.is_enabled, what="but this one, by rule")
     box.fill("4")
     box.press("Enter")
-    until(lambda: "reserved for: admin" in page.inner_text("body"), what="the reason is told")
-    assert prop(server, "/Box", "size") == 1
-    admin.get_by_test_id("rule-remove").click()
-    until(lambda: admin.get_by_test_id("rule").count() == 0, what="the rule is gone")
-    box.fill("4")
-    box.press("Enter")
-    until(lambda: prop(server, "/Box", "size") == 4, what="now it goes through")
+    until(lambda: prop(server, "/Box", "size") == 4, what="it goes through")
+    # typed over what somebody else sets meanwhile: said, and Escape leaves theirs
+    box.fill("5")
+    other = admin.get_by_test_id("property-size").first
+    other.fill("6")
+    other.press("Enter")
+    until(lambda: "set this to 6" in page.get_by_test_id("theirs-size").inner_text(), what="Eve sees what came first")
+    assert box.input_value() == "5"
+    box.press("Escape")
+    until(lambda: box.input_value() == "6" and page.get_by_test_id("theirs-size").count() == 0, what="theirs is left")
+    assert prop(server, "/Box", "size") == 6
+
+    admin.get_by_test_id("rule-field").fill("size")
+    admin.get_by_test_id("rule-role").select_option("admin")
+    admin.get_by_test_id("lock").click()
+    until(box.is_disabled, what="it is locked")
+    why = page.locator(".row", has=box).get_attribute("title")
+    assert "/Box.size is reserved for: admin" in why
+
+    page.get_by_test_id("me").click()
+    page.get_by_test_id("sign-out").click()
+    page.get_by_test_id("login-user").wait_for()
+    sign_in()
+    admin.get_by_test_id("person-role").select_option("viewer")
+    until(lambda: "You are signed out" in page.get_by_role("alert").inner_text(), what="Eve is told why she is out")
     context.close()
-    assert json.dumps(server.get("/api/audit")).count("Eve") >= 1
+
+    admin.get_by_test_id("audit").click()
+    until(lambda: admin.get_by_test_id("audit-entry").count() > 0, what="the audit log is shown")
+    said = "\n".join(admin.get_by_test_id("audit-entry").all_inner_texts())
+    for words in ("Eve: operator, new password", "/Box.size: admin", "sign-in", "Eve: viewer"):
+        assert words in said

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from twin.cli.user import _users
 from twin.collab import Document, stored
 from twin.collab import document as document_module
 from twin.collab.checkpoints import write_checkpoint
@@ -311,8 +312,26 @@ def test_a_journal_that_is_no_database_is_bad_input(stage: Path, tmp_path: Path)
     project = tmp_path / "project"
     project.mkdir()
     (project / "journal.db").write_bytes(b"not a database at all" * 100)
-    with pytest.raises(InputError, match=r"journal.db"):
+    with pytest.raises(InputError, match=r"journal.db.*backup"):
         Document(stage, project)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"--project: cannot be written"):
+        Document(stage, tmp_path / "file" / "project")
+
+
+def test_a_damaged_journal_is_said_to_be_one_with_a_way_out(stage: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    document = Document(stage, project)
+    for n in range(30):
+        document.save_version(f"{n}" * 200, "Ann")
+    document.close()
+    file = project / "journal.db"
+    data = bytearray(file.read_bytes())
+    data[8192:] = b"\xa5" * len(data[8192:])
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=r"journal.db.*recover") as caught, _users(stage, project, None) as users:
+        users.all()
+    assert caught.value.exit_code == 2
 
 
 def test_a_disk_that_takes_no_more_makes_the_document_read_only_with_memory_as_on_disk(opened) -> None:

@@ -48,7 +48,11 @@ def test_a_proposal_goes_round_from_making_to_merging(server) -> None:
     me, other = ann.welcome(), bob.welcome()
     ann.edit(size(1.0))
     with server.http() as http:
-        version = http.post("/api/versions", json={"label": "base"}).json()["id"]
+        for odd in ("  ", "two\nlines", "\x00", "gnp\u202e.exe"):  # lists have a line each, in reading order
+            refused = http.post("/api/versions", json={"label": odd})
+            assert (refused.status_code, "characters that show" in refused.text) == (422, True), odd
+        version = http.post("/api/versions", json={"label": " base 👩\u200d🔧 "}).json()["id"]
+        assert http.get("/api/versions").json()[0]["label"] == "base 👩\u200d🔧"
         ann.edit(size(3.0))
         body = {"label": "a bigger sign", "since": version, "take_back": True, "session": me.session, "opid": 99}
         id = http.post("/api/proposals", json=body).json()["id"]

@@ -59,6 +59,7 @@ GUARDED = {
     ("GET", "/api/proposals/{id}"): Row(401, 404, 404, 404, 404, url="/api/proposals/999"),
     ("POST", "/api/proposals/{id}/merge"): Row(401, 403, 403, 404, 404, json={}, url="/api/proposals/999/merge"),
     ("DELETE", "/api/proposals/{id}"): Row(401, 403, 403, 404, 404, url="/api/proposals/999"),
+    ("POST", "/api/proposals/{id}/reopen"): Row(401, 403, 403, 404, 404, url="/api/proposals/999/reopen"),
     ("GET", "/api/activity"): Row(401, 200, 200, 200, 200),
     ("GET", "/api/export"): Row(401, 404, 404, 404, 404, url="/api/export?version=-5"),
     ("GET", "/api/comments"): Row(401, 200, 200, 200, 200),

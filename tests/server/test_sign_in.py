@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import socket
 import ssl
 import subprocess
 import sys
@@ -60,10 +61,34 @@ def test_a_user_signs_in_changes_the_password_and_is_put_out(server) -> None:
         assert admin.delete("/api/users/Ann").status_code == 404
         log = [entry["detail"] for entry in admin.get("/api/audit").json() if entry["action"] in ("user", "sign-in")]
         assert log[0] == "Ann: no more"
+        assert "viewer Ann" in log
         assert "wrong password" in log
         assert not any(PASSWORD in detail for detail in log)
     for file in server.project.glob("journal.db*"):
         assert PASSWORD.encode() not in file.read_bytes()
+
+
+def test_signing_out_ends_what_signing_in_gave_and_comments_stay_one_s_own(server) -> None:
+    with server.http() as admin, server.http("") as ann:
+        admin.put("/api/users/Ann", json={"role": "editor", "password": PASSWORD})
+        admin.put("/api/users/Bob", json={"role": "editor", "password": PASSWORD})
+        ann.post("/api/login", json={"user": "Ann", "password": PASSWORD})
+        token = next(iter(ann.cookies.values()))
+        tab = server.client("Ann", token)
+        comment = ann.post("/api/comments", json={"path": "/Line/Belt", "text": "too slow"}).json()["id"]
+        assert ann.post("/api/logout").status_code == 204
+        assert tab.wait_closed() == 4401
+        with server.http(token) as copied:
+            assert copied.get("/api/me").status_code == 401  # whoever has copied the cookie is out too
+        ann.post("/api/login", json={"user": "Bob", "password": PASSWORD})
+        assert ann.delete(f"/api/comments/{comment}").status_code == 403
+        ann.post("/api/logout")
+        ann.post("/api/login", json={"user": "Ann", "password": PASSWORD})
+        assert ann.patch(f"/api/comments/{comment}", json={"text": "much too slow"}).json()["text"] == "much too slow"
+        assert ann.delete(f"/api/comments/{comment}").status_code == 204
+        # the project's own token and links stay good: they are kept elsewhere
+        assert admin.post("/api/logout").status_code == 204
+        assert admin.get("/api/me").status_code == 200
 
 
 def test_an_address_that_others_reach_needs_somebody_who_may_come_in(make_server) -> None:
@@ -83,7 +108,15 @@ def test_an_address_that_others_reach_needs_somebody_who_may_come_in(make_server
     with server.http("") as http:
         assert http.post("/api/login", json={"user": "Ann", "password": PASSWORD}).status_code == 204
         assert http.get("/api/me").json()["role"] == "admin"
+        # names that others know this machine by, and never one that somebody else's DNS may point here
+        for name, status in (("127.0.0.1", 200), (socket.gethostname(), 200), ("evil.example", 421), ("203.0.113.7", 421)):
+            assert http.get("/api/health", headers={"Host": name}).status_code == status, name
+    port = server.url.rsplit(":", 1)[1]
+    assert httpx.get(f"http://127.0.0.2:{port}/api/health").status_code == 200  # another address of this machine
     assert user("list", stage, *project).returncode == 2  # a running server has the project
+    log = server.log.read_text()
+    assert socket.gethostname().lower() in log
+    assert "in the clear" in log
 
 
 # ---- TLS and proxies

@@ -78,6 +78,12 @@ def serve(
         parts = urlsplit(public_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise InputError(f"{public_url!r} is no address", attribute="--public-url", allowed=["https://twin.example.com"])
+        if parts.path.strip("/"):
+            raise InputError(
+                f"{public_url!r} has a path: the page is served at the root of a host name of its own",
+                attribute="--public-url",
+                allowed=[f"{parts.scheme}://{parts.netloc}"],
+            )
     if (tls_cert is None) != (tls_key is None):
         raise InputError("a certificate and its key go together", attribute="--tls-cert, --tls-key")
     if tls_cert is not None and gateways:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,11 +28,14 @@ AssetRoot = Annotated[Path | None, typer.Option(help="Folder that every asset mu
 @contextmanager
 def _users(stage: Path, project: Path | None, asset_root: Path | None) -> Iterator[Users]:
     from twin.collab import Access, Journal, Users
+    from twin.collab.journal import unreadable
     from twin.scene import project_folder
 
     journal = Journal(project or project_folder(stage, asset_root))
     try:
         yield Users(journal, Access(journal, ""))
+    except sqlite3.DatabaseError as error:
+        raise unreadable(journal.project, error) from error
     finally:
         journal.close()
 

@@ -99,7 +99,7 @@ class Access:
                 f"insert into tokens ({columns}) values (?, ?, ?, ?, ?, ?, ?, 0)",
                 (digest, role, user, label, author, now, expires_ns),
             )
-            self._note(author, "grant", f"{role} {user or label}".strip())
+            self._note(author, "sign-in" if label == SIGN_IN else "grant", f"{role} {user or label}".strip())
         identity = Identity(str(key), role, user, label, author, now, expires_ns)
         self._put(digest, identity)
         return token, identity

@@ -35,7 +35,7 @@ class Comments:
         """A new comment, or with ``parent`` an answer, which is pinned where that is.
 
         Args:
-            owner: Key of the token that it was written with; whoever holds it may change the comment.
+            owner: Whose it is: they alone may change its words.
 
         Raises:
             InputError: The comment to answer does not exist. Rejected: ``text`` or ``limit``.
@@ -56,13 +56,13 @@ class Comments:
         )
         return self._get(id)
 
-    def change(self, id: int, text: str, owner: str) -> CommentDoc:
-        """Other words for one's own comment.
+    def change(self, id: int, text: str, owners: set[str]) -> CommentDoc:
+        """Other words for one's own comment; ``owners``: all that the author may go by.
 
         Raises:
             InputError: There is no such comment. Rejected: ``role``, ``text``.
         """
-        self._own(id, owner)
+        self._own(id, owners)
         self._journal.write("update comments set text = ?, edited_ns = ? where id = ?", (_checked(text), now_ns(), id))
         return self._get(id)
 
@@ -77,14 +77,14 @@ class Comments:
         self._journal.write("update comments set resolved_ns = ?, resolved_by = ? where id = ?", (at, by, first.parent or id))
         return self._get(first.parent or id)
 
-    def delete(self, id: int, owner: str, *, admin: bool) -> list[CommentDoc]:
+    def delete(self, id: int, owners: set[str], *, admin: bool) -> list[CommentDoc]:
         """Take back one's own comment with the answers to it; an admin, anybody's. Returns all that are gone.
 
         Raises:
             InputError: There is no such comment. Rejected: ``role``.
         """
         if not admin:
-            self._own(id, owner)
+            self._own(id, owners)
         gone = [self._get(id).id, *(row[0] for row in self._journal.read("select id from comments where parent = ?", (id,)))]
         self._journal.write("update comments set deleted = 1, text = '' where id = ? or parent = ?", (id, id))
         return [self._get(each) for each in gone]
@@ -100,9 +100,9 @@ class Comments:
             raise InputError(f"there is no comment {id}")
         return _doc(rows[0])
 
-    def _own(self, id: int, owner: str) -> None:
+    def _own(self, id: int, owners: set[str]) -> None:
         self._get(id)
-        if self._journal.read("select owner from comments where id = ?", (id,))[0][0] != owner:
+        if self._journal.read("select owner from comments where id = ?", (id,))[0][0] not in owners:
             raise Rejected("role", "the comment is someone else's")
 
 

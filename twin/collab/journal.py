@@ -75,6 +75,14 @@ class Refusal:
     path: str
 
 
+def unreadable(project: Path, error: sqlite3.Error) -> InputError:
+    """What to say, and what can be done, where a journal is damaged or cannot be written."""
+    out = "put a backup in its place, or what `sqlite3 journal.db .recover` finds, or move it away to begin without edits"
+    if isinstance(error, sqlite3.OperationalError):  # of the disk or the rights, not of what is in the file
+        out = "is there room on the disk, and may it be written?"
+    return InputError(f"the journal cannot be used: {error}; {out}", file=project / "journal.db")
+
+
 class Journal:
     """The project's journal; one process holds it.
 
@@ -90,11 +98,14 @@ class Journal:
 
     def __init__(self, project: Path) -> None:
         self.project = project
-        project.mkdir(parents=True, exist_ok=True)
         self._together = self._closing = False
         self._grown = threading.Event()
         self._folder: threading.Thread | None = None
-        self._lock = os.open(project / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            project.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(project / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise InputError(f"cannot be written: {error.strerror}", file=project, attribute="--project") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -106,10 +117,10 @@ class Journal:
             self._db.execute("pragma synchronous = full")
             self._db.execute("pragma wal_autocheckpoint = 0")  # _fold does it, beside the edits
             self._db.executescript(_SCHEMA)
+            found = self.meta("format")
         except sqlite3.Error as error:
             self.close()
-            raise InputError(f"the journal cannot be read: {error}", file=project / "journal.db") from error
-        found = self.meta("format")
+            raise unreadable(project, error) from error
         if found is not None and int(found) > FORMAT:
             self.close()
             raise InputError(f"the journal was written by a newer Twin (format {found})", file=project / "journal.db")

@@ -118,6 +118,17 @@ class Proposals:
             raise Rejected("closed", f"the proposal has been {self._row(id)[3]} already")
         self._close(id, "discarded", user)
 
+    def reopen(self, id: int) -> None:
+        """Have a proposal that was discarded back, to be merged after all.
+
+        Raises:
+            InputError: There is no such proposal. Rejected: ``open``, it has not been discarded.
+        """
+        state = self._row(id)[3]
+        if state != "discarded":
+            raise Rejected("open", f"the proposal is {state}: there is nothing to take back")
+        self._journal.write("update proposals set state = 'open', closed_ns = 0, closed_by = '' where id = ?", (id,))
+
     def _close(self, id: int, state: str, user: str) -> None:
         self._journal.write(
             "update proposals set state = ?, closed_ns = ?, closed_by = ? where id = ? and state = 'open'",

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from twin.collab import Access, Identity
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+WILDCARD = frozenset({"0.0.0.0", "::"})
 OIDC_LOGIN, OIDC_CALLBACK = "/api/oidc/login", "/api/oidc/callback"
 OPEN_PATHS = frozenset(
     {"/", "/index.html", "/api/health", "/api/login", "/favicon.ico", "/favicon.svg", OIDC_LOGIN, OIDC_CALLBACK}
@@ -42,13 +43,15 @@ class Guard:
 
     Args:
         access: The tokens.
-        hosts: Host names that the server answers to, beside loopback. public: Origin of ``--public-url``, if any.
+        hosts: Host names that the server answers to, beside loopback; the wildcard address stands for whichever address of this
+            machine a connection came to. public: Origin of ``--public-url``, if any.
         cookie: Name of the cookie.
     """
 
     def __init__(self, app: Any, *, access: Access, hosts: frozenset[str], public: str, cookie: str) -> None:
         self._app, self._access = app, access
         self._hosts = hosts | LOOPBACK
+        self._everywhere = not hosts.isdisjoint(WILDCARD)
         self._public, self._cookie = public, cookie
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -78,8 +81,10 @@ class Guard:
     def _problem(self, scope: dict[str, Any], headers: dict[str, str]) -> tuple[int, str] | None:
         name = headers.get("host", "")
         hostname = _hostname(name)
-        if hostname not in self._hosts:
-            return 421, "this server does not answer to that host name"
+        # a page that has its name point here (DNS rebinding) brings that name, never an address of ours
+        address = (scope.get("server") or ("",))[0] if self._everywhere else ""
+        if hostname not in self._hosts and not (address and hostname == address):
+            return 421, "this server does not answer to that host name: give it --public-url, the address that people open"
         origin = headers.get("origin")
         if origin is not None and (not origin or origin not in (f"http://{name}", f"https://{name}", self._public)):
             return 403, "cross-origin requests are not allowed"

@@ -7,6 +7,7 @@ import gc
 import json
 import signal
 import socket
+import sqlite3
 import ssl
 import sys
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from urllib.parse import urlsplit
 import uvicorn
 from fastapi import FastAPI
 
+from twin.collab.journal import unreadable
 from twin.core.errors import InputError
 from twin.server.app import create_app
+from twin.server.auth import LOOPBACK, WILDCARD
 from twin.server.gateways import Gateways, upstream_socket
 from twin.server.host import Host
 from twin.server.oidc import Provider
@@ -129,7 +132,26 @@ def url_of(front: Front, sock: socket.socket) -> str:
 
 def names_of(front: Front) -> frozenset[str]:
     """Host names that the server answers to."""
-    return frozenset({front.address, urlsplit(front.public_url).hostname or front.address})
+    names = {front.address, urlsplit(front.public_url).hostname or front.address}
+    return frozenset(names | ({_machine()} if front.address in WILDCARD else set()))
+
+
+def _machine() -> str:
+    return socket.gethostname().lower()
+
+
+def said_of(front: Front, url: str) -> list[str]:
+    """What whoever opens the server to others should know."""
+    if front.address in LOOPBACK or front.public_url:
+        return []
+    said = []
+    if front.address in WILDCARD:
+        others = urlsplit(url)
+        here = f"{others.scheme}://{_machine()}:{others.port}"
+        said.append(f"others open {here} or an address of this machine; any other name needs --public-url")
+    if front.tls_cert is None:
+        said.append("passwords cross the network in the clear: give --tls-cert and --tls-key, or let a proxy do TLS")
+    return said
 
 
 def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -> None:
@@ -150,7 +172,10 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
     try:
-        host = Host(settings, lambda text: print(f"{text} ...", file=sys.stderr, flush=True))
+        try:
+            host = Host(settings, lambda text: print(f"{text} ...", file=sys.stderr, flush=True))
+        except sqlite3.DatabaseError as error:  # of a part that was not read before
+            raise unreadable(settings.project, error) from error
         host.start()
         # modules, stage and tables stay: looking through all of them again and again would stop every thread for 0.1 s each time
         gc.freeze()
@@ -164,6 +189,8 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
             sock, tap = upstream_socket(gateways.upstream), gateways.publish
             gateways.start()
         app = create_app(host, hosts=names_of(front), public=front.public_url.rstrip("/"), provider=front.provider, tap=tap)
+        for line in said_of(front, url):
+            print(line, file=sys.stderr, flush=True)
         ready = {"event": "ready", "url": url, "open_url": f"{url}#token={host.token}", "token": host.token}
         Ready(server_config(app, front.tls_cert, front.tls_key), None if announced else ready).run(sockets=[sock])
     except Leave:

@@ -152,9 +152,13 @@ async def delete_user(name: str, request: Request) -> Response:
 
 @router.post("/api/logout", status_code=204)
 async def logout(request: Request) -> Response:
-    """Forget the cookie."""
+    """Forget the cookie; what signing in has given is good no more, on whatever else it was kept."""
+    context, who = twin(request), need(request, "view")
+    if who.label == SIGN_IN:
+        await context.owner(lambda: context.host.access.revoke(who.key, author=named(who)))
+        context.hub.revoke(who.key)
     response = Response(status_code=204)
-    response.delete_cookie(twin(request).cookie, httponly=True, samesite="strict")
+    response.delete_cookie(context.cookie, httponly=True, samesite="strict")
     return response
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from twin.collab import may
+from twin.collab import Identity, may
 from twin.protocol.messages import CommentDoc, Commented
 from twin.server.context import Context, Id, json_body, need, twin
 
@@ -31,6 +31,11 @@ class CommentChange(BaseModel):
     session: str = Field(default="", max_length=64)
 
 
+def _owner(who: Identity) -> str:
+    """Whose a comment is: a person's, however often they sign in; of a link without a name, whoever holds it."""
+    return f"user:{who.user}" if who.user else who.key
+
+
 def _told(context: Context, doc: CommentDoc) -> JSONResponse:
     context.hub.publish(Commented(doc))
     return JSONResponse(json_body(msgspec.to_builtins(doc)))
@@ -50,7 +55,7 @@ async def comment(body: NewComment, request: Request) -> JSONResponse:
     who = need(request, "comment")
     context = twin(request)
     _, user = await context.author(who, body.session)
-    doc = await context.owner(lambda: context.host.comments.add(body.path, body.text, user, who.key, parent=body.parent))
+    doc = await context.owner(lambda: context.host.comments.add(body.path, body.text, user, _owner(who), parent=body.parent))
     answer = _told(context, doc)
     answer.status_code = 201
     return answer
@@ -66,7 +71,7 @@ async def change(id: Id, body: CommentChange, request: Request) -> JSONResponse:
     def work() -> CommentDoc:
         doc = None
         if body.text is not None:
-            doc = context.host.comments.change(id, body.text, who.key)
+            doc = context.host.comments.change(id, body.text, {_owner(who), who.key})
         if body.resolved is not None or doc is None:
             doc = context.host.comments.resolve(id, user, resolved=bool(body.resolved))
         return doc
@@ -79,6 +84,7 @@ async def delete(id: Id, request: Request) -> Response:
     """Take back one's own comment, with the answers to it."""
     who = need(request, "comment")
     context = twin(request)
-    for doc in await context.owner(lambda: context.host.comments.delete(id, who.key, admin=may(who.role, "share"))):
+    own = {_owner(who), who.key}  # those from before people were told apart by name are their token's
+    for doc in await context.owner(lambda: context.host.comments.delete(id, own, admin=may(who.role, "share"))):
         context.hub.publish(Commented(doc))
     return Response(status_code=204)

@@ -6,12 +6,13 @@ import asyncio
 import os
 import sys
 import tempfile
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from twin.core.clock import now_ns
 from twin.protocol.messages import Changed
@@ -21,13 +22,26 @@ from twin.server.context import Id, answer, json_body, named, need, twin
 router = APIRouter()
 EXPORT_TIMEOUT_S = 120.0
 MAX_ACTIVITY = 1000
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Make a browser show what follows in another order."""
 Version = Annotated[int, Query(lt=2**63, ge=-(2**63))]
+
+
+def _in_one_line(label: str) -> str:
+    label = label.strip()
+    if not label or any(unicodedata.category(c) == "Cc" or c in _TURNS for c in label):
+        raise ValueError("a name is one line of characters that show")
+    return label
+
+
+Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_in_one_line)]
+"""What a version or a proposal is called, in lists of one line each."""
 
 
 class VersionLabel(BaseModel):
     """Body of ``POST /api/versions``; ``session`` of the tab, for the name of its author."""
 
-    label: str = Field(min_length=1, max_length=200)
+    label: Label
     session: str = Field(default="", max_length=64)
 
 
@@ -50,7 +64,7 @@ class NewProposal(Commit):
     ``take_back``: the shared edits go back to that version.
     """
 
-    label: str = Field(min_length=1, max_length=200)
+    label: Label
     since: int = Field(default=-1, ge=-1, lt=2**63)
     take_back: bool = False
 
@@ -148,6 +162,16 @@ async def discard(id: Id, request: Request) -> Response:
     who = need(request, "edit")
     context = twin(request)
     await context.owner(lambda: context.host.proposals.discard(id, named(who)))
+    context.hub.publish(Changed("proposals"))
+    return Response(status_code=204)
+
+
+@router.post("/api/proposals/{id}/reopen", status_code=204)
+async def reopen(id: Id, request: Request) -> Response:
+    """Have a proposal that was discarded back."""
+    need(request, "edit")
+    context = twin(request)
+    await context.owner(lambda: context.host.proposals.reopen(id))
     context.hub.publish(Changed("proposals"))
     return Response(status_code=204)
 

@@ -30,7 +30,9 @@ export async function answer(response: Response): Promise<Response> {
     const body: unknown = JSON.parse(text);
     if (typeof body === "object" && body !== null) {
       const { message, detail, error } = body as Record<string, unknown>;
-      reason = [message, detail, error].find((m): m is string => typeof m === "string") ?? text;
+      // what is wrong with a request's fields comes as a list
+      const wrong = Array.isArray(detail) ? (detail as { msg?: unknown }[]).map((d) => String(d.msg)).join("; ") : detail;
+      reason = [message, wrong, error].find((m): m is string => typeof m === "string") ?? text;
     }
   }
   throw new HttpError(response.status, reason || response.statusText);
@@ -82,6 +84,13 @@ export const getClip = async (paths: string[]): Promise<string> =>
 export const reach = (signal: AbortSignal): Promise<unknown> => fetch("/api/health", { cache: "no-store", signal });
 
 export const getHealth = async (): Promise<string> => (await json<{ status: string }>("/api/health")).status;
+
+/** Whether the server has another page than this one: what a page is made of is named after its content. */
+export async function isNewer(): Promise<boolean> {
+  const own = document.querySelector('script[type="module"][src]')?.getAttribute("src");
+  const page = await (await answer(await fetch("/", { cache: "no-cache" }))).text();
+  return own != null && !page.includes(own);
+}
 
 export interface ChoiceRow {
   id: string;

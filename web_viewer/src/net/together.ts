@@ -44,8 +44,26 @@ export interface Invitation {
   user: string;
   label: string;
   author: string;
+  expires_ns: string;
   online: number;
   good: boolean;
+}
+
+/** Who the server takes one for; ``user`` is empty where people name themselves. */
+export interface Me {
+  role: string;
+  user: string;
+  label: string;
+  expires_ns: string;
+}
+
+/** Something that was done about access. */
+export interface Audit {
+  id: number;
+  time_ns: string;
+  actor: string;
+  action: string;
+  detail: string;
 }
 
 export interface Person {
@@ -75,6 +93,7 @@ export const compareProposal = (id: number) => ask<Comparison>("GET", `/api/prop
 export const mergeProposal = (id: number, overwrite: boolean, session: string) =>
   ask<{ seq: number }>("POST", `/api/proposals/${id}/merge`, { overwrite, session });
 export const discardProposal = (id: number) => ask<null>("DELETE", `/api/proposals/${id}`);
+export const reopenProposal = (id: number) => ask<null>("POST", `/api/proposals/${id}/reopen`);
 
 export const getComments = () => ask<Comment[]>("GET", "/api/comments");
 export const addComment = (path: string, text: string, parent: number, session: string) =>
@@ -84,11 +103,12 @@ export const resolveComment = (id: number, resolved: boolean, session: string) =
 export const deleteComment = (id: number) => ask<null>("DELETE", `/api/comments/${id}`);
 
 export const getRules = () => ask<RuleDoc[]>("GET", "/api/rules");
-export const addRule = (path: string, role: string, users: string[]) => ask<RuleDoc>("POST", "/api/rules", { path, role, users });
+export const addRule = (path: string, field: string, role: string, users: string[]) => ask<RuleDoc>("POST", "/api/rules", { path, field, role, users });
 export const deleteRule = (id: number) => ask<null>("DELETE", `/api/rules/${id}`);
 
 export const getInvitations = () => ask<Invitation[]>("GET", "/api/access");
-export const invite = (role: string, user: string) => ask<{ url: string }>("POST", "/api/share", { role, user });
+/** ``expires``: how long it is good [s]; 0: until it is taken back. */
+export const invite = (role: string, user: string, expires: number) => ask<{ url: string }>("POST", "/api/share", { role, user, expires_s: expires });
 export const revoke = (id: string) => ask<null>("DELETE", `/api/access/${id}`);
 export const getPeople = () => ask<Person[]>("GET", "/api/users");
 export const putPerson = (name: string, role: string, password: string) =>
@@ -98,3 +118,7 @@ export const deletePerson = (name: string) => ask<null>("DELETE", `/api/users/${
 export const getActivity = (before: number) => ask<PastEdit[]>("GET", `/api/activity?before=${before}&limit=200`);
 export const getWaysIn = async () => (await ask<{ sign_in: string[] }>("GET", "/api/health")).sign_in;
 export const signIn = (user: string, password: string) => ask<null>("POST", "/api/login", { user, password });
+export const signOut = () => ask<null>("POST", "/api/logout");
+export const getMe = () => ask<Me>("GET", "/api/me");
+export const changePassword = (old: string, next: string) => ask<null>("POST", "/api/password", { old, new: next });
+export const getAudit = () => ask<Audit[]>("GET", "/api/audit?limit=200");

@@ -19,16 +19,32 @@ export function readClip(text: string): Clip | null {
   try {
     const clip = JSON.parse(text) as Clip;
     const whole = clip.twin === "clip" && clip.version === 1 && Array.isArray(clip.prims) && Array.isArray(clip.left_out);
-    return whole && clip.prims.every((p) => typeof p.name === "string" && Array.isArray(p.ops)) ? clip : null;
+    return whole && clip.left_out.every((l) => typeof l === "string") && clip.prims.every((p) => isPrim(p, clip.prims.length)) ? clip : null;
   } catch {
     return null;
   }
 }
 
+const PLACE = /^\$(\d+)(\/.*)?$/;
+
+/** Whether part of a clip is as the server writes it: whatever is on the clipboard may have been made to look like one. */
+function isPrim(prim: unknown, count: number): boolean {
+  const { name, ops } = (prim ?? {}) as Partial<Clip["prims"][number]>;
+  const within = (path: unknown) => typeof path === "string" && Number(PLACE.exec(path)?.[1] ?? count) < count;
+  const links = (value: unknown) => Array.isArray(value) && value.every((target) => typeof target === "string" && (!target.startsWith("$") || within(target)));
+  return typeof name === "string" && Array.isArray(ops) && ops.length > 0 && ops.every((op: Op | null) => typeof op?.kind === "string" && within(op.path) && (op.kind !== "set_relationship" || links(op.value)));
+}
+
+/** Prims outside of a clip that its links go to. */
+export function outsideOf(clip: Clip): string[] {
+  const targets = clip.prims.flatMap(({ ops }) => ops.flatMap((op) => (op.kind === "set_relationship" ? (op.value as string[]) : [])));
+  return [...new Set(targets.filter((target) => !target.startsWith("$")))];
+}
+
 /** The operations that make a clip's prims at new places. ``known``: prims that links to outside of the clip may go to. */
 export function pasteOps(clip: Clip, places: string[], known: (path: string) => boolean): Op[] {
   const moved = (text: string): string | null => {
-    const found = /^\$(\d+)(\/.*)?$/.exec(text);
+    const found = PLACE.exec(text);
     if (found) return places[Number(found[1])] + (found[2] ?? "");
     return known(text) ? text : null;
   };

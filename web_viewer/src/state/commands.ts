@@ -1,5 +1,5 @@
 /** What a person can do with the scene; toolbar, tree and keys all come through here. */
-import { getClip, getPrim } from "../net/http";
+import { getClip, getPrim, HttpError } from "../net/http";
 import type { Op } from "../protocol/messages.gen";
 import { baseName, primName } from "../ui/format";
 import { transformOps } from "../viewer/gizmo";
@@ -7,13 +7,15 @@ import type { WalkKey } from "../viewer/camera";
 import { download, fileStem } from "../viewer/capture";
 import type { Viewport } from "../viewer/viewport";
 import type { Bookmark } from "./bookmarks.svelte";
-import { pasteOps, readClip, writeClipboard } from "./clip";
+import { outsideOf, pasteOps, readClip, writeClipboard, type Clip } from "./clip";
 import type { HeatChoice } from "./heat";
 import { isWithin, type PrimNode } from "./scene.svelte";
 import type { Session } from "./session.svelte";
 import { exitOfCurve, exitOfZone, joinOps, placedAt, type Exit } from "./snap";
 
 const LONGEST_FILM_MS = 120_000;
+/** Prims outside of a clip that the server is asked about. */
+const MOST_LOOKED_UP = 50;
 /** Prims of these types stand nowhere. */
 const WITHOUT_PLACE = /^(|Scope|Material|Shader|NodeGraph|Physics.*|Render.*)$/;
 const WALK_KEYS: Record<string, WalkKey> = { ArrowUp: "forward", ArrowDown: "back", ArrowLeft: "left", ArrowRight: "right", PageUp: "up", PageDown: "down" };
@@ -39,8 +41,9 @@ export class Commands {
     if (nodes.length === 0) return;
     const txn: Op[] = [];
     const made: string[] = [];
+    const coming = this.session.pending.paths(); // of a press a moment ago
     for (const node of nodes) {
-      const path = scene.freePath(node.parent?.path ?? "", node.name, new Set(made));
+      const path = scene.freePath(node.parent?.path ?? "", node.name, new Set([...made, ...coming]));
       txn.push({ kind: "add_prim", path, value: { copy: node.path } });
       const matrix = node.doc.matrix ?? [];
       if (matrix.length === 16) {
@@ -78,19 +81,37 @@ export class Commands {
       ui.toast("warning", `Not pasted: it comes from a stage with ${clip.up} up and a unit of ${clip.unit} m; here ${scene.upAxis} is up and the unit ${scene.metersPerUnit} m.`);
       return true;
     }
-    const here = clip.epoch === scene.epoch;
+    void this.pasteClip(clip).catch((error: unknown) => ui.toast("error", `Not pasted: ${error instanceof Error ? error.message : String(error)}`));
+    return true;
+  }
+
+  private async pasteClip(clip: Clip): Promise<void> {
+    const { scene, ui } = this.session;
+    const outside = outsideOf(clip);
+    const known = new Set(clip.epoch === scene.epoch ? outside.filter((path) => scene.prims.has(path)) : []);
+    // patterns of goods and the like are in the stage, but not among what is drawn
+    const unseen = clip.epoch === scene.epoch ? outside.filter((path) => !known.has(path)).slice(0, MOST_LOOKED_UP) : [];
+    const look = (path: string) =>
+      getPrim(path).then(
+        () => known.add(path),
+        (error: unknown) => {
+          if (!(error instanceof HttpError && error.status === 404)) throw error;
+        },
+      );
+    await Promise.all(unseen.map(look));
     const root = scene.roots.find((r) => r.doc.type === "Xform" || r.doc.type === "Scope") ?? scene.roots[0];
     const beside = scene.primary ? scene.prims.get(scene.primary)?.parent : root;
-    const taken = new Set<string>();
+    const taken = this.session.pending.paths();
     const places = clip.prims.map(({ name }) => {
       const path = scene.freePath(beside?.path ?? "", name, taken);
       taken.add(path);
       return path;
     });
-    this.session.edit(pasteOps(clip, places, (path) => here && scene.prims.has(path)), `Paste ${clip.prims.length === 1 ? clip.prims[0].name : `${clip.prims.length} prims`}`);
+    this.session.edit(pasteOps(clip, places, (path) => known.has(path)), `Paste ${clip.prims.length === 1 ? clip.prims[0].name : `${clip.prims.length} prims`}`);
+    if (!this.session.canEdit) return; // that has been said
     this.selectOnceThere(places);
-    if (clip.left_out.length > 0) ui.toast("warning", `Left out, because it cannot be carried over: ${clip.left_out.slice(0, 5).join(", ")}${clip.left_out.length > 5 ? " and more" : ""}`);
-    return true;
+    const lost = [...clip.left_out, ...outside.filter((path) => !known.has(path)).map((path) => `links to ${path}`)];
+    if (lost.length > 0) ui.toast("warning", `Left out, because it cannot be carried over: ${lost.slice(0, 5).join(", ")}${lost.length > 5 ? " and more" : ""}`);
   }
 
   /** Show or hide for everybody. */

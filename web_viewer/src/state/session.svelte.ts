@@ -3,7 +3,7 @@ import { prefetchAssets } from "../net/assets";
 import * as http from "../net/http";
 import { line } from "../net/line";
 import { PendingEdits } from "../net/pending";
-import { signIn } from "../net/together";
+import { signIn, signOut } from "../net/together";
 import { TwinSocket, type LinkState } from "../net/socket";
 import { decodeFrame, isFrame } from "../protocol/frames";
 import { PROTOCOL_VERSION, type ClientMessage, type Control, type Edited, type NodeStates, type Op, type Presence, type SceneDoc, type ScenePatch, type ServerMessage, type Welcome } from "../protocol/messages.gen";
@@ -13,6 +13,7 @@ import { Alarms } from "./alarms.svelte";
 import { Bookmarks } from "./bookmarks.svelte";
 import { LiveStore } from "./live.svelte";
 import { Replay } from "./replay.svelte";
+import { onlySetPoints, whyNot } from "./rules";
 import { Then } from "./then";
 import { ValuesThen } from "./values.svelte";
 import { isWithin, SceneStore } from "./scene.svelte";
@@ -73,6 +74,8 @@ export class Session {
   failure = $state("");
   link = $state<LinkState>("connecting");
   linkReason = $state("");
+  /** The server keeps nothing any more (a full disk): edits are refused until it is started again. */
+  readOnly = $state(false);
   me = $state.raw<Welcome | null>(null);
   users = $state.raw<User[]>([]);
   activity = $state.raw<Activity[]>([]);
@@ -157,12 +160,20 @@ export class Session {
     this.ui.toast("warning", text);
   }
 
+  /** Why this user may not change a property just now, in words; empty where they may. */
+  whyLocked(path: string, field: string): string {
+    if (this.replay.active) return "You are looking at the past: go live to edit.";
+    return whyNot(this.together.rules, path, field, this.me?.role ?? "viewer", this.me?.name ?? "");
+  }
+
   get canOperate(): boolean {
     return this.canEdit || this.me?.role === "operator";
   }
 
   /** Take the token from the address, fetch the scene, connect. */
   async start(): Promise<void> {
+    // a link opened where the page is open already changes the address only
+    window.addEventListener("hashchange", () => location.hash.includes("token=") && location.reload());
     const token = new URLSearchParams(location.hash.slice(1)).get("token");
     if (token) {
       history.replaceState(null, "", location.pathname + location.search);
@@ -195,6 +206,16 @@ export class Session {
     await this.open();
   }
 
+  /** For whoever uses this browser next. */
+  async signOut(): Promise<void> {
+    try {
+      await signOut();
+    } catch (error) {
+      return this.ui.toast("error", `You are still signed in: ${reason(error)}`);
+    }
+    location.reload();
+  }
+
   private async open(): Promise<void> {
     this.phase = "starting";
     try {
@@ -218,25 +239,28 @@ export class Session {
   private connect(): void {
     const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/ws`;
     this.socket?.stop();
-    this.socket = new TwinSocket(url, {
+    const socket: TwinSocket = new TwinSocket(url, {
       opened: () => this.hello(),
       message: (data) => this.receive(data),
       state: (state, _wait, why) => {
+        if (this.socket !== socket) return; // of before signing in anew
         this.link = state;
         if (state !== "connecting") line.up = state !== "waiting";
         if (state !== "open") this.sentAll = false;
         this.linkReason = why;
-        if (state === "unauthorised") this.phase = "login";
+        if (state !== "unauthorised") return;
+        this.phase = "login";
+        this.failure = "You are signed out: your access has ended, or somebody has taken it back or changed it.";
       },
       ping: () => this.send({ t: "ping" }),
       reach: http.reach,
     });
-    const { socket } = this;
     line.heard = () => socket.heard();
     line.doubt = () => socket.networkChanged(navigator.onLine);
     window.ononline = () => socket.networkChanged(true);
     window.onoffline = () => socket.networkChanged(false);
-    this.socket.connect();
+    this.socket = socket;
+    socket.connect();
   }
 
   private hello(): void {
@@ -297,12 +321,14 @@ export class Session {
         if (message.seq >= this.awaited) clearTimeout(this.patchTimer);
         return;
       case "refused":
+        if (message.code === "read-only") this.readOnly = true;
         return this.refused(message.opid, message.reason, message.path);
       case "undo_state":
         this.undoLabel = message.undo;
         this.redoLabel = message.redo;
         return;
       case "notice":
+        if (message.level === "error") void this.checkHealth();
         return this.ui.toast(level(message.level), message.text, message.path);
       case "clock":
         return this.live.onClock(message);
@@ -356,6 +382,8 @@ export class Session {
     this.alarms.follow();
     this.bookmarks.changed();
     this.together.open();
+    void this.checkHealth();
+    if (before !== null && before.run !== welcome.run) void this.lookForNewer();
     // Another run of the server has numbered materials and prototypes anew, also where no edit was missed.
     if (!welcome.resumed || (before !== null && before.run !== welcome.run)) {
       this.meanwhile = []; // of the connection before
@@ -366,6 +394,17 @@ export class Session {
     this.sentAll = true;
     this.count();
     this.sendPresence();
+  }
+
+  private async checkHealth(): Promise<void> {
+    const health = await http.getHealth().catch(() => ""); // a twin that has failed says so by itself
+    this.readOnly = health === "read-only";
+  }
+
+  /** Another run of the server may be another version, with another page. */
+  private async lookForNewer(): Promise<void> {
+    const newer = await http.isNewer().catch(() => false); // it may be about to stop again; the next run is looked at anew
+    if (newer) this.ui.toast("warning", "Twin has been updated: this page is the one from before.", "", { label: "Reload", run: () => location.reload() });
   }
 
   /** Fetch the scene. ``whole``: what is here does not count, however new it is. */
@@ -454,7 +493,9 @@ export class Session {
   /** Change the scene for everybody. ``matrices``: where prims are shown until the server's answer. */
   edit(txn: Op[], label: string, matrices?: Map<string, number[]>): void {
     if (this.replay.active) return this.ui.toast("info", "You are looking at the past: go live to edit.");
-    if (!this.canEdit) return this.ui.toast("warning", `As ${this.me?.role ?? "viewer"} you can look, but not edit.`);
+    if (!this.mayEdit && !onlySetPoints(this.together.rules, txn, this.me?.role ?? "viewer", this.me?.name ?? "")) {
+      return this.ui.toast("warning", `As ${this.me?.role ?? "viewer"} you can look, but not edit.`);
+    }
     this.together.hold(txn.map((op) => op.path));
     const request = this.pending.edit(txn, label, this.scene.seq, matrices);
     this.count();

@@ -39,8 +39,10 @@ export class Together {
   constructor(private readonly session: Session) {}
 
   get threads(): Thread[] {
-    const firsts = this.comments.filter((c) => c.parent === 0);
-    return firsts.map((first) => ({ first, answers: this.comments.filter((c) => c.parent === first.id) })).reverse();
+    const threads = new Map<number, Thread>();
+    for (const c of this.comments) if (c.parent === 0) threads.set(c.id, { first: c, answers: [] });
+    for (const c of this.comments) threads.get(c.parent)?.answers.push(c);
+    return [...threads.values()].reverse();
   }
 
   get openThreads(): number {

@@ -88,7 +88,7 @@ export const getHealth = async (): Promise<string> => (await json<{ status: stri
 /** Whether the server has another page than this one: what a page is made of is named after its content. */
 export async function isNewer(): Promise<boolean> {
   const own = document.querySelector('script[type="module"][src]')?.getAttribute("src");
-  const page = await (await answer(await fetch("/", { cache: "no-cache" }))).text();
+  const page = await (await answer(await request("/", { cache: "no-cache" }))).text();
   return own != null && !page.includes(own);
 }
 

@@ -22,9 +22,10 @@ from twin.model.frame import StateFrame
 from twin.protocol.messages import BodyTable
 from twin.server.app import create_app
 from twin.server.gateways import Gateways, upstream_socket
-from twin.server.host import Host, Settings
+from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.serve import bind, server_config
+from twin.server.settings import Settings
 
 STAGE = """#usda 1.0
 (

@@ -2,10 +2,12 @@
 
 import json
 import resource
+from types import SimpleNamespace
 
 import pytest
 from websockets.sync.client import connect
 
+from twin.connectors.conformance.proxy import FaultProxy
 from twin.protocol.messages import PROTOCOL_VERSION, Hello, NodeStates, decode_server, encode
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -85,6 +87,20 @@ def test_two_people_build_run_discuss_propose_merge_and_restore(serve, person, u
     [dock] = line(server)[belt]
     until(lambda: ada.evaluate("(p) => window.__twin.pose(p)", dock) is not None, what="Ada sees Bob's dock")
 
+    # a second hatch, told what it makes and where that goes
+    ada.get_by_test_id("tab-library").click()
+    ada.locator("[data-testid=library-part][data-asset='_assets/infeed_hatch.usda'] button").click()
+    until(lambda: "/World/InfeedHatch" in line(server), what="the second hatch")
+    until(lambda: ada.evaluate("() => window.__twin.selected") == "/World/InfeedHatch", what="it is selected")
+    ada.get_by_test_id("targets-twin:source:items").get_by_test_id("target-add").click()
+    ada.get_by_test_id("target-search").press("Enter")
+    until(lambda: prop(server, "/World/InfeedHatch", "twin:source:items") == ["/World/Goods/Carton"], what="it makes cartons")
+    ada.get_by_test_id("targets-twin:next").get_by_test_id("target-pick").click()
+    select(ada, f"{belt}/Zone")  # a part of the belt is pressed
+    until(lambda: line(server)["/World/InfeedHatch"] == [belt], what="its cartons go to the belt")
+    ada.get_by_test_id("targets-twin:next").get_by_test_id("untarget").click()
+    until(lambda: line(server)["/World/InfeedHatch"] == [], what="and no longer")
+
     # it runs
     until(lambda: sunk(server) > 0, 90.0, "goods reach the dock")
 
@@ -141,16 +157,52 @@ def test_two_people_build_run_discuss_propose_merge_and_restore(serve, person, u
         lambda: ada.evaluate("() => window.__twin.seq") == bob.evaluate("() => window.__twin.seq"), what="both are at one state"
     )
     assert line(server)[FEED] == [belt]
+
+    # what was deleted and comes back stands where it stood, and a new name is followed before anything is asked, in both windows
+    unknown = []
+    for page in (ada, bob):
+        page.on("response", lambda answer: unknown.append(answer.url) if answer.status == 404 else None)
+        select(page, "/World/Hatch")
+    ada.keyboard.press("Delete")
+    until(lambda: bob.evaluate("() => window.__twin.selected") is None, what="the hatch is gone")
+    ada.get_by_test_id("undo").click()
+    shown = "() => window.__twin.tree"
+    until(lambda: "/World/Hatch" in bob.evaluate(shown), what="the hatch is back")
+    ada.get_by_test_id("tab-stage").click()
+    for page in (ada, bob):
+        select(page, belt)
+    ada.get_by_role("tree", name="Stage").press("F2")
+    ada.keyboard.type("Branch")
+    ada.keyboard.press("Enter")
+    for page in (ada, bob):
+        name = page.get_by_test_id("selection-name")
+        until(lambda name=name: name.inner_text() == "Branch", what="the new name")
+        until(page.get_by_test_id("property-twin:conveyor:speed").first.is_visible, what="its properties")
+        assert page.evaluate(shown) == [prim["path"] for prim in server.get("/api/scene")["prims"]]
+    assert unknown == []
+
+    # a reload loses nothing of it
+    ada.reload()
+    ada.wait_for_function("() => window.__twin?.ready", timeout=150_000)
+    part(ada, "versions")
+    until(lambda: ada.get_by_test_id("version").filter(has_text="first branch").count() > 0, what="the version")
+    part(ada, "proposals")
+    until(lambda: "merged" in ada.get_by_test_id("proposal").first.inner_text(), what="the proposal")
+
     for page in (ada, bob):
         assert page.get_by_test_id("link-state").inner_text().strip() == "Live"
         assert page.locator("[data-testid=toast][data-level=error]").count() == 0
 
 
-def test_what_was_edited_offline_is_sent_later_and_offered_after_an_epoch_change(serve, person, until, tmp_path):
+def test_what_was_edited_offline_is_sent_later_and_offered_after_an_epoch_change(serve, person, until, tmp_path, request):
     stage = tmp_path / "line.usda"
-    stage.write_text('#usda 1.0\n(\n    metersPerUnit = 1\n    upAxis = "Z"\n)\ndef Cube "Box"\n{\n    double size = 1\n}\n')
+    head = '#usda 1.0\n(\n    metersPerUnit = 1\n    upAxis = "Z"\n)\n'
+    stage.write_text(f'{head}def Cube "Box"\n{{\n    double size = 1\n}}\ndef Cube "Lid"\n{{\n    double size = 7\n}}\n')
     server = serve(stage=stage)
-    page = person(server, "Ada")
+    network = FaultProxy(int(server.ready["url"].rsplit(":", 1)[1]))
+    request.addfinalizer(network.close)
+    there = {"open_url": f"http://127.0.0.1:{network.port}/#token={server.ready['token']}"}
+    page = person(SimpleNamespace(ready=there), "Ada")
     select(page, "/Box")
 
     def size(value):
@@ -160,6 +212,26 @@ def test_what_was_edited_offline_is_sent_later_and_offered_after_an_epoch_change
 
     box = page.get_by_test_id("property-size").first
     until(box.is_visible, what="the property")
+
+    # a cable is pulled: nothing says so, and what was sent into the silence arrives later, once, and in its order
+    network.mode = "freeze"
+    size(2)
+    link = page.get_by_test_id("link-state")
+    until(lambda: link.get_attribute("data-state") == "waiting", what="the page notices the silence")
+    assert "Connection lost, trying again" in page.get_by_test_id("offline-badge").inner_text()
+    assert "1 unsent" in link.inner_text()
+    size(4)
+    assert box.is_visible(), "what was known is still shown"
+    select(page, "/Lid")
+    page.get_by_test_id("properties-later").wait_for()
+    network.mode = "pass"
+    until(lambda: prop(server, "/Box", "size") == 4, what="the later edit counts")
+    until(lambda: box.is_visible() and box.input_value() == "7", what="the properties come by themselves")
+    until(lambda: link.inner_text().strip() == "Live", what="all is sent")
+    assert len(server.get("/api/activity")) == 2
+    select(page, "/Box")
+    until(lambda: box.input_value() == "4", what="the property")
+
     server.kill()
     until(lambda: page.get_by_test_id("link-state").inner_text().strip() != "Live", what="the page notices")
     size(2)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twin.collab import AlarmLog, Bookmarks, Comments, Journal
+from twin.collab import AlarmLog, Bookmarks, Journal
 from twin.collab import alarms as alarms_module
 from twin.core.errors import InputError, Rejected
 from twin.protocol.messages import AlarmDoc
@@ -112,11 +112,3 @@ def test_bookmarks_of_before_views_are_taken_over(journal: Journal) -> None:
     journal.write("insert into bookmarks (time_ns, text, user, made_ns) values (5, 'then', 'Anna', 6)")
     (kept,) = Bookmarks(journal).all()
     assert (kept.text, kept.camera, kept.time_ns) == ("then", [], 5)
-
-
-def test_comments_go_along_with_what_they_are_pinned_to(journal: Journal) -> None:
-    comments = Comments(journal)
-    for path in ("/Line/Belt", "/Line/Belt/Motor", "/Line/Belt2", "/"):
-        comments.add(path, "look", "Anna", "key")
-    comments.moved("/Line/Belt", "/Line/Hall/Infeed")
-    assert [c.path for c in comments.all()] == ["/Line/Hall/Infeed", "/Line/Hall/Infeed/Motor", "/Line/Belt2", "/"]

@@ -137,6 +137,21 @@ def test_undo_leaves_what_someone_else_wrote_since_and_says_so(opened) -> None:
     assert (value(document, A), value(document, B)) == (7.0, 2.0)
 
 
+def test_undo_leaves_what_someone_else_wrote_also_after_one_s_own_later_step_over_it_is_undone(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 5.0)])
+    document.submit("s2", 1, "Bob", [size(A, 7.0)])
+    document.submit("s1", 2, "Ann", [size(A, 6.0)])
+    assert document.undo("s1", 3, "Ann").entry is not None
+    assert value(document, A) == 7.0
+    refusal = document.undo("s1", 4, "Ann").refusal
+    assert refusal is not None
+    assert refusal.code == "overwritten"
+    assert value(document, A) == 7.0
+    assert document.redo("s1", 5, "Ann").entry is not None
+    assert value(document, A) == 6.0
+
+
 def test_an_undo_that_would_change_nothing_is_refused_and_what_lies_under_it_can_be_undone(opened) -> None:
     document = opened()
     document.submit("s1", 1, "Ann", [size(B, 3.0)])
@@ -184,6 +199,26 @@ def test_undo_follows_what_someone_else_has_renamed_since(opened) -> None:
     assert document.undo("s1", 7, "Ann").entry.txn[-1].value == "/World/D"
     assert document.undo("s2", 8, "Bob").entry is not None
     assert next_of() == ["/World/D"]
+
+
+def test_a_name_is_taken_back_although_someone_else_has_worked_inside_and_only_by_whoever_gave_it_last(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [Op("add_prim", "/World/C", "", {"type": "Cube"})])
+    document.submit("s1", 2, "Ann", [move("/World/C", 2.0)])
+    document.submit("s1", 3, "Ann", [Op("move_prim", "/World/C", "", "/World/Spur")])
+    document.submit("s2", 1, "Bob", [size("/World/Spur", 4.0)])
+    document.submit("s2", 2, "Bob", [Op("add_prim", "/World/Spur/Eye", "", {"type": "Cube"})])
+    undone = document.undo("s1", 4, "Ann")
+    assert (undone.entry.skipped, value(document, "/World/C")) == ([], 4.0)
+    assert document.stage.GetPrimAtPath("/World/C/Eye")
+    assert document.undo("s2", 3, "Bob").entry is not None
+    assert document.undo("s2", 4, "Bob").entry is not None
+    # Bob's name stands, and what Ann did before she gave hers can be taken back in it
+    assert document.redo("s1", 5, "Ann").entry is not None
+    document.submit("s2", 5, "Bob", [Op("move_prim", "/World/Spur", "", "/World/Dock")])
+    assert document.undo("s1", 6, "Ann").refusal.code == "overwritten"
+    assert document.undo("s1", 7, "Ann").entry.skipped == []
+    assert not document.stage.GetPrimAtPath("/World/Dock").GetAttribute("xformOp:translate").IsAuthored()
 
 
 def test_undo_of_an_addition_leaves_what_someone_else_put_inside(opened) -> None:

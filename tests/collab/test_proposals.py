@@ -98,6 +98,27 @@ def test_a_merge_over_what_others_changed_needs_to_be_asked_for(opened) -> None:
     assert value(document.stage, A) == 5.0
 
 
+def test_a_proposal_is_about_prims_whatever_they_are_called_since(opened) -> None:
+    document = opened()
+    proposals = Proposals(document)
+    document.submit("s1", 1, "Ann", [Op("add_prim", path, "", {"type": "Cube"}) for path in ("/World/K", "/World/Hall")])
+    version = document.save_version("as built", "Ann")
+    asked = [size("/World/K", 2.0), Op("set_relationship", "/World/Hall", "proxyPrim", ["/World/K"])]
+    document.submit("s1", 2, "Ann", asked)
+    id = proposals.make("bigger", "Ann", since=version)
+    assert proposals.take_back(id, "s1", 3, "Ann").entry is not None
+    for opid, (source, target) in enumerate((("/World/K", "/World/Oven"), ("/World/Oven", "/World/Hall/Oven")), 1):
+        assert document.submit("s2", opid, "Bob", [Op("move_prim", source, "", target)]).entry is not None
+    compared = proposals.compare(id)
+    assert [(o.path, o.field) for o in compared.opinions] == [("/World/Hall", "proxyPrim"), ("/World/Hall/Oven", "size")]
+    assert compared.conflicts == []
+    assert proposals.merge(id, "s1", 4, "Ann").entry is not None
+    assert document.stage.GetPrimAtPath("/World/Hall/Oven").GetAttribute("size").Get() == 2.0
+    targets = document.stage.GetPrimAtPath("/World/Hall").GetRelationship("proxyPrim").GetTargets()
+    assert [str(target) for target in targets] == ["/World/Hall/Oven"]
+    assert not document.layer.GetPrimAtPath("/World/K")
+
+
 def test_a_discarded_proposal_stays_readable(opened) -> None:
     document = opened()
     proposals = Proposals(document)

@@ -175,3 +175,26 @@ def test_after_a_restart_what_lasts_goes_on_and_the_rest_ends() -> None:
     board.signals(sample(1.0), 140 * S)
     board.tick(150 * S)
     assert (board.said[-1].id, board.said[-1].end_ns, board.said[-1].acked_by) == (1, 140 * S, "Bo")
+
+
+def test_alarms_of_a_prim_that_is_renamed_last_and_those_of_one_that_is_gone_end() -> None:
+    board = Board()
+    limit = LimitDoc("/Line/Sealer", "temperature", None, 5.0, "Ann", 0)
+    board.limits([limit])
+    board.nodes(PATHS, [NodeState.DOWN, NodeState.WORKING], 1 * S)
+    board.signals(sample(9.0), 1 * S)
+    board.moved(lambda path: path.replace("/Line/Sealer", "/Line/Closer"))
+    board.limits([replace(limit, prim="/Line/Closer")])
+    assert [(a.id, a.path, a.key, a.end_ns) for a in board.said[2:]] == [
+        (1, "/Line/Closer", "down /Line/Closer", 0),
+        (2, "/Line/Closer", "limit /Line/Closer:temperature above", 0),
+    ]
+    closer = ["/Line/Closer", "/Line/Belt"]
+    board.nodes(closer, [NodeState.DOWN, NodeState.WORKING], 2 * S)
+    board.tick((10 + round(OFF_DELAY_S)) * S)
+    assert [(a.id, a.text) for a in board.said[4:]] == [(1, "Closer is down")], "the same alarms, by the new name"
+    board.gone(closer[:1], [SignalKey("/Line/Closer", "temperature")])
+    board.signals([SignalValue("/Line/Closer", "temperature", 10.0, GOOD, 0, "plant")], 20 * S)
+    board.tick(20 * S)
+    board.tick(30 * S)
+    assert [(a.id, a.end_ns > 0) for a in board.said[5:]] == [(1, True), (2, True)]

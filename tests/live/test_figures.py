@@ -4,6 +4,7 @@ import numpy as np
 
 from twin.live.figures import SlidingFigures
 from twin.model.build import LineBuilder
+from twin.model.factory import NodeState
 
 
 def line(*stations):
@@ -28,17 +29,31 @@ def seen(model, seconds):
     }
 
 
-def test_a_line_with_another_machine_begins_its_figures_anew():
-    before, after = line("A"), line("A", "B")
+def test_figures_go_on_when_a_machine_is_added_renamed_or_taken_away():
+    before, after = line("A"), line("B", "New")
     figures = SlidingFigures()
-    for at in (1.0, 2.0):
-        figures.add(seen(before, at), before)
-    assert figures.kpis(before)
-    assert figures.kpis(after) == [], "whoever joins between an edit and the next count is told nothing yet"
-    figures.add(seen(after, 3.0), after)
-    assert figures.kpis(after) == []
-    figures.add(seen(after, 4.0), after)
-    assert {k.name for k in figures.kpis(after)} > {"throughput", "/B:utilisation"}
+    figures.add(seen(before, 0.0), before)
+    counted = seen(before, 100.0)
+    counted["sunk"], counted["state_us"][1, NodeState.WORKING] = np.int64(10), 60_000_000
+    counted["state_us"][1, NodeState.STARVED] = 40_000_000
+    figures.add(counted, before)
+    assert figures.kpis(after) == [], "whoever joins between an edit and its taking over is told nothing yet"
+    figures.relaid(after, lambda path: path.replace("/A", "/B"))
+
+    def told(model):
+        return {k.name: k.value for k in figures.kpis(model)}
+
+    found = told(after)
+    assert (found["throughput"], found["/B:utilisation"], found["/New:utilisation"]) == (360.0, 0.6, None)
+    later = seen(after, 200.0)
+    later["sunk"], later["state_us"][1, NodeState.WORKING] = np.int64(10), 60_000_000
+    later["state_us"][1, NodeState.STARVED], later["state_us"][2, NodeState.WORKING] = 140_000_000, 50_000_000
+    figures.add(later, after)
+    found = told(after)
+    assert (found["throughput"], found["/B:utilisation"], found["/New:utilisation"]) == (180.0, 0.3, 1.0)
+    alone = line("New")
+    figures.relaid(alone, str)
+    assert told(alone).keys() & {"/B:utilisation", "/New:utilisation"} == {"/New:utilisation"}
 
 
 def test_figures_go_on_where_only_a_number_was_edited():

@@ -8,7 +8,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from twin.server.app import create_app
-from twin.server.host import Host, Settings
+from twin.server.host import Host
+from twin.server.settings import Settings
 
 EXAMPLES = 6
 """Requests an operation; more are a matter of raising this by hand."""

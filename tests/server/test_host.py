@@ -17,7 +17,8 @@ from twin.model.frame import StateFrame
 from twin.protocol.messages import BodyTable, Op, ScenePatch
 from twin.server import commits as commits_module
 from twin.server import host as host_module
-from twin.server.host import Host, Settings
+from twin.server.host import Host
+from twin.server.settings import Settings
 
 ADMIN = Identity("test", "admin")
 STAGE = """#usda 1.0
@@ -268,16 +269,16 @@ def test_a_large_mesh_is_drawn_beside_while_others_go_on(host: Host, tmp_path: P
     patches: list[ScenePatch] = []
     host.runtime.subscribe(lambda event: patches.append(event) if isinstance(event, ScenePatch) else None)
     begun = []
-    draw = host._artist.draw
+    draw = host.drawing.beside.draw
 
     def stopped(path: str):
         """The process exists, but does nothing yet."""
-        host._artist.start()
-        os.kill(host._artist._talk._process.pid, signal.SIGSTOP)
+        host.drawing.beside.start()
+        os.kill(host.drawing.beside._talk._process.pid, signal.SIGSTOP)
         begun.append(path)
         return draw(path)
 
-    host._artist.draw = stopped
+    host.drawing.beside.draw = stopped
     add = Op("add_prim", "/World/Part", "", {"reference": "grid.usda"})
     _, told = edit(host, 1, add)
     [mesh] = [doc for doc in told[-1].prims if doc.path == "/World/Part/Grid"]
@@ -286,7 +287,7 @@ def test_a_large_mesh_is_drawn_beside_while_others_go_on(host: Host, tmp_path: P
     assert edit(host, 2, Op("set_field", "/World/A", "size", ["double", 2.0]))[0].entry is not None
     assert edit(host, 3, Op("set_field", "/World/Part", "xformOp:translate", ["double3", [1.0, 0.0, 0.0]]))[0].entry is not None
     assert patches == []
-    os.kill(host._artist._talk._process.pid, signal.SIGCONT)
+    os.kill(host.drawing.beside._talk._process.pid, signal.SIGCONT)
     until(lambda: patches, "the mesh")
     [doc] = patches[0].prims
     assert (doc.path, doc.geometry.kind, patches[0].seq) == ("/World/Part/Grid", "mesh", 3)
@@ -300,9 +301,9 @@ def test_a_large_mesh_is_drawn_beside_while_others_go_on(host: Host, tmp_path: P
     host.on_owner(lambda: host.undo(ADMIN, "s", 5, "Ann")).result()
     host.on_owner(lambda: host.undo(ADMIN, "s", 6, "Ann")).result()
     host.on_owner(lambda: host.redo(ADMIN, "s", 7, "Ann")).result()
-    lost = host._artist._talk._process.pid
+    lost = host.drawing.beside._talk._process.pid
     host.on_owner(lambda: host.undo(ADMIN, "s", 8, "Ann")).result()
-    host._artist.draw = draw
+    host.drawing.beside.draw = draw
     host.on_owner(lambda: host.redo(ADMIN, "s", 9, "Ann")).result()
     os.kill(lost, signal.SIGKILL)
     until(lambda: patches, "the mesh again")

@@ -18,9 +18,10 @@ from twin.protocol.frames import MAGIC
 from twin.protocol.messages import PROTOCOL_VERSION, Edit, Edited, Hello, Op, Refused, Welcome, decode_server, encode
 from twin.server import inbox as inbox_module
 from twin.server.app import create_app
-from twin.server.host import Host, Settings
+from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.serve import bind, server_config
+from twin.server.settings import Settings
 
 STAGE = '#usda 1.0\n(\n    metersPerUnit = 1\n)\ndef Cube "A"\n{\n}\n'
 LIMIT_S = 60.0

@@ -14,7 +14,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from twin.server.app import create_app
-from twin.server.host import Host, Settings
+from twin.server.host import Host
+from twin.server.settings import Settings
 
 
 class Row(NamedTuple):
@@ -45,6 +46,7 @@ GUARDED = {
     ("GET", "/api/layers"): Row(401, 200, 200, 200, 200),
     ("GET", "/api/clip"): Row(401, 200, 200, 200, 200, url="/api/clip?path=/Line/Sign&path=/Line/Lamp"),
     ("GET", "/api/part"): Row(401, 404, 404, 404, 404, url="/api/part?asset=_assets/none.usda"),
+    ("GET", "/api/assets"): Row(401, 404, 404, 404, 404, url="/api/assets?ids=none"),
     ("GET", "/api/assets/{key}"): Row(401, 404, 404, 404, 404, url="/api/assets/none"),
     ("GET", "/api/history"): Row(401, 200, 200, 200, 200, url="/api/history?prim=/Line/Belt&name=speed&t0_ns=0&t1_ns=1"),
     ("GET", "/api/signals"): Row(401, 200, 200, 200, 200),

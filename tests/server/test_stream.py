@@ -10,7 +10,7 @@ import pytest
 from twin.collab import Identity
 from twin.model.frame import StateFrame
 from twin.protocol.frames import BODIES, CELL_M, GONE, GOODS, Frame, decode_frame
-from twin.protocol.messages import BodyTable, Clock, Notice, decode_server
+from twin.protocol.messages import BodyTable, Clock, Notice, Presence, decode_server
 from twin.server import hub as hub_module
 from twin.server import latest as latest_module
 from twin.server.hub import Client, Hub
@@ -302,6 +302,37 @@ def test_what_may_be_lost_is_dropped_for_a_busy_client_and_edits_are_not(monkeyp
     kinds = [type(decode_server(data)).__name__ for data in asyncio.run(client.next())]
     assert kinds.count("Notice") == 10
     assert kinds.count("Clock") < 4
+
+
+def test_somebody_of_whom_nothing_comes_any_more_is_not_shown_until_something_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(hub_module.time, "monotonic", lambda: now[0])
+    hub = Hub()
+    lost, script, watcher = member(hub, "lost"), member(hub, "script"), member(hub, "watcher")
+    for client in (lost, script, watcher):
+        client.presence = Presence(session=client.session, name=client.session, holding=["/Belt"])
+    lost.signs = watcher.signs = True  # a script that never gives a sign is taken to be there
+
+    def told() -> list[tuple[str, bool]]:
+        messages = [decode_server(data) for data in asyncio.run(watcher.next())]
+        return [(m.session, m.gone) for m in messages if isinstance(m, Presence)]
+
+    now[0] += hub_module.QUIET_S - 1
+    hub.heard(watcher)
+    hub.miss_the_quiet()
+    now[0] += 2
+    hub.miss_the_quiet()
+    hub.miss_the_quiet()
+    assert told() == [("lost", True)]
+    assert hub.hold(watcher, ["/Belt"]) == [], "the script holds it"
+    script.presence.holding = []
+    assert hub.hold(watcher, ["/Belt"]) == ["/Belt"], "who is gone holds nothing"
+    late = member(hub, "late")
+    hub.activate(late, [])
+    assert "lost" not in [decode_server(data).session for data in asyncio.run(late.next())]
+    told()
+    hub.heard(lost)
+    assert told() == [("lost", False)]
 
 
 def test_frames_do_not_queue_up() -> None:

@@ -15,7 +15,8 @@ from fastapi.testclient import TestClient
 from twin.collab import Identity
 from twin.protocol.messages import Op
 from twin.server.app import create_app
-from twin.server.host import Host, Settings
+from twin.server.host import Host
+from twin.server.settings import Settings
 from twin.studies.run import run_study
 from twin.studies.spec import load_study
 

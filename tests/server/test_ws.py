@@ -19,6 +19,8 @@ from twin.protocol.messages import (
     Edit,
     Edited,
     Op,
+    Ping,
+    Pong,
     Presence,
     Preview,
     Redo,
@@ -198,6 +200,13 @@ def test_presence_and_previews_reach_the_others_only(server) -> None:
     assert bob.wait(Presence, lambda m: m.session == me.session and m.gone)
 
 
+def test_a_sign_of_life_is_answered_at_once(server) -> None:
+    ann = server.client("Ann")
+    ann.welcome()
+    ann.send(Ping())
+    ann.wait(Pong)
+
+
 def test_of_two_who_hold_the_same_prim_the_first_keeps_it(server) -> None:
     ann, bob, cid = server.client("Ann"), server.client("Bob"), server.client("Cid")
     a, b = ann.welcome(), bob.welcome()
@@ -300,7 +309,7 @@ def test_every_operation_by_every_role(server) -> None:
     """Nobody below editor gets any through, whatever it is; the only refusals of the others are about the thing itself."""
     assert {op.kind for op in OPS} | {"restore_spec"} == set(_VALUES) | set(_STRUCTURE) | set(_SINGLE)
     told = {m.__struct_config__.tag for m in get_args(ClientMessage)}
-    assert told == set(MESSAGES) | {"hello", "presence", "preview", "seen"}, "a new message needs a row"
+    assert told == set(MESSAGES) | {"hello", "presence", "preview", "seen", "ping"}, "a new message needs a row"
     for role in ("viewer", "operator", "editor", "admin"):
         client = server.client(role, server.token if role == "admin" else server.share(role))
         client.welcome()

@@ -217,6 +217,23 @@ def test_moving_a_machine_rebuilds_and_keeps_the_goods(plant):
     assert balance(simulation).lost == 0
 
 
+def test_a_new_name_costs_no_goods(plant):
+    simple(plant, every=1.0)
+    simulation = run(plant, 20)
+    before, counted = simulation.frame(), simulation.statistics()
+    renamed = _copy(plant.model)
+    b = plant.index("B")
+    assert before.node_level[b] > 0
+    renamed.nodes[b].path = "/Closer"
+    assert simulation.update(renamed, lambda path: path.replace("/B", "/Closer")) is True
+    after = simulation.frame()
+    assert after.counts == before.counts
+    np.testing.assert_array_equal(after.node_level, before.node_level)
+    np.testing.assert_array_equal(simulation.statistics()["state_us"], counted["state_us"])
+    simulation.step(600)
+    assert balance(simulation).lost == 0
+
+
 def test_removing_a_node_counts_its_goods_as_lost(plant):
     simple(plant, every=1.0)
     simulation = run(plant, 20)

@@ -65,11 +65,11 @@ def serve(
     from twin.collab.users import has_users
     from twin.core import log
     from twin.scene import find_asset_root, project_folder
-    from twin.server.host import Settings
     from twin.server.oidc import load_provider
     from twin.server.quotas import Quota
     from twin.server.serve import Front, check_tls
     from twin.server.serve import serve as run
+    from twin.server.settings import Settings
 
     log.configure("warning")
     if not 0.05 <= rate <= 100.0:

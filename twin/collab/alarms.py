@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from twin.collab.journal import Journal
+from twin.collab.moves import Moves, rows_moved
 from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import Rejected, WorkError
@@ -15,6 +16,7 @@ _SCHEMA = (
     id integer primary key, key text not null, kind text not null, severity text not null, path text not null, text text not null,
     begin_ns integer not null, end_ns integer not null, acked_ns integer not null, acked_by text not null)""",
     "create index if not exists alarms_by_begin on alarms (begin_ns)",
+    "create index if not exists alarms_by_path on alarms (path)",
     """create table if not exists limits (
     prim text not null, name text not null, low real, high real, author text not null, time_ns integer not null,
     primary key (prim, name))""",
@@ -120,7 +122,28 @@ class AlarmLog:
         rows = self._journal.read(f"select {_ALARM} from alarms where acked_ns = ? and acked_by = ? order by id", stamp)
         return [AlarmDoc(*row) for row in rows]
 
+    def moved(self, moves: Moves) -> bool:
+        """Prims have other paths now: what is kept of their alarms goes along; returns whether there was any."""
+        self.flush()
+        found = rows_moved(self._journal, "alarms", moves)
+        for id, path, now in found:
+            key = "key = replace(key, ' ' || ?, ' ' || ?)"
+            self._journal.write(f"update alarms set path = ?, {key} where id = ?", (now, path, now, id))
+        return bool(found)
+
     # ---- limits
+
+    def limits_moved(self, moves: Moves) -> bool:
+        """Prims have other paths now: the limits of their signals go along; returns whether there was any."""
+        before = [limit for limit in self.limits() if moves(limit.prim) != limit.prim]
+        for limit in before:
+            self._journal.write("delete from limits where prim = ? and name = ?", (limit.prim, limit.name))
+        for limit in before:
+            self._journal.write(
+                f"insert or replace into limits ({_LIMIT}) values (?, ?, ?, ?, ?, ?)",
+                (moves(limit.prim), limit.name, limit.low, limit.high, limit.author, limit.time_ns),
+            )
+        return bool(before)
 
     def limits(self) -> list[LimitDoc]:
         """All limits, by signal."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twin.collab.journal import Journal
+from twin.collab.moves import Moves, rows_moved
 from twin.core.clock import now_ns
 from twin.core.errors import InputError, Rejected
 from twin.protocol.messages import CommentDoc
@@ -88,12 +89,10 @@ class Comments:
         self._journal.write("update comments set deleted = 1, text = '' where id = ? or parent = ?", (id, id))
         return [self._get(each) for each in gone]
 
-    def moved(self, source: str, target: str) -> None:
-        """A prim has another path now: what is pinned to it, or below it, goes along."""
-        self._journal.write(
-            "update comments set path = ? || substr(path, ?) where path = ? or substr(path, 1, ?) = ?",
-            (target, len(source) + 1, source, len(source) + 1, f"{source}/"),
-        )
+    def moved(self, moves: Moves) -> None:
+        """Prims have other paths now: what is pinned to them, or below them, goes along."""
+        for id, _, now in rows_moved(self._journal, "comments", moves):
+            self._journal.write("update comments set path = ? where id = ?", (now, id))
 
     def _get(self, id: int) -> CommentDoc:
         rows = self._journal.read(f"select {_COLUMNS} from comments where id = ?", (id,))

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from twin.collab.checkpoints import Checkpoints
 from twin.collab.journal import Entry, Journal, Refusal
+from twin.collab.moves import MoveLog, Moves
 from twin.collab.undo import WINDOW, UndoStacks
 from twin.core import log
 from twin.core.clock import now_ns
@@ -26,6 +28,7 @@ from twin.protocol.messages import Op
 from twin.scene import find_asset_root, open_stage
 from twin.scene.edits import UNLIMITED, Applied, apply_txn, difference, layer_from_text, layer_to_text, make_edit_layer
 
+T = TypeVar("T")
 CHECKPOINT_EVERY = 2000
 """So often a checkpoint is begun [edits]; recovery replays what came after the last one that was finished."""
 CHECKPOINT_PAUSE_S, CHECKPOINT_LATEST = 30.0, 5
@@ -35,7 +38,7 @@ MAX_OPS = 20_000
 MAX_STRUCTURE = 5000
 """Of them those that add, remove or move prims: half a millisecond each, in which nobody's picture moves."""
 MAX_MOVES = 1000
-"""Of these in turn those that rename or move: they take longer the more siblings there are, a second for as many."""
+"""Of these in turn those that rename or move: they take longer the more siblings there are, a quarter of a second for as many."""
 MAX_LABEL = 200
 MAX_REASON = 1000
 """Longest reason of a refusal [characters]: what is quoted in it may be as long as a message."""
@@ -56,13 +59,17 @@ class Work:
 
 @dataclass
 class Outcome:
-    """What a transaction did. ``entry`` is None when it was refused, then ``refusal`` says why; ``again``: it is a repetition."""
+    """What a transaction did. ``entry`` is None when it was refused, then ``refusal`` says why; ``again``: it is a repetition.
+
+    ``moves``: prims that have other paths now.
+    """
 
     entry: Entry | None = None
     refusal: Refusal | None = None
     changed: list[str] = field(default_factory=list)
     resync: list[str] = field(default_factory=list)
     again: bool = False
+    moves: Moves = field(default_factory=lambda: Moves([]))
 
 
 class Document:
@@ -73,6 +80,7 @@ class Document:
         asset_root: Folder that all assets lie in; default: see ``find_asset_root``.
 
     Attributes:
+        moves: What prims were called before.
         findings: What recovery had to say: operations that no longer apply because a base file changed.
         guard: Called with each new operation before it is applied; raises Rejected for what may not be done now.
         room: Called before each transaction: how many prims it may add.
@@ -84,6 +92,7 @@ class Document:
         self.asset_root = (asset_root or find_asset_root(stage_path)).resolve()
         self.stage = open_stage(stage_path, self.asset_root)
         self.journal = Journal(project)
+        self.moves = MoveLog(self.journal)
         self.checkpoints = Checkpoints(self.path, project.resolve(), self.asset_root)
         self.findings = Findings()
         self._log = log.get("document")
@@ -291,7 +300,7 @@ class Document:
         entry = Entry(
             self._seq + 1, session, opid, user, todo.label, now_ns(), todo.kind, target, todo.txn, done.inverse, todo.skipped
         )
-        self._written(lambda: self.journal.append(entry), lambda: self._take_back(done.inverse))
+        moves = self._written(lambda: self._append(entry), lambda: self._take_back(done.inverse))
         self._group.append(done.inverse)
         self._seq = entry.seq
         self._recent.append((entry.seq, done.changed, done.resync))
@@ -300,7 +309,12 @@ class Document:
             self._written(self.journal.forget_refusals)
             if not self.checkpoints.begin():
                 self._written(lambda: self.journal.checkpoint(self._seq, layer_to_text(self.layer)))
-        return Outcome(entry, None, done.changed, done.resync)
+        return Outcome(entry, None, done.changed, done.resync, moves=moves)
+
+    def _append(self, entry: Entry) -> Moves:
+        with self.journal.together():
+            self.journal.append(entry)
+            return self.moves.note(entry)
 
     def _checkpoint_due(self) -> bool:
         now = time.monotonic()
@@ -347,10 +361,10 @@ class Document:
             self._recent.pop()
         self._close_for_edits(error)
 
-    def _written(self, write: Callable[[], object], otherwise: Callable[[], None] = lambda: None) -> None:
+    def _written(self, write: Callable[[], T], otherwise: Callable[[], None] = lambda: None) -> T:
         """Do a write; when it fails, nothing is accepted any more."""
         try:
-            write()
+            return write()
         except WorkError as error:
             otherwise()
             self._close_for_edits(error)

@@ -268,6 +268,10 @@ class Journal:
         for row in self._db.execute("select * from ops where seq > ? order by seq", (after,)).fetchall():
             yield _entry(row)
 
+    def mentions(self, path: str) -> bool:
+        """Whether an operation was about the prim of this path, or one in it."""
+        return bool(self.read("select 1 from ops where instr(txn, cast(? as blob)) limit 1", (path,)))
+
     def activity(self, before: int, limit: int) -> list[dict[str, object]]:
         """Operations with a number below ``before``, newest first, without what they did in detail."""
         columns = ("seq", "session", "user", "label", "time_ns", "kind", "target")

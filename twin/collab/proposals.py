@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from twin.collab.document import Document, Outcome
 from twin.core.clock import now_ns
 from twin.core.errors import InputError, Rejected
-from twin.scene.edits import Opinion, difference
+from twin.scene.edits import Opinion, difference, with_moves
 
 _SCHEMA = """create table if not exists proposals (
     id integer primary key, label text not null, author text not null, base text not null, text text not null,
@@ -26,7 +26,8 @@ class Comparison:
 class Proposals:
     """The project's proposals; belongs to the document's thread.
 
-    A proposal is what the edits said when it was made, against what they said in a version before (or nothing at all).
+    A proposal is what the edits said when it was made, against what they said in a version before (or nothing at all). Prims that
+    have been renamed or moved since are found under what they are called now.
     """
 
     def __init__(self, document: Document) -> None:
@@ -135,11 +136,12 @@ class Proposals:
         )
 
     def _row(self, id: int) -> tuple[str, str, str, str]:
-        rows = self._journal.read("select label, base, text, state from proposals where id = ?", (id,))
+        rows = self._journal.read("select label, base, text, state, created_ns from proposals where id = ?", (id,))
         if not rows:
             raise InputError(f"there is no proposal {id}")
-        label, base, text, state = rows[0]
-        return label, base, text, state
+        label, base, text, state, created_ns = rows[0]
+        moves = self._document.moves.since(created_ns)
+        return label, with_moves(base, moves), with_moves(text, moves), state
 
 
 def _key(opinion: Opinion) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import msgspec
 
 from twin.collab.journal import Journal
+from twin.collab.moves import Moves
 from twin.collab.roles import ROLES
 from twin.core.clock import now_ns
 from twin.core.errors import InputError, Rejected
@@ -33,9 +34,13 @@ class Rules:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         journal.write(_SCHEMA)
+        self.read()
+
+    def read(self) -> None:
+        """As the journal has them: after a step of it was taken back, too."""
         self._rules = [
             RuleDoc(id, path, field, role, msgspec.msgpack.decode(users, type=list[str]), note, author, time_ns)
-            for id, path, field, role, users, note, author, time_ns in journal.read(
+            for id, path, field, role, users, note, author, time_ns in self._journal.read(
                 "select id, path, field, role, users, note, author, time_ns from rules order by path, field"
             )
         ]
@@ -77,6 +82,21 @@ class Rules:
                 self._rules = [r for r in self._rules if r.id != id]
                 return rule
         raise InputError(f"there is no rule {id}")
+
+    def moved(self, moves: Moves) -> bool:
+        """Prims have other paths now: their rules go along, in place of what was said there; returns whether there was any."""
+        before = [rule for rule in self._rules if moves(rule.path) != rule.path]
+        for rule in before:
+            self._journal.write("delete from rules where id = ?", (rule.id,))
+        for rule in before:
+            self._journal.write(
+                "insert or replace into rules values (?, ?, ?, ?, ?, ?, ?, ?)",
+                (rule.id, moves(rule.path), rule.field, rule.role, msgspec.msgpack.encode(rule.users), rule.note, rule.author,
+                 rule.time_ns),
+            )  # fmt: skip
+        if before:
+            self.read()
+        return bool(before)
 
     def check(self, op: Op, role: str, user: str) -> None:
         """Whether somebody may do an operation. ``user`` is the name that came with the token, not one of their own choice.

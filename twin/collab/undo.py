@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from twin.collab.journal import Entry
+from twin.collab.moves import Moves, moves_in, upwards
 from twin.core.errors import Rejected
 from twin.protocol.messages import Op
 
@@ -37,12 +39,8 @@ def keys(op: Op) -> Iterator[Key]:
         yield op.path, op.field
 
 
-def _written(op: Op) -> Iterator[Key]:
-    """What an operation has written. Moving a prim says what it is called and where, and nothing of what is in it."""
-    if op.kind == "move_prim":
-        yield str(op.value), "@path"
-    else:
-        yield from keys(op)
+Writer = tuple[int, str, int, str]
+"""The last write of something, its number and session, and the last one by any other session (0 for none)."""
 
 
 class UndoStacks:
@@ -54,7 +52,7 @@ class UndoStacks:
     def __init__(self) -> None:
         self._undo: dict[str, list[Entry]] = {}
         self._redo: dict[str, list[Entry]] = {}
-        self._writers: dict[Key, tuple[int, str]] = {}
+        self._writers: dict[Key, Writer] = {}
         self._most = 8 * WINDOW
 
     def note(self, entry: Entry) -> None:
@@ -73,32 +71,38 @@ class UndoStacks:
             redo.clear()
         if entry.seq % TRIM_EVERY == 0:
             self._trim(entry.seq - WINDOW)
-        for op in entry.txn:
-            if op.kind == "move_prim":
-                self._follow(entry.session, op.path, str(op.value))
-            for key in _written(op):
-                self._writers[key] = (entry.seq, entry.session)
+        for moving, group in groupby(entry.txn, lambda op: op.kind == "move_prim"):
+            ops = list(group)
+            written = self._follow(entry.session, moves_in(ops)) if moving else [key for op in ops for key in keys(op)]
+            for key in written:
+                self._wrote(key, entry)
         # the inverse names what was written beside what was asked for: xformOpOrder, say
         for op in entry.inverse:
             if op.kind != "move_prim":
                 for key in keys(op):
-                    self._writers[key] = (entry.seq, entry.session)
+                    self._wrote(key, entry)
         if len(self._writers) > self._most:
             self._writers = {k: w for k, w in self._writers.items() if w[0] > entry.seq - WINDOW}
             self._most = max(8 * WINDOW, 2 * len(self._writers))
 
-    def _follow(self, session: str, old: str, new: str) -> None:
-        """A session moved a prim: what others can take back in it is found at its new path, and who wrote what goes along.
+    def _wrote(self, key: Key, entry: Entry) -> None:
+        last = self._writers.get(key, (0, "", 0, ""))
+        other = last[2:] if last[1] == entry.session else last[:2]
+        self._writers[key] = (entry.seq, entry.session, *other)
 
-        The session's own steps are taken back in their order, the move before those that came before it.
+    def _follow(self, session: str, moves: Moves) -> list[Key]:
+        """A session moved prims: what others can take back in them is found at the new paths, and who wrote what goes along.
+
+        The session's own steps are taken back in their order, the moves before those that came before them. Returns what a
+        move writes: what a prim is called and where it is, and nothing of what is in it.
         """
-        within = [key for key in self._writers if _within(key[0], old)]
-        for path, name in within:
-            self._writers[new + path[len(old) :], name] = self._writers.pop((path, name))
+        within = [key for key in self._writers if moves(key[0]) != key[0]]
+        self._writers |= {(moves(path), name): self._writers.pop((path, name)) for path, name in within}
         for stacks in (self._undo, self._redo):
             for other, stack in stacks.items():
                 if other != session:
-                    stack[:] = [_moved(entry, old, new) for entry in stack]
+                    stack[:] = [_moved(entry, moves) for entry in stack]
+        return [(moves(target, since=number), "@path") for number, (_, target) in enumerate(moves, 1)]
 
     def _trim(self, before: int) -> None:
         """Let go of what lies too far back, also of those who have long gone."""
@@ -125,10 +129,11 @@ class UndoStacks:
         return stack[-1]
 
     def forget(self, entry: Entry) -> None:
-        """The entry can no longer be taken back; what lies under it can."""
+        """The entry can no longer be taken back; what lies under it can, in prims that stay where the entry has put them."""
+        stays = Moves([(str(op.value), op.path) for op in reversed(entry.inverse) if op.kind == "move_prim"])
         for stacks in (self._undo, self._redo):
             stack = stacks.get(entry.session, [])
-            stack[:] = [e for e in stack if e.seq != entry.seq]
+            stack[:] = [_moved(e, stays) for e in stack if e.seq != entry.seq]
 
     def revert(self, entry: Entry) -> tuple[list[Op], list[str]]:
         """Operations that take an entry back, and the names of what stays because others wrote it since.
@@ -136,10 +141,14 @@ class UndoStacks:
         Raises:
             Rejected: ``overwritten``: nothing is left to take back.
         """
-        since = [key for key, (seq, author) in self._writers.items() if seq > entry.seq and author != entry.session]
+        # also where one has written over it since and taken that back: what stands there now is theirs
+        since = []
+        for key, (seq, author, before, _) in self._writers.items():
+            if (before if author == entry.session else seq) > entry.seq:
+                since.append(key)
         exact = set(since)
         whole = {path for path, name in since if not name}
-        above = {path for other in {path for path, _ in since} for path in _upwards(other)}
+        above = {path for other in {path for path, _ in since} for path in upwards(other)}
         kept, skipped = [], []
         # a prim that stays where others have put it keeps the transform that it has there
         stays = {
@@ -149,7 +158,7 @@ class UndoStacks:
             for path in (op.path, str(op.value))
         }
         for op in entry.inverse:
-            if _overwritten(op, exact, whole, above) or any(upper in stays for upper in _upwards(op.path)):
+            if _overwritten(op, exact, whole, above) or any(upper in stays for upper in upwards(op.path)):
                 skipped.append(f"{op.path}.{op.field}" if op.field else op.path)
             else:
                 kept.append(op)
@@ -160,49 +169,43 @@ class UndoStacks:
 
 
 def _overwritten(op: Op, exact: set[Key], whole: set[str], above: set[str]) -> bool:
-    """Whether others wrote one of its properties (``exact``), a prim around it (``whole``), or something in it (``above``)."""
+    """Whether others wrote one of its properties (``exact``), a prim around it (``whole``), or something in it (``above``).
+
+    A prim that gets its earlier path back takes along what others wrote in it.
+    """
+    if op.kind == "move_prim":
+        return (op.path, "@path") in exact or any(upper in whole for upper in upwards(op.path))
     for path, name in keys(op):
-        if (path, name) in exact or any(upper in whole for upper in _upwards(path)):
+        if (path, name) in exact or any(upper in whole for upper in upwards(path)):
             return True
         if not name and path in above:
             return True
     return False
 
 
-def _within(path: str, prim: str) -> bool:
-    return path.startswith(prim) and path[len(prim) : len(prim) + 1] in ("", "/", ".")
-
-
-def _moved(entry: Entry, old: str, new: str) -> Entry:
+def _moved(entry: Entry, moves: Moves) -> Entry:
     """An entry as if its prims had always been where they are now."""
-    inverse = [_op_moved(op, old, new) for op in entry.inverse]
+    inverse = [_op_moved(op, moves) for op in entry.inverse]
     return entry if all(a is b for a, b in zip(inverse, entry.inverse, strict=True)) else replace(entry, inverse=inverse)
 
 
-def _op_moved(op: Op, old: str, new: str) -> Op:
-    def now(path: str) -> str:
-        return new + path[len(old) :] if _within(path, old) else path
-
-    path, value = now(op.path), op.value
+def _op_moved(op: Op, moves: Moves) -> Op:
+    path, value = moves(op.path), op.value
     if op.kind == "move_prim":
-        value = now(str(value))
+        value = moves(str(value))
     elif op.kind == "set_relationship":
-        value = _paths(value, now)
+        value = _paths(value, moves)
     elif op.kind == "list_edit":
-        value = {name: _paths(targets, now) for name, targets in value.items()}
+        value = {name: _paths(targets, moves) for name, targets in value.items()}
     elif op.kind == "restore_spec" and value["text"]:
         # targets stand in angle brackets; the spec itself is found in the text at the path that it had
-        text = re.sub(rf"<{re.escape(old)}(?=[/.>\[])", lambda _: f"<{new}", value["text"])
+        text = re.sub(r"<(/[^<>]*)>", lambda found: f"<{moves(found[1])}>", value["text"])
         if path != op.path or text != value["text"]:
             value = {**value, "text": text, "from": value.get("from", op.path)}
     return op if path == op.path and value == op.value else Op(op.kind, path, op.field, value)
 
 
-def _paths(targets: Any, now: Any) -> Any:
-    return [now(str(target)) for target in targets] if isinstance(targets, Sequence) and not isinstance(targets, str) else targets
-
-
-def _upwards(path: str) -> Iterator[str]:
-    while path:
-        yield path
-        path = path.rpartition("/")[0]
+def _paths(targets: Any, moves: Callable[[str], str]) -> Any:
+    if isinstance(targets, str) or not isinstance(targets, Sequence):
+        return targets
+    return [moves(str(target)) for target in targets]

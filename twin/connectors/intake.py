@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,6 +119,8 @@ class Intake:
         self._tracked: dict[SignalKey, _Tracked] = {}
         self._silent = False
         self._rate_mark = (time.monotonic(), 0)
+        self._names: dict[SignalKey, SignalKey] = {}
+        """Signals whose prims have been renamed: key by what the mapping calls them."""
         self.losses: Counter[tuple[str, str]] = Counter()
         """(reason, where) -> how many."""
         self.received = 0
@@ -167,6 +169,19 @@ class Intake:
         self.losses[place] += count
 
     # ---- the supervisor
+
+    def moved(self, now: Callable[[str], str]) -> None:
+        """Prims have other paths now: their signals are delivered there from now on."""
+        first = {key: origin for origin, key in self._names.items()}
+        tracked = {}
+        for key, each in self._tracked.items():
+            new = SignalKey(now(key.prim), key.name)
+            if new != key:
+                self._names[first.get(key, key)] = new
+                if self._recorder is not None and each.point.unit:
+                    self._recorder.declare(new, each.point.unit)
+            tracked[new] = each
+        self._tracked = tracked
 
     def silence(self) -> None:
         """The connection is gone: every signal gets one sample that says so."""
@@ -256,10 +271,14 @@ class Intake:
         tracked = self._tracked[key] = _Tracked(point, time.monotonic())
         return tracked
 
+    def _key(self, point: Point, captures: tuple[str, ...]) -> SignalKey:
+        key = point.key(captures)
+        return self._names.get(key, key) if self._names else key
+
     def _accept(self, reading: Reading) -> tuple[list[Sample], bool]:
         """The samples of a reading, and whether they are late."""
         point = reading.point
-        key = point.key(reading.captures)
+        key = self._key(point, reading.captures)
         tracked = self._tracked.get(key) or self._track(point, key)
         late = reading.historical
         if not late:
@@ -296,7 +315,7 @@ class Intake:
     def _take_series(self, series: Series) -> bool:
         """Deliver a series as columns; False where its values have to be looked at one by one."""
         point, n = series.point, len(series.values)
-        key = point.key(series.captures)
+        key = self._key(point, series.captures)
         tracked = self._tracked.get(key) or self._track(point, key)
         if not n or point.deadband > 0.0 or tracked.gap is not None:
             return False

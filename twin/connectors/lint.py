@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twin.connectors.mapping import Mapping, Point
 from twin.connectors.units import compile_unit, same_dimension
@@ -13,8 +13,14 @@ from twin.core.samples import SignalKey
 from twin.model.factory import Signal
 
 
-def lint(mappings: Sequence[Mapping], signals: Sequence[Signal] | None) -> Findings:
-    """Findings over ``mappings`` together; ``signals`` are the stage's, None checks without a stage."""
+def lint(
+    mappings: Sequence[Mapping], signals: Sequence[Signal] | None, *, was_there: Callable[[str], bool] = lambda prim: False
+) -> Findings:
+    """Findings over ``mappings`` together; ``signals`` are the stage's, None checks without a stage.
+
+    ``was_there`` tells of a prim that the stage does not have whether an edit took it away: then that is no mistake of the
+    mapping, and a warning.
+    """
     findings = Findings()
     writers: dict[SignalKey, str] = {}
     for mapping in mappings:
@@ -28,7 +34,7 @@ def lint(mappings: Sequence[Mapping], signals: Sequence[Signal] | None) -> Findi
             _one_writer(point, where, writers, findings)
             _limits(point, where, findings)
             if signals is not None:
-                _against_stage(point, where, signals, findings)
+                _against_stage(point, where, signals, was_there, findings)
     return findings
 
 
@@ -49,11 +55,16 @@ def _limits(point: Point, where: str, findings: Findings) -> None:
         findings.error(where, "write-wildcard", "a source with wildcards cannot be written")
 
 
-def _against_stage(point: Point, where: str, signals: Sequence[Signal], findings: Findings) -> None:
+def _against_stage(
+    point: Point, where: str, signals: Sequence[Signal], was_there: Callable[[str], bool], findings: Findings
+) -> None:
     pattern = re.compile(re.sub(r"\\\{\d+\\\}", "[^/]+", re.escape(point.target.prim)))
     here = [s for s in signals if pattern.fullmatch(s.prim)]
     named = [s for s in here if s.name == point.target.name]
-    if not here:
+    if not here and was_there(point.target.prim):
+        gone = f"an edit has taken {point.target.prim} away: what comes for it is recorded and shown nowhere"
+        findings.warning(where, "prim-gone", gone)
+    elif not here:
         findings.error(where, "unknown-prim", f"no prim {point.target.prim} declares signals")
     elif not named:
         names = ", ".join(sorted({s.name for s in here}))

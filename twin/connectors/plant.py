@@ -7,7 +7,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal
 
 from twin.connectors.base import Probe, Recorder, WriteResult
@@ -117,6 +117,14 @@ class Plant:
     def view(self) -> list[SignalView]:
         """Every signal with its raw and its converted value."""
         return [row for s in self._supervisors.values() for row in s.intake.view()]
+
+    def moved(self, now: Callable[[str], str]) -> None:
+        """Prims have other paths now: what the mappings say of them counts there. Permissions to write end."""
+        self._armed.clear()
+        if self._loop is None or not self._thread.is_alive():
+            return
+        for supervisor in self._supervisors.values():
+            self._loop.call_soon_threadsafe(supervisor.intake.moved, now)
 
     def restart(self, connection: str, timeout_s: float = 5.0) -> None:
         """End the attempt of a connection and begin anew at once, also where it had given up.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -48,6 +49,14 @@ class Columns:
     def take(self, which: np.ndarray) -> Columns:
         """Those samples, in that order."""
         return Columns(self.time_ns[which], self.kind[which], self.stored[which], self.quality[which])
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """Samples of stretches of time that follow one another."""
+    if len(parts) == 1:
+        return parts[0]
+    names = ("time_ns", "kind", "stored", "quality")
+    return Columns(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def downsample(columns: Columns, points: int) -> Columns:

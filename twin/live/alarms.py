@@ -24,6 +24,7 @@ OFF_DELAY_S = 2.0
 CONFIRM_S = 30.0
 """An alarm of before a restart ends when nothing has confirmed it for so long."""
 CONNECTED = ("live", "connecting")
+_OF_SIGNALS = ("quality", "limit", "residual")
 NAMED = 4
 """Places that the text of an alarm names, at most."""
 
@@ -51,6 +52,7 @@ class AlarmBoard:
         self._suspects: dict[str, tuple[int, SignalValue]] = {}
         """Signals that have been bad for a moment, since when [ns], and what they said last."""
         self._limits: dict[SignalKey, LimitDoc] = {}
+        self._gone: set[SignalKey] = set()
         self._units: dict[SignalKey, str] = {}
         self._changed: list[AlarmDoc] = []
         self._since_ns = self._lost_ns = 0
@@ -61,6 +63,27 @@ class AlarmBoard:
         for key, entry in self._open.items():
             if entry.alarm.kind == "limit" and SignalKey.parse(key.partition(" ")[2].rpartition(" ")[0]) not in self._limits:
                 entry.away_ns, entry.confirmed = entry.away_ns or 1, True
+
+    def gone(self, paths: Iterable[str], signals: Iterable[SignalKey]) -> None:
+        """Nodes and signals that are no more: their alarms end with the next ``tick``, and none begins for such a signal."""
+        self._gone = set(signals)
+        keys = {f"down {path}" for path in paths}
+        for key, entry in self._open.items():
+            about = SignalKey.parse(key.split(" ")[1]) if entry.alarm.kind in _OF_SIGNALS else None
+            if key in keys or about in self._gone:
+                entry.away_ns, entry.confirmed = entry.away_ns or 1, True
+
+    def moved(self, now: Callable[[str], str]) -> None:
+        """Prims have other paths now: their alarms last, and are told with these."""
+        for entry in self._open.values():
+            alarm = entry.alarm
+            path = now(alarm.path) if alarm.path else ""
+            if path != alarm.path:
+                entry.alarm = replace(alarm, path=path, key=alarm.key.replace(f" {alarm.path}", f" {path}"))
+                self._changed.append(entry.alarm)
+        self._open = {entry.alarm.key: entry for entry in self._open.values()}
+        self._suspects.clear()
+        self._say()
 
     def units(self, units: dict[SignalKey, str]) -> None:
         """Units of the signals, for the text of an alarm."""
@@ -87,6 +110,8 @@ class AlarmBoard:
         """Values of signals that have changed."""
         for v in values:
             signal = SignalKey(v.prim, v.name)
+            if signal in self._gone:
+                continue
             bad = is_bad(v.quality)
             key = f"quality {signal}"
             if not bad:

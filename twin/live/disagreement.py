@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -122,6 +122,12 @@ class Residuals:
                 pair = _Pair(unit=one.unit, whole=one.whole, unusual_since=since, alarm_since=since, worst=one.worst, anew=True)
                 pair.residuals.extend(one.residuals.tolist())
                 self._pairs[one.key] = pair
+
+    def moved(self, new: Mapping[SignalKey, SignalKey]) -> None:
+        """Signals have other keys now: what was learned of them counts on."""
+        with self._lock:
+            pairs = {key: self._pairs.pop(key) for key in new if key in self._pairs}
+            self._pairs |= {new[key]: pair for key, pair in pairs.items()}
 
     def plant(self, sample: Sample) -> None:
         """A value of the plant."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
-from twin.model.factory import FactoryModel
+from twin.model.factory import FactoryModel, NodeKind
 from twin.model.histogram import histogram_quantile
 from twin.model.kpis import Observation, kpi_unit, line_kpis, planned_cycles_s, power_by_state
 from twin.protocol.messages import Kpi
 from twin.sim.simulation import lead_edges_s
 
+_Layout = tuple[list[tuple[str, NodeKind]], list[str]]
+_OF_NODES = ("state_us", "unattended_us", "level_us", "entered", "left", "defects")
+_OF_CREWS = ("crew_busy_us", "crew_on_us")
 WINDOW_S = 600.0
 """Figures look back this far in simulated time [s]."""
 
@@ -25,17 +29,29 @@ class SlidingFigures:
 
     def __init__(self) -> None:
         self._history: deque[dict[str, np.ndarray]] = deque()
-        self._seen: list[str] = []
+        self._seen: _Layout = [], []
         self._planned: tuple[FactoryModel, np.ndarray, np.ndarray] | None = None
 
     def clear(self) -> None:
         self._history.clear()
 
+    def relaid(self, model: FactoryModel, now: Callable[[str], str]) -> None:
+        """The line is another one from here on, in which what was there is called what ``now`` says: figures of it go on."""
+        nodes, crews = _layout(model)
+        had_nodes, had_crews = [(now(path), kind) for path, kind in self._seen[0]], [now(path) for path in self._seen[1]]
+        came_from = [had_nodes.index(node) if node in had_nodes else -1 for node in nodes]
+        # as the simulation does: it counts anew where crews have come or gone
+        same = [i if crews == had_crews else -1 for i in range(len(crews))]
+        rows = {name: came_from for name in _OF_NODES} | {name: same for name in _OF_CREWS}
+        for statistics in self._history:
+            for name in rows.keys() & statistics.keys():
+                statistics[name] = _rows(statistics[name], rows[name])
+        self._seen = nodes, crews
+
     def add(self, statistics: dict[str, np.ndarray], model: FactoryModel) -> None:
-        seen = _layout(model)
-        if seen != self._seen:
+        if self._seen != _layout(model):
             self._history.clear()
-        self._seen = seen
+            self._seen = _layout(model)
         self._history.append(statistics)
         newest = int(statistics["time_us"])
         while len(self._history) > 2 and newest - int(self._history[1]["time_us"]) >= WINDOW_S * 1e6:
@@ -87,6 +103,15 @@ class SlidingFigures:
         return [Kpi(name, None if np.isnan(v[0]) else float(v[0]), kpi_unit(name)) for name, v in figures.items()]
 
 
-def _layout(model: FactoryModel) -> list[str]:
+def _layout(model: FactoryModel) -> _Layout:
     """What the rows of the statistics are of."""
-    return [*(node.path for node in model.nodes), *(crew.path for crew in model.crews)]
+    return [(node.path, node.kind) for node in model.nodes], [crew.path for crew in model.crews]
+
+
+def _rows(values: np.ndarray, came_from: list[int]) -> np.ndarray:
+    """Integrals of what is there now; what is new begins with nothing."""
+    out = np.zeros((len(came_from), *values.shape[1:]), values.dtype)
+    for row, before in enumerate(came_from):
+        if before >= 0:
+            out[row] = values[before]
+    return out

@@ -86,6 +86,7 @@ class Runtime:
         compile_model: Compiles the stage as it stands; called on the owner thread.
         compile_beside: Begins to compile the stage as it stands elsewhere, so that the twin goes on meanwhile; where the future
             holds a WorkError, the owner thread compiles after all. None: it always does.
+        moved: Asked before that: what prims of the model so far are called in the one that comes.
         took_over: Called on the owner thread when a model that was edited has been taken over; what everybody is to be told of
             it beside what the runtime tells.
         rate: Simulated seconds per wall second. paused: Start paused.
@@ -101,6 +102,7 @@ class Runtime:
         compile_model: Callable[[], FactoryModel],
         *,
         compile_beside: Callable[[], Future[FactoryModel]] | None = None,
+        moved: Callable[[], Callable[[str], str]] = lambda: str,
         took_over: Callable[[FactoryModel], list[Any]] = lambda model: [],
         rate: float = 1.0,
         paused: bool = False,
@@ -112,7 +114,7 @@ class Runtime:
         shadow: ShadowFeed | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        self._compile, self._compile_beside, self._took_over = compile_model, compile_beside, took_over
+        self._compile, self._compile_beside, self._moved, self._took_over = compile_model, compile_beside, moved, took_over
         self._options = {"seed": seed, "device": device}
         self._live, self._recorder, self._shadow, self._keep = live, recorder, shadow, keep
         self._standstill: StandstillWatch | None = None
@@ -457,7 +459,9 @@ class Runtime:
             end = time.perf_counter()
             self._compile_not_before = end + COMPILE_SHARE * (end - self._compile_begun)
         self.model = model
-        if self.simulation.update(model):
+        now = self._moved()
+        self._figures.relaid(model, now)
+        if self.simulation.update(model, now):
             self._table_version += 1
             self._keyframe = self.simulation.snapshot()
             self._emit(self.body_table())

@@ -161,11 +161,11 @@ class ShadowLine:
             self._apply(sample)
         self._advance(target)
 
-    def update(self, model: FactoryModel) -> bool:
-        """Take over an edited model; goods stay on belts that stay."""
-        kept = [(self.model.nodes[i.node].path, i) for i in self._items]
-        states = {self.model.nodes[n].path: s for n, s in self._told_state.items()}
-        values = dict(self._values)
+    def update(self, model: FactoryModel, now: Callable[[str], str] = str) -> bool:
+        """Take over an edited model, in which prims are called what ``now`` says; goods stay on belts that stay."""
+        kept = [(now(self.model.nodes[i.node].path), i) for i in self._items]
+        states = {now(self.model.nodes[n].path): s for n, s in self._told_state.items()}
+        values = {SignalKey(now(key.prim), key.name): value for key, value in self._values.items()}
         self._build(model)
         self._items = []
         for path, item in kept:

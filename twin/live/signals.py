@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from twin.core.clock import now_ns
 from twin.core.samples import GOOD, Sample, SignalKey
 from twin.live.disagreement import Residuals
@@ -28,6 +31,16 @@ class SignalBoard:
     def driven(self, key: SignalKey) -> bool:
         """True if a connection writes it."""
         return key in self._driven
+
+    def moved(self, now: Callable[[str], str]) -> None:
+        """Prims have other paths now: what their signals said last is theirs still, and whoever wrote them goes on."""
+        new = {key: SignalKey(now(key.prim), key.name) for key in self._latest if now(key.prim) != key.prim}
+        samples = {key: self._latest.pop(key) for key in new}
+        driven = self._driven & new.keys()
+        self._latest |= {new[key]: replace(sample, key=new[key]) for key, sample in samples.items()}
+        self._driven = self._driven - driven | {new[key] for key in driven}
+        self._changed = self._changed - new.keys() | set(new.values())
+        self.residuals.moved(new)
 
     def from_plant(self, samples: dict[SignalKey, Sample]) -> None:
         for key, sample in samples.items():

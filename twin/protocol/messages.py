@@ -113,7 +113,16 @@ class Seen(msgspec.Struct, tag="seen", tag_field="t"):
     number: int
 
 
+class Ping(msgspec.Struct, tag="ping", tag_field="t"):
+    """Answered with ``pong`` at once, whatever the twin is busy with. A client that has sent one is shown to the others only
+    while it goes on sending anything at least every 15 s; one that never does, until its connection ends."""
+
+
 # ---- answers
+
+
+class Pong(msgspec.Struct, tag="pong", tag_field="t"):
+    """The answer to ``ping``."""
 
 
 class Welcome(msgspec.Struct, tag="welcome", tag_field="t"):
@@ -255,7 +264,7 @@ class AlarmBatch(msgspec.Struct, tag="alarms", tag_field="t"):
 
 
 class Changed(msgspec.Struct, tag="changed", tag_field="t"):
-    """Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules, library, bookmarks or limits."""
+    """What is fetched by HTTP has changed: ``what`` is versions, proposals, rules, library, bookmarks, limits or alarms."""
 
     what: str
 
@@ -525,8 +534,13 @@ class SceneDoc(msgspec.Struct):
 class ScenePatch(msgspec.Struct, tag="patch", tag_field="t"):
     """What an edit changed in the drawing: prims added or changed (each whole), prims gone (with all below them).
 
-    ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``. Another may follow
-    with ``nodes``, the whole list, once the simulation runs with what was edited; a changed ``bodies`` table comes then too.
+    ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``. Another one,
+    mostly empty, follows once the simulation runs with what was edited: ``nodes`` is the whole list where it changed; a changed
+    ``bodies`` table comes then too.
+
+    ``order`` says where in the tree what is new or was looked at anew stands: by path, the name of the sibling that comes next,
+    empty for the last one. All that is below such a prim is in ``prims``, in the order of the tree; what else was known there is
+    gone. What is not named keeps its place. ``removed`` may name what the receiver never heard of.
     """
 
     seq: int
@@ -534,6 +548,7 @@ class ScenePatch(msgspec.Struct, tag="patch", tag_field="t"):
     removed: list[str]
     materials: list[MaterialDoc] = []
     nodes: list[NodeDoc] = []
+    order: dict[str, str] = {}
 
 
 class OpinionDoc(msgspec.Struct):
@@ -588,9 +603,10 @@ class Series(msgspec.Struct):
     quality: list[int]
 
 
-ClientMessage = Hello | Edit | Undo | Redo | Preview | Presence | Control | Seen
+ClientMessage = Hello | Edit | Undo | Redo | Preview | Presence | Control | Seen | Ping
 ServerMessage = (
     Welcome
+    | Pong
     | Edited
     | Refused
     | History

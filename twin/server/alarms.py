@@ -45,12 +45,24 @@ class Alarms:
         self._board.limits(self.log.limits())
         self._paths: list[str] = []
         self._names: set[SignalKey] = set()
+        self._gone: set[SignalKey] = set()
+        """Signals that were there once."""
 
     def use(self, model: FactoryModel, nodes: Sequence[NodeDoc]) -> None:
         """What the running twin tells is about this model from now on."""
+        before, had = set(self._paths), self._names
         self._paths = [node.path for node in nodes]
         self._names = {SignalKey(s.prim, s.name) for s in model.signals}
+        self._gone = (self._gone | had) - self._names
+        self._board.gone(before.difference(self._paths), self._gone)
         self._board.units({SignalKey(s.prim, s.name): s.unit for s in model.signals if s.unit})
+
+    def moved(self, now: Callable[[str], str]) -> None:
+        """The running twin knows prims by other paths; what is kept of their alarms and limits is there already."""
+        self._paths = [now(path) for path in self._paths]
+        self._names = {SignalKey(now(key.prim), key.name) for key in self._names}
+        self._board.moved(now)
+        self._board.limits(self.log.limits())
 
     def watch(self, event: Event) -> None:
         """Take what the running twin tells."""

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +19,16 @@ import msgspec
 from twin.collab import Access, Bookmarks, Comments, Document, Identity, Outcome, Proposals, Rules, Uploads, Users
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
-from twin.connectors import Mapping, Plant, load
-from twin.connectors.lint import lint
 from twin.core import log
 from twin.core.clock import now_ns
-from twin.core.errors import MappingError, Rejected
+from twin.core.errors import Rejected
 from twin.core.findings import Finding, Findings
-from twin.core.samples import Sample, SampleBlock, SignalKey
+from twin.core.samples import SignalKey
 from twin.history import Historian
 from twin.live import Event, Runtime, ShadowFeed
 from twin.live.keyframes import Keyframe, Keyframes, layout_of
 from twin.live.learned import LearnedFile
-from twin.model.factory import FactoryModel, Signal
+from twin.model.factory import FactoryModel
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
     Edited,
@@ -40,18 +37,18 @@ from twin.protocol.messages import (
     NodeDoc,
     Op,
     PrimDetail,
+    PrimDoc,
     SceneDoc,
     ScenePatch,
     Welcome,
 )
 from twin.protocol.messages import History as UndoState
-from twin.scene import compile_factory, list_signals
+from twin.scene import compile_factory
 from twin.scene.beside import ProcessBeside
 from twin.scene.clip import clip_of
 from twin.scene.relevance import Relevance
 from twin.scene.render import (
     AssetStore,
-    SceneExtractor,
     library_parts,
     node_docs,
     prim_detail,
@@ -59,19 +56,19 @@ from twin.scene.render import (
     stage_layers,
     stage_variants,
 )
-from twin.scene.render.surface import Drawn
 from twin.server.alarms import Alarms
 from twin.server.commits import Commits
+from twin.server.connected import Both, Connected
+from twin.server.drawing import Drawing
 from twin.server.past import PastScenes
-from twin.server.quotas import Quota, Quotas
+from twin.server.quotas import Quotas
+from twin.server.renames import Renames
+from twin.server.settings import Settings
 from twin.sim import Simulation
 
 if TYPE_CHECKING:
-    from twin.connectors.emulated import EmulatedPlant
-    from twin.connectors.serving.sparkplug import SparkplugEdge
+    pass
 
-EMULATED_WAIT_S = 10.0
-"""A twin that has started otherwise waits so long for its emulated plant, so that nothing begins with a lost connection."""
 COLORS = ("#4f8cff", "#ff8a3d", "#2fbf71", "#c065ff", "#ff5577", "#18b6c8", "#d6a400", "#8a94a6")
 """Colours of users, in the order they come."""
 Told = tuple[Outcome, list[Any]]
@@ -81,52 +78,11 @@ MAX_PRIMS = 100_000
 
 
 @dataclass
-class Settings:
-    """What ``twin serve`` was asked for."""
-
-    stage: Path
-    project: Path
-    asset_root: Path | None = None
-    mappings: Sequence[Path] = ()
-    emulate: bool = False
-    allow_writes: bool = False
-    shadow: bool = False
-    serve_opcua: int | None = None
-    publish_mqtt: str | None = None
-    publish_sparkplug: str | None = None
-    sparkplug_host: str | None = None
-    rate: float = 1.0
-    paused: bool = False
-    device: str = "cpu"
-    seed: int = 1
-    stage_name: str = ""
-    quota: Quota = field(default_factory=Quota)
-
-
-@dataclass
 class Join:
     """What a newcomer is sent first, in order."""
 
     welcome: Welcome
     messages: list[Any] = field(default_factory=list)
-
-
-class Both:
-    """Hands every sample of the plant to history and to what it drives."""
-
-    def __init__(self, history: Historian, shadow: ShadowFeed) -> None:
-        self._history, self._shadow = history, shadow
-
-    def append(self, samples: list[Sample]) -> int:
-        self._shadow.append(samples)
-        return self._history.append(samples)
-
-    def append_block(self, block: SampleBlock) -> int:
-        self._shadow.append(block.samples())
-        return self._history.append_block(block)
-
-    def declare(self, key: SignalKey, unit: str) -> None:
-        self._history.declare(key, unit)
 
 
 class Host:
@@ -151,6 +107,7 @@ class Host:
         self.bookmarks = Bookmarks(self.document.journal)
         self.alarms = Alarms(self.document.journal)
         self.rules = Rules(self.document.journal)
+        self.renames = Renames(self.document, self.comments, self.rules, self.alarms)
         self.uploads = Uploads(self.document.journal)
         self.quotas = Quotas(settings.quota)
         self._run = secrets.token_hex(8)
@@ -158,32 +115,25 @@ class Host:
         self._stopped = False
         self.document.guard = self._guard
         self.document.room = lambda: MAX_PRIMS - self._extractor.count
-        self._emulated: EmulatedPlant | None = None
-        self._extractor = SceneExtractor(
-            self.document.stage,
-            assets=self.assets,
-            edit_layer=self.document.layer,
-            asset_root=self.document.asset_root,
-            later=self._draw_beside,
-        )
+        self.drawing = Drawing(self.document, self.assets, self._drawn)
+        self._extractor = self.drawing.extractor
         self.past = PastScenes(self.document.path, settings.project, self.document.asset_root, self._stage_name, self.assets)
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
-        self._to_draw: list[tuple[str, Callable[[Future[Drawn]], None]]] = []
         self._nodes: list[NodeDoc] = []
         self._asked_seq = self._model_seq = 0
         self._compiler = ProcessBeside(self.document.path, self.document.asset_root, self.document.text)
-        self._artist = ProcessBeside(self.document.path, self.document.asset_root, self.document.text)
         self.keyframes = Keyframes(settings.project / "keyframes")
         self._keeping = ThreadPoolExecutor(1, thread_name_prefix="twin-keyframes")
         self._kept: Future[None] | None = None
-        self._serving: list[Any] = []
-        self.edge: SparkplugEdge | None = None
         self.shadow = ShadowFeed() if settings.shadow else None
-        self.plant = self._connect()
+        recorder = self.history if self.shadow is None else Both(self.history, self.shadow)
+        self.connected = Connected(settings, self.document, self.renames, recorder, progress)
+        self.plant = self.connected.plant
         self.runtime = Runtime(
             self._compile,
             compile_beside=self._compile_beside,
+            moved=lambda: self.renames.since(self._asked_seq),
             took_over=self._took_over,
             rate=settings.rate,
             paused=settings.paused,
@@ -204,102 +154,32 @@ class Host:
         self.runtime.subscribe(self._learn)
         self.commits = Commits(self.document, self.runtime, self._taken_back)
 
-    def _connect(self) -> Plant | None:
-        mappings: list[Mapping] = [load(path) for path in self.settings.mappings]
-        signals = list_signals(self.document.stage) if mappings or self.settings.emulate else []
-        for finding in lint(mappings, signals):
-            if finding.severity == "error":
-                raise MappingError(finding.message, file=finding.path)
-        if self.settings.emulate:
-            taken = {key for mapping in mappings for key in mapping.targets()}
-            free = [s for s in signals if SignalKey(s.prim, s.name) not in taken]
-            if (emulated := self._emulate(free)) is not None:
-                mappings.append(emulated)
-        if not mappings:
-            return None
-        recorder = Both(self.history, self.shadow) if self.shadow is not None else self.history
-        return Plant(mappings, recorder, allow_writes="armed" if self.settings.allow_writes else False)
-
-    def _emulate(self, signals: list[Signal]) -> Mapping | None:
-        """The mapping of an emulated plant that tells what of ``signals`` the twin cannot know itself; None: nothing is left."""
-        from twin.connectors.emulated import EmulatedPlant, emulated_mapping
-        from twin.connectors.emulated.virtual import opcua_mapping
-        from twin.connectors.mapping import parse
-
-        # a process line with dynamics of its own for the scene that it was made for, else one that is derived from the stage
-        targets = {SignalKey(s.prim, s.name) for s in signals}
-        if emulated_mapping("opc.tcp://", targets).points:
-            self._emulated = EmulatedPlant()
-            return emulated_mapping(self._emulated.endpoint, targets)
-        measured = [s for s in signals if s.role == "measurement"]
-        if not measured:
-            self._log.warning("nothing to emulate: the stage declares no measurement that no mapping feeds")
-            return None
-        self._emulated = EmulatedPlant(self.settings.stage)
-        return parse(opcua_mapping(measured, self._emulated.endpoint), file="the emulated plant", folder=self.settings.project)
-
-    def _emulated_answers(self, plant: Plant) -> None:
-        """Connect at once: the wait between two tries has grown meanwhile."""
-        for status in plant.statuses():
-            if status.origin == "emulated" and status.state in ("backoff", "connecting"):
-                with suppress(Rejected):  # the twin ends just now
-                    plant.restart(status.name)
-
     def start(self) -> None:
         """Start simulating and connecting; returns when the first step is done."""
         try:
-            if self._emulated is not None and self.plant is not None:
-                self._progress("starting the emulated plant")
-                self._emulated.start(partial(self._emulated_answers, self.plant))
+            self.connected.start_emulated()
             self.runtime.start()
             self.on_owner(self._compiler.start)
-            if self._emulated is not None and not self._emulated.wait(EMULATED_WAIT_S):
-                self._progress("the emulated plant is not ready yet: the twin starts without it, and connects when it is there")
-            if self.plant is not None:
-                self.plant.start()
-            self._serve_others()
+            self.connected.start(self.runtime.model.signals, lambda: self.runtime.signals.latest)
         except BaseException:
             self.stop()
             raise
-
-    def _serve_others(self) -> None:
-        """Let a SCADA or a PLC program read the twin's signals; read-only."""
-        from twin.connectors import publish_mqtt, publish_sparkplug, serve_opcua
-
-        asked, signals = self.settings, self.runtime.model.signals
-
-        def state() -> dict[SignalKey, Sample]:
-            return self.runtime.signals.latest
-
-        if asked.serve_opcua is not None:
-            self._serving.append(serve_opcua(signals, state, port=asked.serve_opcua))
-        if asked.publish_mqtt is not None:
-            self._serving.append(publish_mqtt(asked.publish_mqtt, state, prefix="twin"))
-        if asked.publish_sparkplug is not None:
-            node = self.settings.project.name.partition(".")[0] or "twin"
-            host, address = asked.sparkplug_host, asked.publish_sparkplug
-            self.edge = publish_sparkplug(address, signals, state, group="twin", node=node, primary_host=host)
-            self._serving.append(self.edge)
 
     def stop(self) -> None:
         """Stop everything; what was committed stays. Again, it does nothing: a start that fails has stopped already."""
         if self._stopped:
             return
         self._stopped = True
-        for serving in self._serving:
-            serving.stop()
+        self.connected.stop_serving()
         self.runtime.stop()
         self.alarms.log.flush()
         self.commits.close()
-        if self.plant is not None:
-            self.plant.stop()
-        if self._emulated is not None:
-            self._emulated.stop()
+        self.connected.stop()
         self._keeping.shutdown()
         self.learned.keep()
         self.history.close()
         self._compiler.close()
-        self._artist.close()
+        self.drawing.close()
         self.past.close()
         self._relevance.close()
         self.document.close()
@@ -331,58 +211,28 @@ class Host:
     def _took_over(self, model: FactoryModel) -> list[Any]:
         """The simulation runs with the edits: what everybody has to know of that."""
         before = self._nodes
+        self.renames.took_over(self._asked_seq, self.runtime.signals, self.plant)
         self._use(model)
-        return [] if self._nodes == before else [ScenePatch(self.document.seq, [], [], [], self._nodes)]
+        return [ScenePatch(self.document.seq, [], [], [], [] if self._nodes == before else self._nodes)]
 
     def _taken_back(self) -> None:
         """Accepted edits could not be written and are no more; they may have been compiled."""
         self._compiler.forget()
-        self._artist.forget()
+        self.drawing.forget()
+        self.renames.taken_back()
         self._scene = None
         self.runtime.edited()
 
-    def _draw_beside(self, path: str, ticket: object, *, again: bool = True) -> None:
-        """Owner: have a large mesh drawn by a process beside, once that knows of the edit that is being told of."""
+    def _drawn(self, take: Callable[[], PrimDoc | None]) -> None:
+        """Any thread: a mesh has been drawn beside; ``take`` gives the prim if it still is what it was."""
 
-        def put(done: Future[Drawn]) -> None:
-            error = done.exception()
-            drawn = Drawn(b"", []) if error is not None else done.result()
-            mesh = self.assets.put(drawn.data) if drawn.data else "" if error is None else None
-            with suppress(Rejected):  # the twin is stopping
-                self.runtime.call(
-                    lambda: (
-                        self._drawn(path, ticket, mesh, drawn.findings)
-                        if error is None or not again
-                        else self._draw_again(path, ticket, str(error))
-                    )
-                )
+        def work() -> None:
+            if (doc := take()) is not None:
+                self._scene = None
+                self.runtime.tell(ScenePatch(self.document.seq, [doc], [], []))
 
-        self._to_draw.append((path, put))
-
-    def _draw_again(self, path: str, ticket: object, reason: str) -> None:
-        """Owner: the process was lost, which may have had other reasons than this mesh."""
-        if not self._extractor.waits_for(path, ticket):
-            return
-        self._log.warning("a mesh is drawn again", prim=path, reason=reason)
-        self._draw_beside(path, ticket, again=False)
-        self._have_drawn()
-
-    def _have_drawn(self) -> None:
-        """Owner: ask for what was put off."""
-        waiting, self._to_draw = self._to_draw, []
-        for path, put in waiting:
-            self._artist.draw(path).add_done_callback(put)
-
-    def _drawn(self, path: str, ticket: object, mesh: str | None, findings: list[Finding]) -> None:
-        """Owner: tell everybody how a prim looks, if it still is what it was."""
-        if mesh is None:
-            findings = [Finding("warning", path, "shown-as-bounds", "the mesh could not be drawn and is shown as a box")]
-        doc = self._extractor.drawn(path, ticket, mesh, findings)
-        if doc is not None:
-            self._scene = None
-            self.runtime.tell(ScenePatch(self.document.seq, [doc], [], []))
-        if not self._extractor.waits:
-            self._artist.forget()
+        with suppress(Rejected):  # the twin is stopping
+            self.runtime.call(work)
 
     def _keep(self, simulation: Simulation, snapshot: dict[str, Any]) -> None:
         """Owner: put a keyframe on disk, unless the disk is still busy with the one before."""
@@ -425,7 +275,7 @@ class Host:
 
     def _scene_doc(self) -> SceneDoc:
         parts = self._extractor.scene()
-        self._have_drawn()
+        self.drawing.ask()
         found = Findings()
         library = library_parts(self.document.asset_root, found)
         model = self.runtime.model
@@ -526,19 +376,17 @@ class Host:
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None
-        for op in outcome.entry.txn:
-            if op.kind == "move_prim":
-                self.comments.moved(op.path, str(op.value))
+        renamed = self.renames.edited(outcome.entry.seq, outcome.moves)
         self._compiler.applied(outcome.entry.txn)
-        self._artist.applied(outcome.entry.txn)
+        self.drawing.applied(outcome.entry.txn)
         if self._relevance.touched():
             self.runtime.edited()
-        return outcome, [edited(outcome.entry), self._patch(outcome.entry.seq, outcome.changed, outcome.resync)]
+        return outcome, [edited(outcome.entry), self._patch(outcome.entry.seq, outcome.changed, outcome.resync), *renamed]
 
     def _patch(self, seq: int, changed: list[str], resync: list[str]) -> ScenePatch:
         parts = self._extractor.patch(changed, resync)
-        self._have_drawn()
-        return ScenePatch(seq, parts.prims, parts.removed, parts.materials)
+        self.drawing.ask()
+        return ScenePatch(seq, parts.prims, parts.removed, parts.materials, order=parts.order)
 
     def join(self, session: str, name: str, who: Identity, epoch: str, last_seq: int) -> Join:
         """Owner: let a client in, resuming where it was if that is possible.

@@ -30,6 +30,9 @@ LOSSY_LIMIT = 64
 ROUND_S = 0.0002
 """A round of sending follows the one before no sooner than this for each client [s]: about twice what it takes."""
 LONGEST_ROUND_S = 0.03
+QUIET_S = 15.0
+"""Whoever gives signs of life (``Ping``) is no longer shown to the others so long after the last one [s]; pages give one every
+5 s. The connection may be a slow one, and stays."""
 CLOSE_UNAUTHORISED = 4401
 CLOSE_SLOW = 4408
 CLOSE_REPLACED = 4410
@@ -52,6 +55,10 @@ class Client:
         self.close_reason = ""
         self.closing = asyncio.Event()
         self.active = False
+        self.heard = time.monotonic()
+        self.signs = False
+        self.away = False
+        """Nothing has come from it for long: the others do not see it."""
         self._queue: deque[bytes] = deque()
         self._waiting = 0
         self._wake = asyncio.Event()
@@ -109,6 +116,28 @@ class Hub:
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on things may be posted."""
         self._loop = loop
+        loop.call_later(QUIET_S / 5, self._look)
+
+    def _look(self) -> None:
+        self.miss_the_quiet()
+        if self._loop is not None:
+            self._loop.call_later(QUIET_S / 5, self._look)
+
+    def miss_the_quiet(self) -> None:
+        """Have the others told that those are gone of whom nothing has come for long, until something does."""
+        now = time.monotonic()
+        for client in self.clients:
+            if client.active and client.signs and not client.away and now - client.heard > QUIET_S:
+                client.away = True
+                client.presence.holding = []
+                self.others(client, replace(client.presence, gone=True), lossy=False)
+
+    def heard(self, client: Client) -> None:
+        """Something has come from a client."""
+        client.heard = time.monotonic()
+        if client.away:
+            client.away = False
+            self.others(client, client.presence, lossy=False)
 
     def post(self, fn: Callable[..., None], *args: Any) -> None:
         """Any thread: have ``fn`` called on the event loop, in the order of posting. Many at once wake the loop once."""
@@ -166,12 +195,12 @@ class Hub:
                 client.send(data, lossy=lossy, wake=False)
         self._send_round()
 
-    def others(self, sender: Client, message: Presence | Preview) -> None:
-        """To everyone but the sender; may be dropped."""
+    def others(self, sender: Client, message: Presence | Preview, *, lossy: bool = True) -> None:
+        """To everyone but the sender; ``lossy``: not to those who are behind."""
         data = encode(message)
         for client in self.clients:
             if client.active and client is not sender:
-                client.send(data, lossy=True, wake=False)
+                client.send(data, lossy=lossy, wake=False)
         self._send_round()
 
     def claim(self, client: Client, session: str, tab: str) -> None:
@@ -219,11 +248,11 @@ class Hub:
                 self.frames.reset(message.version)
             client.send(encode(message))
         for other in self.clients:
-            if other.active:
+            if other.active and not other.away:
                 client.send(encode(other.presence))
         client.active = True
         client.latest.ready()
-        self.others(client, client.presence)
+        self.others(client, client.presence, lossy=False)
 
     def leave(self, client: Client) -> None:
         """The client is gone."""
@@ -232,4 +261,4 @@ class Hub:
         self.clients.discard(client)
         if client.active:
             client.presence = replace(client.presence, gone=True, holding=[])
-            self.others(client, client.presence)
+            self.others(client, client.presence, lossy=False)

@@ -52,7 +52,7 @@ def exposition(host: Host, clients: int) -> str:
     family("twin_samples_lost_total", "counter", "What came and was not delivered, by reason.",
            [({"connection": name, "reason": reason}, count) for (name, reason), count in lost.items()])  # fmt: skip
 
-    if (edge := host.edge) is not None:
+    if (edge := host.connected.edge) is not None:
         family("twin_edge_connected", "gauge", "1 while the Sparkplug edge node has its broker and its primary host.",
                [({}, float(not edge.error and edge.births > 0))])  # fmt: skip
         family("twin_edge_stored", "gauge", "Samples that wait for them.", [({}, edge.stored)])

@@ -23,8 +23,9 @@ from twin.core.errors import InputError
 from twin.server.app import create_app
 from twin.server.auth import LOOPBACK, WILDCARD
 from twin.server.gateways import Gateways, upstream_socket
-from twin.server.host import Host, Settings
+from twin.server.host import Host
 from twin.server.oidc import Provider
+from twin.server.settings import Settings
 
 MAX_MESSAGE = 8 << 20
 PING_TIMEOUT_S = 60.0

@@ -20,6 +20,8 @@ from twin.protocol.messages import (
     Edit,
     Hello,
     Notice,
+    Ping,
+    Pong,
     Presence,
     Preview,
     Redo,
@@ -56,6 +58,7 @@ CLOSE_TIMEOUT_S = 2.0
 BATCH = 64
 """Messages that are sent as one to a client that takes batches."""
 CLOSE_AGAIN_LATER = 1013
+PONG = encode(Pong())
 
 
 async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
@@ -188,6 +191,7 @@ async def _receive(socket: WebSocket, client: Client, inbox: Inbox, host: Host, 
         except KeyError:
             client.send(encode(Refused(0, "message", "not understood: messages are binary")))
             continue
+        hub.heard(client)
         if not host.access.valid(client.who.key):
             client.close(CLOSE_UNAUTHORISED, "access has ended")
         elif isinstance(message, (Edit, Undo, Redo)):
@@ -209,6 +213,9 @@ async def _receive(socket: WebSocket, client: Client, inbox: Inbox, host: Host, 
             client.latest.saw(message.number)
         elif not lossy.take():
             continue
+        elif isinstance(message, Ping):
+            client.signs = True
+            client.send(PONG, lossy=True)  # where much waits, that is a sign of life too
         elif isinstance(message, Presence):
             holding = message.holding if may(role, "edit") else []
             client.presence.selection = _paths(message.selection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -161,11 +162,14 @@ class Simulation:
                 self._step_line.launch()
             self.world.step(1)
 
-    def update(self, model: FactoryModel) -> bool:
+    def update(self, model: FactoryModel, now: Callable[[str], str] = str) -> bool:
         """Take over an edited model while running.
 
         Values (speeds, cycle times, distributions) change in place. Where bodies, shapes, nodes or prototypes were added,
         removed or moved, the world is rebuilt and the goods on it carried over; goods whose node is gone are counted lost.
+
+        Args:
+            now: What a prim of the model so far is called in the new one: a new name alone loses nothing.
 
         Returns:
             True if the world was rebuilt.
@@ -176,14 +180,14 @@ class Simulation:
             return False
         old_model, old_world, old_slots = self.model, self.world, self._slots
         before = {name: array.numpy() for name, array in state_arrays(self._state).items()}
-        kept = {n.path: i for i, n in enumerate(old_model.nodes)}
+        kept = {now(n.path): i for i, n in enumerate(old_model.nodes)}
         came_from = [kept.get(n.path, -1) for n in model.nodes]
         came_from = [
             j if j >= 0 and old_model.nodes[j].kind == n.kind else -1 for n, j in zip(model.nodes, came_from, strict=True)
         ]
         # a server that is there no more still finishes what it has
         slots = [max(s, old_slots[j] if j >= 0 else 0) for s, j in zip(all_slots(model), came_from, strict=True)]
-        bodies = [b.path for b in old_model.rigid.bodies]
+        bodies = [now(b.path) for b in old_model.rigid.bodies]
         prototypes = {p.path: i for i, p in enumerate(model.rigid.prototypes)}
         goods = {name: getattr(old_world, name).numpy()[:, len(bodies) :] for name in _GOODS_ARRAYS}
         self._build(model, slots)
@@ -207,11 +211,11 @@ class Simulation:
             *((name, model.crews, old_model.crews) for name in ("crew_free", "crew_busy_us", "crew_on_us")),
             ("shift_at", model.shifts, old_model.shifts),
         ):
-            if [x.path for x in things] == [x.path for x in old_things]:
+            if [x.path for x in things] == [now(x.path) for x in old_things]:
                 after[name][...] = before[name]
                 if name == "crew_free":  # more or fewer people than before; those at work stay there
                     after[name][:, : len(model.crews)] += _people(model) - _people(old_model)
-        new_prototype = np.array([prototypes.get(p.path, -1) for p in old_model.rigid.prototypes] + [-1], np.int32)
+        new_prototype = np.array([prototypes.get(now(p.path), -1) for p in old_model.rigid.prototypes] + [-1], np.int32)
         after["node"][...] = new_node[before["node"]]
         after["target"][...] = new_node[before["target"]]
         after["server"][...] = new_server[before["server"]]

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { msOfNs } from "../src/net/http";
-import { formatClock, formatNumber, formatUnit, propertyLabel, qualityName, qualityOf } from "../src/ui/format";
+import { formatClock, formatNumber, formatUnit, primName, propertyLabel, qualityName, qualityOf } from "../src/ui/format";
 
 describe("format", () => {
   it("shows numbers with three significant digits and readable thousands", () => {
@@ -27,6 +27,11 @@ describe("format", () => {
     expect(propertyLabel("xformOp:rotateXYZ").label).toBe("rotate XYZ");
     expect(propertyLabel("visibility")).toEqual({ group: "", label: "visibility" });
     expect([formatUnit("Cel"), formatUnit("1"), formatUnit("m/s"), formatUnit("1/h")]).toEqual(["°C", "", "m/s", "/h"]);
+  });
+
+  it("makes names of prims out of what people call machines", () => {
+    const typed = ["Filler 2", " Füller (neu) ", "2nd_belt", "_hidden", "Straße/3", "—"];
+    expect(typed.map(primName)).toEqual(["Filler_2", "Fuller_neu", "_2nd_belt", "_hidden", "Strasse_3", ""]);
   });
 
   it("reads nanoseconds that a number cannot hold", () => {

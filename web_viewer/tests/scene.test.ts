@@ -1,11 +1,16 @@
 import { describe, expect, it } from "vitest";
-import type { PrimDoc, SceneDoc } from "../src/protocol/messages.gen";
-import { SceneStore, type SceneChange } from "../src/state/scene.svelte";
+import type { PrimDoc, SceneDoc, ScenePatch } from "../src/protocol/messages.gen";
+import { SceneStore, type PrimNode, type SceneChange } from "../src/state/scene.svelte";
 
 const doc = (prims: PrimDoc[]): SceneDoc => ({
   seq: 3, epoch: "e", stage: "s", up_axis: "Z", meters_per_unit: 1, prims,
   materials: [], nodes: [], signals: [], prototypes: [], library: [], findings: [],
 });
+
+const patch = (seq: number, prims: PrimDoc[], rest: Partial<ScenePatch> = {}): ScenePatch => ({ t: "patch", seq, prims, removed: [], materials: [], nodes: [], order: {}, ...rest });
+
+/** Paths as the stage tree lists them. */
+const tree = (nodes: PrimNode[]): string[] => nodes.flatMap((n) => [n.path, ...tree(n.children)]);
 
 function store(): { scene: SceneStore; changes: SceneChange[] } {
   const scene = new SceneStore();
@@ -18,8 +23,8 @@ function store(): { scene: SceneStore; changes: SceneChange[] } {
 describe("SceneStore", () => {
   it("takes patches: what moved only moves, what came or went rebuilds", () => {
     const { scene, changes } = store();
-    scene.patch({ t: "patch", seq: 4, prims: [{ path: "/W/A", matrix: [2] }], removed: [], materials: [], nodes: [] });
-    scene.patch({ t: "patch", seq: 5, prims: [{ path: "/W/C" }], removed: ["/W/A"], materials: [], nodes: [] });
+    scene.patch(patch(4, [{ path: "/W/A", matrix: [2] }]));
+    scene.patch(patch(5, [{ path: "/W/C" }], { removed: ["/W/A"] }));
     expect(changes.map((c) => c.kind === "patch" && c.structure)).toEqual([false, true]);
     expect([...scene.prims.keys()]).toEqual(["/W", "/W/B", "/W/C"]);
     expect(scene.seq).toBe(5);
@@ -29,7 +34,7 @@ describe("SceneStore", () => {
     const { scene } = store();
     scene.number(["/W/B"]);
     scene.number(["/W/A", "/W/B"]);
-    scene.patch({ t: "patch", seq: 4, prims: [], removed: [], materials: [], nodes: [{ path: "/W/A/Box", kind: "buffer", next: [] }, { path: "/W/B", kind: "sink", next: [] }] });
+    scene.patch(patch(4, [], { nodes: [{ path: "/W/A/Box", kind: "buffer", next: [] }, { path: "/W/B", kind: "sink", next: [] }] }));
     expect(["/W", "/W/A", "/W/B"].map((p) => scene.prims.get(p)?.doc.body)).toEqual([-1, 0, 1]);
     expect(["/W/A", "/W/A/Box", "/W/B"].map((p) => scene.prims.get(p)?.doc.node)).toEqual([-1, 0, 1]);
   });
@@ -38,12 +43,36 @@ describe("SceneStore", () => {
     const { scene } = store();
     scene.select(["/W/A/Box"]);
     scene.moved("/W/A", "/W/Z");
-    scene.patch({ t: "patch", seq: 4, prims: [{ path: "/W/Z" }, { path: "/W/Z/Box" }], removed: ["/W/A"], materials: [], nodes: [] });
+    scene.patch(patch(4, [{ path: "/W/Z" }, { path: "/W/Z/Box" }], { removed: ["/W/A"], order: { "/W/Z": "B" } }));
     expect([scene.primary, scene.expanded.has("/W/Z"), scene.expanded.has("/W/A")]).toEqual(["/W/Z/Box", true, false]);
     expect(scene.prims.get("/W")?.children.map((c) => c.name)).toEqual(["Z", "B"]);
     scene.moved("/W/Z", "/W/B/Z");
-    scene.patch({ t: "patch", seq: 5, prims: [{ path: "/W/B/Z" }, { path: "/W/B/Z/Box" }], removed: ["/W/Z"], materials: [], nodes: [] });
+    scene.patch(patch(5, [{ path: "/W/B/Z" }, { path: "/W/B/Z/Box" }], { removed: ["/W/Z"] }));
     expect(scene.primary).toBe("/W/B/Z/Box");
+    scene.moved("/W/B/Z", "/W/Y"); // its patch is lost, and the scene fetched whole
+    scene.load(doc([{ path: "/W" }, { path: "/W/Y" }, { path: "/W/Y/Box" }, { path: "/W/B" }]));
+    expect([scene.primary, scene.expanded.has("/W/Y")]).toEqual(["/W/Y/Box", true]);
+  });
+
+  it("puts what comes where a reload would, several in a row and back in the middle", () => {
+    const { scene } = store();
+    scene.patch(patch(4, [{ path: "/W/C" }, { path: "/W/D" }, { path: "/W/E" }], { order: { "/W/C": "D", "/W/D": "E", "/W/E": "" } }));
+    scene.patch(patch(5, [], { removed: ["/W/A", "/W/D"] }));
+    // as an undo of both brings them: sorted by path, not by place
+    scene.patch(patch(6, [{ path: "/W/A" }, { path: "/W/A/Box" }, { path: "/W/D" }], { order: { "/W/A": "B", "/W/D": "E" } }));
+    expect(tree(scene.roots)).toEqual(["/W", "/W/A", "/W/A/Box", "/W/B", "/W/C", "/W/D", "/W/E"]);
+    scene.patch(patch(7, [{ path: "/W/Aa" }, { path: "/W/Ab" }], { order: { "/W/Aa": "Ab", "/W/Ab": "A" } }));
+    scene.patch(patch(8, [{ path: "/X" }], { order: { "/X": "W" } }));
+    expect(tree(scene.roots).filter((p) => !p.includes("Box"))).toEqual(["/X", "/W", "/W/Aa", "/W/Ab", "/W/A", "/W/B", "/W/C", "/W/D", "/W/E"]);
+  });
+
+  it("has below what is told whole just what is told, in that order", () => {
+    const { scene, changes } = store();
+    scene.patch(patch(4, [{ path: "/W/A/Lid" }], { order: { "/W/A/Lid": "" } }));
+    scene.patch(patch(5, [{ path: "/W/A" }, { path: "/W/A/Lid" }, { path: "/W/A/Foot" }, { path: "/W/A/Foot/Pad" }], { order: { "/W/A": "B" } }));
+    expect(tree(scene.roots)).toEqual(["/W", "/W/A", "/W/A/Lid", "/W/A/Foot", "/W/A/Foot/Pad", "/W/B"]);
+    expect(scene.prims.has("/W/A/Box")).toBe(false);
+    expect(changes.at(-1)).toMatchObject({ structure: true });
   });
 
   it("names several at once without meeting one another", () => {
@@ -56,7 +85,7 @@ describe("SceneStore", () => {
     const { scene } = store();
     scene.select(["/W/B", "/W/A/Box"]);
     expect([scene.primary, scene.expanded.has("/W/A")]).toEqual(["/W/A/Box", true]);
-    scene.patch({ t: "patch", seq: 4, prims: [], removed: ["/W/A"], materials: [], nodes: [] });
+    scene.patch(patch(4, [], { removed: ["/W/A"] }));
     expect(scene.selection).toEqual(["/W/B"]);
   });
 
@@ -69,7 +98,7 @@ describe("SceneStore", () => {
 
   it("counts what is below something hidden as hidden", () => {
     const { scene } = store();
-    scene.patch({ t: "patch", seq: 4, prims: [{ path: "/W/A", visible: false }], removed: [], materials: [], nodes: [] });
+    scene.patch(patch(4, [{ path: "/W/A", visible: false }]));
     const box = scene.prims.get("/W/A/Box");
     expect(box && scene.visible(box)).toBe(false);
   });

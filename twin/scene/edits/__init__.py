@@ -4,6 +4,7 @@ from twin.scene.edits.apply import apply_txn
 from twin.scene.edits.context import UNLIMITED, Applied
 from twin.scene.edits.difference import Opinion, difference
 from twin.scene.edits.layer import layer_from_text, layer_to_text, make_edit_layer, save_layer
+from twin.scene.edits.namespace import with_moves
 
 __all__ = [
     "UNLIMITED",
@@ -15,4 +16,5 @@ __all__ = [
     "layer_to_text",
     "make_edit_layer",
     "save_layer",
+    "with_moves",
 ]

@@ -41,11 +41,16 @@ def difference(before: str, after: str) -> list[Opinion]:
     Raises:
         SceneError: Not USDA text.
     """
-    old, new = _layer(before), _layer(after)
+    old, new = layer_of(before), layer_of(after)
     return list(_below(old.pseudoRoot, new.pseudoRoot))
 
 
-def _layer(text: str) -> Sdf.Layer:
+def layer_of(text: str) -> Sdf.Layer:
+    """A layer of its own from USDA text; empty text for an empty one.
+
+    Raises:
+        SceneError: Not USDA text.
+    """
     layer = Sdf.Layer.CreateAnonymous(".usda")
     try:
         layer.ImportFromString(text or "#usda 1.0\n")

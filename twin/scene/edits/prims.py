@@ -14,6 +14,7 @@ from twin.core.errors import Rejected, SceneError
 from twin.protocol.messages import Op
 from twin.scene.edits.context import MAX_DEPTH, UNLIMITED, Context, prim_path
 from twin.scene.edits.fields import write_metadata
+from twin.scene.edits.namespace import retarget
 from twin.scene.edits.specs import inverse_of_prim, over, parent_of, prune, remove
 from twin.scene.stage import check_assets, open_layer, resolve_inside
 
@@ -278,23 +279,6 @@ def _move(context: Context, moves: Sequence[tuple[Sdf.Path, Sdf.Path, int]]) -> 
                 prune(layer, source.GetParentPath())
                 context.note_resync(source)
                 context.note_resync(target)
-            _retarget(layer, {source: target for source, target, _ in moves})
+            retarget(layer, {source: target for source, target, _ in moves})
     except Tf.ErrorException as error:
         raise Rejected("path", f"the move failed: {' '.join(str(error).split())}") from error
-
-
-def _retarget(layer: Sdf.Layer, moves: dict[Sdf.Path, Sdf.Path]) -> None:
-    def moved(path: Sdf.Path) -> Sdf.Path:
-        for above in path.GetPrefixes():
-            if above in moves:
-                return path.ReplacePrefix(above, moves[above])
-        return path
-
-    found: list[Sdf.Path] = []
-    layer.Traverse(Sdf.Path.absoluteRootPath, found.append)
-    for path in found:
-        spec = layer.GetObjectAtPath(path)
-        if isinstance(spec, Sdf.RelationshipSpec):
-            spec.targetPathList.ModifyItemEdits(moved)
-        elif isinstance(spec, Sdf.AttributeSpec) and spec.HasInfo("connectionPaths"):
-            spec.connectionPathList.ModifyItemEdits(moved)

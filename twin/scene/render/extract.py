@@ -40,12 +40,15 @@ class SceneParts:
     Attributes:
         materials: The whole list; empty in a patch that did not change it.
         removed: Paths gone with all below them (patches only).
+        order: Name of the sibling that comes next, by path, for what was looked at with all below it; empty for the last one
+            (patches only).
     """
 
     prims: list[PrimDoc] = field(default_factory=list)
     materials: list[MaterialDoc] = field(default_factory=list)
     prototypes: list[PrototypeDoc] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    order: dict[str, str] = field(default_factory=dict)
 
 
 class SceneExtractor:
@@ -160,9 +163,12 @@ class SceneExtractor:
                 parts.prims.append(self._put(prim))
                 continue
             walked = ([*self._walk(prim)] if wanted[path] else [prim]) if here else []
+            if here and path not in done and (wanted[path] or path not in self._drawn):
+                parts.order[str(path)] = _next_name(prim)
             if wanted[path] or not here:
                 gone = (drawn_below[path] & self._drawn) - {p.GetPath() for p in walked}
-                parts.removed += [str(p) for p in sorted(gone) if p.GetParentPath() not in gone]
+                told = gone if here or not wanted[path] else gone | {path}  # whoever was away has not been told of it yet
+                parts.removed += [str(p) for p in sorted(told) if p.GetParentPath() not in told]
                 for path_gone in gone:
                     self._forget(path_gone)
                 self._drawn -= gone
@@ -386,6 +392,12 @@ _LIGHT_KINDS = {
 }
 _LIGHT_SIZES = {"distant": ("inputs:angle",), "sphere": ("inputs:radius",), "rect": ("inputs:width", "inputs:height"),
                 "disk": ("inputs:radius",)}  # fmt: skip
+
+
+def _next_name(prim: Usd.Prim) -> str:
+    """Name of the sibling that is listed after a prim; empty for the last one. The one before it would have to be looked for."""
+    after = prim.GetFilteredNextSibling(Usd.TraverseInstanceProxies())
+    return str(after.GetName()) if after else ""
 
 
 def _is_instanced(prim: Usd.Prim) -> bool:

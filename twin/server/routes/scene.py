@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import hashlib
 from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from twin.core.samples import SignalKey, is_bad
+from twin.collab.moves import FIRST_NS
+from twin.core.samples import Sample, SignalKey, is_bad
+from twin.history import Columns
+from twin.history.columns import downsample, joined
 from twin.server.context import Nanoseconds, twin
 
 router = APIRouter()
 MAX_POINTS = 20_000
 MAX_PATHS = 200
 Seq = Annotated[int | None, Query(ge=0, le=2**62)]
+MAX_ASSETS = 100
+"""In one request for several."""
+SMALL_ASSET = 64 << 10
+MAX_TOGETHER = 1 << 20
+"""What is larger is sent alone; so many bytes are sent in one answer for several. What an answer holds follows from its ids."""
+ALONE = b"\xff\xff\xff\xff"
+PACKING = 5
 _KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}
 """Media types of images by how they begin."""
@@ -73,20 +85,59 @@ async def asset(request: Request, key: str) -> Response:
     return Response(data, media_type=kind, headers=_KEPT | {"ETag": f'"{key}"'})
 
 
+@router.get("/api/assets")
+async def several(request: Request, ids: Annotated[str, Query(max_length=MAX_ASSETS * 65)]) -> Response:
+    """Several small assets in one answer: for each of ``ids``, hashes with commas between them, a u32 of its size, little-endian,
+    and its bytes, padded to four. Where ``ALONE`` stands for the size nothing follows: it is to be asked for alone.
+    """
+    keys = ids.split(",")
+    if len(keys) > MAX_ASSETS:
+        raise HTTPException(422, f"at most {MAX_ASSETS} ids in one request")
+    tag = {"ETag": f'"{hashlib.sha256(ids.encode()).hexdigest()}"'}
+    if request.headers.get("if-none-match") == tag["ETag"]:
+        return Response(status_code=304, headers=_KEPT | tag)
+    assets, parts, room = twin(request).host.assets, [], MAX_TOGETHER
+    for key in keys:
+        data = assets.get(key)
+        if data is None:
+            raise HTTPException(404, f"no such asset: {key[:64]}")
+        if len(data) > min(SMALL_ASSET, room):
+            parts.append(ALONE)
+            continue
+        room -= len(data)
+        parts += [len(data).to_bytes(4, "little"), data, bytes(-len(data) % 4)]
+    answer, packed = b"".join(parts), {"Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        # together they pack far better than one by one; not on the event loop, which has others to serve
+        answer, packed = await asyncio.to_thread(gzip.compress, answer, PACKING, mtime=0), packed | {"Content-Encoding": "gzip"}
+    return Response(answer, media_type="application/octet-stream", headers=_KEPT | tag | packed)
+
+
 @router.get("/api/history")
 async def history(
     request: Request, prim: str, name: str, t0_ns: Nanoseconds, t1_ns: Nanoseconds, points: int = 2000, before: bool = False
 ) -> JSONResponse:
-    """What one signal did (Series). ``before``: also the last sample ahead of ``t0_ns``, which says what held then."""
-    recorded = twin(request).host.history
-    key = SignalKey(prim, name)
+    """What one signal did (Series), also while its prim was called otherwise.
+
+    ``before``: also the last sample ahead of ``t0_ns``, which says what held then.
+    """
+    context = twin(request)
+    recorded = context.host.history
     points = max(2, min(points, MAX_POINTS))
-    columns = await asyncio.to_thread(recorded.range, key, t0_ns, t1_ns, points)
+    spans = await context.owner(lambda: context.host.renames.spans(prim, FIRST_NS if before else t0_ns, max(t0_ns, t1_ns)))
+    named = [(SignalKey(span.path, name), span.begin_ns, span.end_ns) for span in spans]
+
+    def read() -> tuple[Columns, Sample | None]:
+        within = [recorded.range(key, max(begin, t0_ns), min(end, t1_ns)) for key, begin, end in named if end >= t0_ns]
+        ahead = (recorded.latest_at(key, min(end, t0_ns - 1)) for key, begin, end in reversed(named) if begin < t0_ns)
+        return downsample(joined(within), points), next((held for held in ahead if held is not None), None)
+
+    columns, earlier = await asyncio.to_thread(read)
     time_ns, value, quality = columns.time_ns.tolist(), columns.value, columns.quality.tolist()
-    earlier = await asyncio.to_thread(recorded.latest_at, key, t0_ns - 1) if before else None
     if earlier is not None:
         held = None if is_bad(earlier.quality) else earlier.value
         time_ns, value, quality = [earlier.time, *time_ns], [held, *value], [earlier.quality, *quality]
+    key = SignalKey(prim, name)
     return JSONResponse(
         {
             "prim": prim,

@@ -1,5 +1,6 @@
 /** The HTTP interface of the server that sent this page. */
 import type { PrimDetail, SceneDoc, Series } from "../protocol/messages.gen";
+import { request } from "./line";
 
 export class HttpError extends Error {
   constructor(
@@ -20,7 +21,8 @@ export interface SignalInfo {
   count: number;
 }
 
-async function answer(response: Response): Promise<Response> {
+/** The answer if it is a good one; throws what the server says otherwise. */
+export async function answer(response: Response): Promise<Response> {
   if (response.ok) return response;
   const text = await response.text();
   let reason = text;
@@ -37,15 +39,14 @@ async function answer(response: Response): Promise<Response> {
 }
 
 const json = async <T>(path: string): Promise<T> =>
-  (await (await answer(await fetch(path, { credentials: "same-origin" }))).json()) as T;
+  (await (await answer(await request(path))).json()) as T;
 
 export async function login(token: string): Promise<void> {
   await answer(
-    await fetch("/api/login", {
+    await request("/api/login", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ token }),
-      credentials: "same-origin",
     }),
   );
 }
@@ -78,6 +79,9 @@ export const getPhysics = () => json<PhysicsDoc>("/api/physics");
 /** Prims as text for the clipboard. */
 export const getClip = async (paths: string[]): Promise<string> =>
   JSON.stringify(await json<unknown>(`/api/clip?${paths.map((p) => `path=${encodeURIComponent(p)}`).join("&")}`));
+
+/** Whether the server answers at all, right now. */
+export const reach = (signal: AbortSignal): Promise<unknown> => fetch("/api/health", { cache: "no-store", signal });
 
 export const getHealth = async (): Promise<string> => (await json<{ status: string }>("/api/health")).status;
 
@@ -145,29 +149,6 @@ export const getPart = (asset: string) => json<SceneDoc>(`/api/part?${new URLSea
 
 export const getSignals = () => json<SignalInfo[]>("/api/signals");
 
-export const assetUrl = (hash: string) => `/api/assets/${encodeURIComponent(hash)}`;
-
-const early = new Map<string, Promise<ArrayBuffer>>();
-
-async function fetchAsset(hash: string): Promise<ArrayBuffer> {
-  return (await answer(await fetch(assetUrl(hash), { credentials: "same-origin" }))).arrayBuffer();
-}
-
-/** Begin to fetch what will be asked for in a moment; a failure is told to who asks. */
-export function prefetchAssets(hashes: string[]): void {
-  for (const hash of hashes) {
-    const coming = fetchAsset(hash);
-    coming.catch(() => undefined);
-    early.set(hash, coming);
-  }
-}
-
-export function getAsset(hash: string): Promise<ArrayBuffer> {
-  const coming = early.get(hash) ?? fetchAsset(hash);
-  early.delete(hash);
-  return coming;
-}
-
 const nsOf = (ms: number): string => String(BigInt(Math.floor(ms * 1000)) * 1000n);
 
 /** Nanoseconds UTC, a decimal string where a number could not hold them, as milliseconds. */
@@ -209,7 +190,7 @@ export interface TrackIndex {
 export const getTrack = (t0: number, t1: number) => json<TrackIndex>(`/api/track?${new URLSearchParams({ from: nsOf(t0), to: nsOf(t1) })}`);
 
 export async function getTrackChunk(id: string): Promise<ArrayBuffer> {
-  return (await answer(await fetch(`/api/track/${id}`, { credentials: "same-origin" }))).arrayBuffer();
+  return (await answer(await request(`/api/track/${id}`))).arrayBuffer();
 }
 
 export interface StudyEntry {
@@ -297,13 +278,13 @@ export const getStudy = (id: string) => json<StudyDocument>(`/api/studies/${id}`
 /** Any request; null where the answer is empty. */
 export async function ask<T>(method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<T> {
   const headers = body === undefined ? undefined : { "Content-Type": "application/json" };
-  const response = await answer(await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin" }));
+  const response = await answer(await request(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) }));
   return (response.status === 204 ? null : await response.json()) as T;
 }
 
 async function send<T>(method: "POST" | "DELETE", path: string, body?: unknown): Promise<T> {
   const headers = body === undefined ? undefined : { "Content-Type": "application/json" };
-  const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin" });
+  const response = await request(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   return (await (await answer(response)).json()) as T;
 }
 

@@ -1,4 +1,5 @@
 /** What the server tells of the connected plant, asked while somebody looks. */
+import { request } from "./line";
 
 export interface SignalHealth {
   prim: string;
@@ -47,7 +48,7 @@ async function said(response: Response): Promise<string> {
 const post = <T>(path: string, body: unknown) => json<T>(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
 async function json<T>(path: string, init: RequestInit = {}): Promise<T> {
-  const response = await fetch(path, { credentials: "same-origin", ...init });
+  const response = await request(path, init);
   if (!response.ok) throw new Error((await said(response)) || `${response.status} ${response.statusText}`);
   return (response.status === 204 ? null : await response.json()) as T;
 }

@@ -99,6 +99,19 @@ export interface Seen {
   number: number;
 }
 
+/**
+ * Answered with ``pong`` at once, whatever the twin is busy with. A client that has sent one is shown to the others only
+ * while it goes on sending anything at least every 15 s; one that never does, until its connection ends.
+ */
+export interface Ping {
+  t: "ping";
+}
+
+/** The answer to ``ping``. */
+export interface Pong {
+  t: "pong";
+}
+
 export interface Welcome {
   t: "welcome";
   protocol: number;
@@ -230,7 +243,7 @@ export interface AlarmBatch {
   alarms: AlarmDoc[];
 }
 
-/** Something that is fetched by HTTP has changed: ``what`` is versions, proposals, rules, library, bookmarks or limits. */
+/** What is fetched by HTTP has changed: ``what`` is versions, proposals, rules, library, bookmarks, limits or alarms. */
 export interface Changed {
   t: "changed";
   what: string;
@@ -467,8 +480,13 @@ export interface SceneDoc {
 /**
  * What an edit changed in the drawing: prims added or changed (each whole), prims gone (with all below them).
  *
- * ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``. Another may follow
- * with ``nodes``, the whole list, once the simulation runs with what was edited; a changed ``bodies`` table comes then too.
+ * ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``. Another one,
+ * mostly empty, follows once the simulation runs with what was edited: ``nodes`` is the whole list where it changed; a changed
+ * ``bodies`` table comes then too.
+ *
+ * ``order`` says where in the tree what is new or was looked at anew stands: by path, the name of the sibling that comes next,
+ * empty for the last one. All that is below such a prim is in ``prims``, in the order of the tree; what else was known there is
+ * gone. What is not named keeps its place. ``removed`` may name what the receiver never heard of.
  */
 export interface ScenePatch {
   t: "patch";
@@ -477,6 +495,7 @@ export interface ScenePatch {
   removed: string[];
   materials: MaterialDoc[];
   nodes: NodeDoc[];
+  order: Record<string, string>;
 }
 
 /** What one layer says about a property. */
@@ -531,10 +550,12 @@ export type ClientMessage =
   | Preview
   | Presence
   | Control
-  | Seen;
+  | Seen
+  | Ping;
 
 export type ServerMessage =
   | Welcome
+  | Pong
   | Edited
   | Refused
   | History

@@ -1,7 +1,7 @@
 /** What a person can do with the scene; toolbar, tree and keys all come through here. */
 import { getClip, getPrim, HttpError } from "../net/http";
 import type { Op } from "../protocol/messages.gen";
-import { baseName } from "../ui/format";
+import { baseName, primName } from "../ui/format";
 import { transformOps } from "../viewer/gizmo";
 import type { WalkKey } from "../viewer/camera";
 import { download, fileStem } from "../viewer/capture";
@@ -126,14 +126,14 @@ export class Commands {
     );
   }
 
-  rename(node: PrimNode, name: string): void {
-    const parent = node.parent?.path ?? "";
-    const path = `${parent}/${name}`;
-    if (name === node.name || !name) return;
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-      return this.session.ui.toast("warning", `"${name}" is no prim name: letters, digits and _, not a digit first.`);
-    }
+  /** What is typed need not be a prim's name: spaces, accents and the like are written as one can have them. */
+  rename(node: PrimNode, typed: string): void {
+    const name = primName(typed);
+    const path = `${node.parent?.path ?? ""}/${name}`;
+    if (name === node.name || !typed.trim()) return;
+    if (!name) return this.session.ui.toast("warning", `"${typed}" is no name: it needs letters or digits.`);
     if (this.session.scene.prims.has(path)) return this.session.ui.toast("warning", `${path} exists already.`);
+    if (name !== typed.trim()) this.session.ui.toast("info", `It is called ${name}: names of prims are of letters, digits and _.`);
     this.session.edit([{ kind: "move_prim", path: node.path, value: path }], `Rename ${node.name} to ${name}`);
     this.selectOnceThere([path]);
   }
@@ -256,6 +256,7 @@ export class Commands {
   escape(): void {
     const { ui, view, scene } = this.session;
     if (ui.palette) ui.palette = false;
+    else if (scene.picking) scene.picking = null;
     else if (ui.help) ui.help = false;
     else if (this.viewport?.measure.drop()) this.viewport.invalidate();
     else if (ui.gizmo === "measure") this.toggleMeasure();

@@ -3,6 +3,7 @@
  *
  * Each person's own and read-only: the twin runs on meanwhile, and going live shows it as it is then.
  */
+import { line } from "../net/line";
 import { getSignals, getTrack, getTrackChunk, msOfNs, type SignalInfo, type TrackChunk } from "../net/http";
 import type { Clock, NodeStates } from "../protocol/messages.gen";
 import { decodeTrack, remapFrame, type Moment } from "../protocol/track";
@@ -84,7 +85,7 @@ export class Replay {
     const ask = () => void this.refresh().catch((error: unknown) => this.hand.problem(`The history does not answer: ${error instanceof Error ? error.message : String(error)}`));
     ask();
     clearInterval(this.asking);
-    this.asking = setInterval(ask, INDEX_AGE_MS);
+    this.asking = setInterval(() => line.up && ask(), INDEX_AGE_MS);
   }
   private asking: ReturnType<typeof setInterval> | undefined;
 

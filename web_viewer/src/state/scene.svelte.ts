@@ -39,6 +39,8 @@ export class SceneStore {
   library = $state.raw<LibraryPart[]>([]);
   /** Selected prim paths, the primary one last. */
   selection = $state.raw<string[]>([]);
+  /** Somebody wants a prim pointed out: what is selected next goes to them instead. ``id`` says who. */
+  picking = $state.raw<{ id: string; take: (path: string) => void } | null>(null);
   /** Rows of the stage tree that are open. */
   readonly expanded = new SvelteSet<string>();
 
@@ -58,7 +60,7 @@ export class SceneStore {
   load(doc: SceneDoc): void {
     this.prims.clear();
     this.roots = [];
-    this.moves = [];
+    const follow = this.follow();
     this.materials = doc.materials;
     this.prototypes = doc.prototypes;
     this.upAxis = doc.up_axis;
@@ -73,22 +75,20 @@ export class SceneStore {
     this.seq = doc.seq;
     if (!this.loaded) for (const root of this.roots) this.expanded.add(root.path);
     this.loaded = true;
+    follow();
     this.changed({ kind: "load" });
   }
 
-  /** An edit has moved prims: when its patch comes, they stay selected and open, and keep their place in the tree. */
+  /** An edit has moved prims: when its patch comes, they stay selected and open. */
   moved(from: string, to: string): void {
     this.moves.push({ from, to });
   }
 
   patch(patch: ScenePatch): void {
     let structure = patch.removed.length > 0;
-    const moves = this.moves.splice(0);
-    const now = (path: string) => moves.reduce((p, { from, to }) => (isWithin(p, from) ? to + p.slice(from.length) : p), path);
-    const opened = moves.length > 0 ? [...this.expanded].map(now) : [];
-    const selected = this.selection.map(now);
-    const places = moves.map(({ from, to }) => ({ to, place: parentPath(from) === parentPath(to) ? this.siblings(from).findIndex((n) => n.path === from) : -1 }));
+    const follow = this.follow();
     for (const path of patch.removed) this.drop(path);
+    structure = this.dropUnnamed(patch) || structure;
     if (patch.materials.length > 0) {
       this.materials = patch.materials;
       structure = true;
@@ -106,11 +106,8 @@ export class SceneStore {
         known.doc = doc;
       }
     }
-    for (const { to, place } of places) this.putAt(to, place);
-    if (moves.length > 0) {
-      for (const path of opened) if (this.prims.has(path)) this.expanded.add(path);
-      this.selection = selected;
-    }
+    this.arrange(patch);
+    follow();
     this.seq = Math.max(this.seq, patch.seq);
     this.changed({ kind: "patch", changed: patch.prims.map((p) => p.path), structure });
   }
@@ -130,6 +127,13 @@ export class SceneStore {
   /** Select prims; unknown ones are left out. */
   select(paths: string[]): void {
     const next = paths.filter((p) => this.prims.has(p));
+    const { picking } = this;
+    const pointed = next.findLast((p) => !this.selection.includes(p)) ?? next.at(-1);
+    if (picking) {
+      if (pointed === undefined) return; // beside everything: once more
+      this.picking = null;
+      return picking.take(pointed);
+    }
     if (next.length === this.selection.length && next.every((p, i) => p === this.selection[i])) return;
     this.selection = next;
     for (const path of next) this.reveal(path);
@@ -189,23 +193,77 @@ export class SceneStore {
     (parent ? parent.children : this.roots).push(node);
   }
 
-  private siblings(path: string): PrimNode[] {
-    return this.prims.get(parentPath(path))?.children ?? this.roots;
+  /** What is selected and open, to be put where it has moved to once that is there; the moves are done with then. */
+  private follow(): () => void {
+    const moves = this.moves.splice(0);
+    if (moves.length === 0) return () => undefined;
+    const now = (path: string) => moves.reduce((p, { from, to }) => (isWithin(p, from) ? to + p.slice(from.length) : p), path);
+    const [opened, selected] = [[...this.expanded].map(now), this.selection.map(now)];
+    return () => {
+      for (const path of opened) if (this.prims.has(path)) this.expanded.add(path);
+      this.selection = selected;
+    };
   }
 
-  /** Give a prim that is there its place among its siblings; below 0 it stays where it is. */
-  private putAt(path: string, place: number): void {
-    const node = this.prims.get(path);
-    if (!node || place < 0) return;
-    const siblings = this.siblings(path);
-    siblings.splice(siblings.indexOf(node), 1);
-    siblings.splice(place, 0, node);
+  /** Take away what a patch leaves out of what it tells whole: it went while this page was not connected. True: there was some. */
+  private dropUnnamed({ order, prims }: ScenePatch): boolean {
+    const roots = Object.keys(order).flatMap((path) => this.prims.get(path) ?? []);
+    if (roots.length === 0) return false;
+    const named = new Set(prims.map((doc) => doc.path));
+    const gone: string[] = [];
+    for (const stack = roots; stack.length > 0; ) {
+      for (const child of stack.pop()?.children ?? []) {
+        if (named.has(child.path)) stack.push(child);
+        else gone.push(child.path);
+      }
+    }
+    for (const path of gone) this.drop(path);
+    return gone.length > 0;
+  }
+
+  /** Put what a patch brings where it stands in the tree; a reload must show nothing else. */
+  private arrange({ order, prims }: ScenePatch): void {
+    const below = new Map<PrimNode, PrimNode[]>();
+    const next = new Map<PrimNode[], Map<string, PrimNode>>();
+    let root = "";
+    for (const { path } of prims) {
+      const node = this.prims.get(path);
+      if (!node) continue;
+      if (path in order) {
+        root = path;
+        const siblings = this.siblings(node);
+        const placed = next.get(siblings) ?? new Map<string, PrimNode>();
+        next.set(siblings, placed.set(order[path], node));
+      } else if (node.parent && root && isWithin(path, root)) {
+        const children = below.get(node.parent);
+        if (children) children.push(node);
+        else below.set(node.parent, [node]);
+      }
+    }
+    for (const [siblings, placed] of next) {
+      const moving = new Set(placed.values());
+      const rest = siblings.filter((node) => !moving.has(node));
+      siblings.length = 0;
+      /** Those that stand in a row before a sibling that is in its place, or at the end. */
+      const before = (name: string): PrimNode[] => {
+        const row: PrimNode[] = [];
+        for (let node = placed.get(name); node; node = placed.get(node.name)) row.push(node);
+        return row.reverse();
+      };
+      for (const node of rest) siblings.push(...before(node.name), node);
+      siblings.push(...before(""));
+    }
+    for (const [parent, children] of below) parent.children = children;
+  }
+
+  private siblings(node: PrimNode): PrimNode[] {
+    return node.parent?.children ?? this.roots;
   }
 
   private drop(path: string): void {
     const node = this.prims.get(path);
     if (!node) return;
-    const siblings = node.parent ? node.parent.children : this.roots;
+    const siblings = this.siblings(node);
     siblings.splice(siblings.indexOf(node), 1);
     const stack = [node];
     for (let n = stack.pop(); n; n = stack.pop()) {

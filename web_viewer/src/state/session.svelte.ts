@@ -1,5 +1,7 @@
 /** This user's session with the server: connection, edits, presence, and where each message goes. */
+import { prefetchAssets } from "../net/assets";
 import * as http from "../net/http";
+import { line } from "../net/line";
 import { PendingEdits } from "../net/pending";
 import { signIn, signOut } from "../net/together";
 import { TwinSocket, type LinkState } from "../net/socket";
@@ -14,7 +16,7 @@ import { Replay } from "./replay.svelte";
 import { onlySetPoints, whyNot } from "./rules";
 import { Then } from "./then";
 import { ValuesThen } from "./values.svelte";
-import { SceneStore } from "./scene.svelte";
+import { isWithin, SceneStore } from "./scene.svelte";
 import { Together } from "./together.svelte";
 import { Studies } from "./studies.svelte";
 import { UiStore } from "./ui.svelte";
@@ -80,6 +82,8 @@ export class Session {
   undoLabel = $state("");
   redoLabel = $state("");
   unconfirmed = $state(0);
+  /** Raised whenever a lost connection is back: what was missed without one is to be asked for. */
+  returns = $state(0);
   /** Edits that were refused: what was typed for them must give way to what holds. */
   refusals = $state(0);
   private table = { bodies: [] as string[], prototypes: [] as string[] };
@@ -105,6 +109,8 @@ export class Session {
   /** The newest frame that has been taken in. */
   private frameSeen = 0;
   private seenTimer: ReturnType<typeof setTimeout> | undefined;
+  /** What was kept while there was no connection has been sent: what comes now may follow it. */
+  private sentAll = false;
   private previewsOf = new Map<string, Set<string>>();
 
   get mayEdit(): boolean {
@@ -141,7 +147,7 @@ export class Session {
 
   show(doc: SceneDoc): void {
     this.scene.load(doc);
-    http.prefetchAssets(this.scene.meshes());
+    prefetchAssets(this.scene.meshes());
     this.replay.tableChanged();
   }
 
@@ -224,8 +230,8 @@ export class Session {
       this.failure = anonymous ? "" : reason(error);
       return;
     }
+    prefetchAssets(this.scene.meshes()); // before what the panels ask for: the picture is waited for
     this.phase = "ready";
-    http.prefetchAssets(this.scene.meshes());
     this.connect();
     this.replay.follow();
   }
@@ -239,13 +245,21 @@ export class Session {
       state: (state, _wait, why) => {
         if (this.socket !== socket) return; // of before signing in anew
         this.link = state;
+        if (state !== "connecting") line.up = state !== "waiting";
+        if (state !== "open") this.sentAll = false;
         this.linkReason = why;
         if (state !== "unauthorised") return;
         this.phase = "login";
         this.failure = "You are signed out: your access has ended, or somebody has taken it back or changed it.";
       },
+      ping: () => this.send({ t: "ping" }),
+      reach: http.reach,
     });
     this.socket = socket;
+    line.heard = () => socket.heard();
+    line.doubt = () => socket.networkChanged(navigator.onLine);
+    window.ononline = () => socket.networkChanged(true);
+    window.onoffline = () => socket.networkChanged(false);
     socket.connect();
   }
 
@@ -269,7 +283,7 @@ export class Session {
 
   /** Try to connect now instead of waiting for the back-off. */
   retry(): void {
-    this.socket?.reconnect();
+    this.socket?.retry();
   }
 
   private send(message: ClientMessage, lossy = false): boolean {
@@ -296,6 +310,8 @@ export class Session {
     switch (message.t) {
       case "welcome":
         return void this.welcome(message);
+      case "pong":
+        return;
       case "edited":
         return this.edited(message);
       case "patch":
@@ -339,6 +355,7 @@ export class Session {
       case "changed":
         if (message.what === "bookmarks") return this.bookmarks.changed();
         if (message.what === "limits") return this.alarms.limitsChanged();
+        if (message.what === "alarms") return this.alarms.follow();
         return this.together.changed(message.what);
       case "presence":
         return this.seen(message);
@@ -361,6 +378,7 @@ export class Session {
     const same = before !== null && before.session === welcome.session && before.epoch === welcome.epoch;
     if (before && !same) this.together.offerAgain(this.pending.abandon());
     else this.together.keepOver(before === null);
+    if (before) this.returns++;
     this.alarms.follow();
     this.bookmarks.changed();
     this.together.open();
@@ -371,7 +389,9 @@ export class Session {
       this.meanwhile = []; // of the connection before
       await this.refetch(true);
     }
+    if (this.me !== welcome) return; // there has been another one meanwhile
     for (const request of this.pending.unconfirmed()) this.send(request);
+    this.sentAll = true;
     this.count();
     this.sendPresence();
   }
@@ -441,7 +461,8 @@ export class Session {
       clearTimeout(this.patchTimer);
       this.patchTimer = setTimeout(() => void this.refetch(), PATCH_WAIT_MS);
     }
-    this.onEdited(paths);
+    // what has moved is asked for by its new path, once the patch has brought it there
+    this.onEdited(paths.filter((path) => !moves.some((op) => isWithin(path, op.path))));
   }
 
   private refused(opid: number, why: string, path: string): void {
@@ -478,7 +499,9 @@ export class Session {
     this.together.hold(txn.map((op) => op.path));
     const request = this.pending.edit(txn, label, this.scene.seq, matrices);
     this.count();
-    if (!this.send(request)) this.ui.toast("info", "No connection: the change is kept and sent when it is back.");
+    // never before what is still kept: the later change counts
+    if (this.sentAll) this.send(request);
+    else if (this.link !== "open") this.ui.toast("info", "No connection: the change is kept and sent when it is back.");
     this.together.keep();
   }
 
@@ -492,7 +515,8 @@ export class Session {
 
   private stepBack(kind: "undo" | "redo", label: string): void {
     if (!label) return this.ui.toast("info", `Nothing of yours to ${kind}.`);
-    this.send(this.pending.step(kind));
+    const request = this.pending.step(kind);
+    if (this.sentAll) this.send(request);
     this.count();
   }
 

@@ -1,6 +1,7 @@
 /** A small handle for tests and for the curious at the console. */
 import type { Commands } from "./commands";
 import type { Viewport } from "../viewer/viewport";
+import type { PrimNode } from "./scene.svelte";
 import type { Session } from "./session.svelte";
 
 export interface TwinHandle {
@@ -8,6 +9,8 @@ export interface TwinHandle {
   readonly ready: boolean;
   readonly seq: number;
   readonly selected: string | null;
+  /** Paths of all prims as the stage tree lists them. */
+  readonly tree: string[];
   readonly session: string;
   readonly simTime: number;
   /** "live", or where the time bar stands [ms UTC]. */
@@ -49,6 +52,10 @@ export function exposeForTests(session: Session, commands: Commands): void {
     },
     get selected() {
       return session.scene.primary;
+    },
+    get tree() {
+      const below = (nodes: PrimNode[]): string[] => nodes.flatMap((node) => [node.path, ...below(node.children)]);
+      return below(session.scene.roots);
     },
     get session() {
       return session.me?.session ?? "";

@@ -103,3 +103,10 @@ export function ago(ms: number): string {
   if (s < 3600) return `${Math.floor(s / 60)} min ago`;
   return `${Math.floor(s / 3600)} h ago`;
 }
+
+/** The name of a prim that is nearest to what somebody typed; empty where nothing of it can stand in one. */
+export function primName(typed: string): string {
+  const plain = typed.normalize("NFD").replace(/\p{M}/gu, "").replaceAll("ß", "ss");
+  const name = plain.replace(/^[^A-Za-z0-9_]+|[^A-Za-z0-9_]+$/g, "").replace(/[^A-Za-z0-9_]+/g, "_");
+  return /^[0-9]/.test(name) ? `_${name}` : name;
+}

@@ -1,6 +1,6 @@
 /** Shapes of prims: mesh buffers from the server, analytic shapes made here. */
 import * as THREE from "three";
-import { getAsset } from "../net/http";
+import { getAsset } from "../net/assets";
 import type { Geometry } from "../protocol/messages.gen";
 
 const MESH_MAGIC = 0x314d5754; // "TWM1" read as a little-endian u32

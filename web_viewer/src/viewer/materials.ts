@@ -1,6 +1,6 @@
 /** UsdPreviewSurface materials as three.js physically based ones. */
 import * as THREE from "three";
-import { assetUrl } from "../net/http";
+import { assetUrl } from "../net/assets";
 import type { MaterialDoc } from "../protocol/messages.gen";
 import { readsVertices } from "./merged";
 

@@ -137,6 +137,21 @@ def test_undo_leaves_what_someone_else_wrote_since_and_says_so(opened) -> None:
     assert (value(document, A), value(document, B)) == (7.0, 2.0)
 
 
+def test_undo_leaves_what_someone_else_wrote_also_after_one_s_own_later_step_over_it_is_undone(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [size(A, 5.0)])
+    document.submit("s2", 1, "Bob", [size(A, 7.0)])
+    document.submit("s1", 2, "Ann", [size(A, 6.0)])
+    assert document.undo("s1", 3, "Ann").entry is not None
+    assert value(document, A) == 7.0
+    refusal = document.undo("s1", 4, "Ann").refusal
+    assert refusal is not None
+    assert refusal.code == "overwritten"
+    assert value(document, A) == 7.0
+    assert document.redo("s1", 5, "Ann").entry is not None
+    assert value(document, A) == 6.0
+
+
 def test_an_undo_that_would_change_nothing_is_refused_and_what_lies_under_it_can_be_undone(opened) -> None:
     document = opened()
     document.submit("s1", 1, "Ann", [size(B, 3.0)])

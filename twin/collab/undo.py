@@ -39,6 +39,10 @@ def keys(op: Op) -> Iterator[Key]:
         yield op.path, op.field
 
 
+Writer = tuple[int, str, int, str]
+"""The last write of something, its number and session, and the last one by any other session (0 for none)."""
+
+
 class UndoStacks:
     """What each session can take back, and do again.
 
@@ -48,7 +52,7 @@ class UndoStacks:
     def __init__(self) -> None:
         self._undo: dict[str, list[Entry]] = {}
         self._redo: dict[str, list[Entry]] = {}
-        self._writers: dict[Key, tuple[int, str]] = {}
+        self._writers: dict[Key, Writer] = {}
         self._most = 8 * WINDOW
 
     def note(self, entry: Entry) -> None:
@@ -70,15 +74,21 @@ class UndoStacks:
         for moving, group in groupby(entry.txn, lambda op: op.kind == "move_prim"):
             ops = list(group)
             written = self._follow(entry.session, moves_in(ops)) if moving else [key for op in ops for key in keys(op)]
-            self._writers.update(dict.fromkeys(written, (entry.seq, entry.session)))
+            for key in written:
+                self._wrote(key, entry)
         # the inverse names what was written beside what was asked for: xformOpOrder, say
         for op in entry.inverse:
             if op.kind != "move_prim":
                 for key in keys(op):
-                    self._writers[key] = (entry.seq, entry.session)
+                    self._wrote(key, entry)
         if len(self._writers) > self._most:
             self._writers = {k: w for k, w in self._writers.items() if w[0] > entry.seq - WINDOW}
             self._most = max(8 * WINDOW, 2 * len(self._writers))
+
+    def _wrote(self, key: Key, entry: Entry) -> None:
+        last = self._writers.get(key, (0, "", 0, ""))
+        other = last[2:] if last[1] == entry.session else last[:2]
+        self._writers[key] = (entry.seq, entry.session, *other)
 
     def _follow(self, session: str, moves: Moves) -> list[Key]:
         """A session moved prims: what others can take back in them is found at the new paths, and who wrote what goes along.
@@ -131,7 +141,11 @@ class UndoStacks:
         Raises:
             Rejected: ``overwritten``: nothing is left to take back.
         """
-        since = [key for key, (seq, author) in self._writers.items() if seq > entry.seq and author != entry.session]
+        # also where one has written over it since and taken that back: what stands there now is theirs
+        since = []
+        for key, (seq, author, before, _) in self._writers.items():
+            if (before if author == entry.session else seq) > entry.seq:
+                since.append(key)
         exact = set(since)
         whole = {path for path, name in since if not name}
         above = {path for other in {path for path, _ in since} for path in upwards(other)}

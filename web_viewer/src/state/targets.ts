@@ -1,5 +1,6 @@
 /** What the targets of a relationship can be. */
-import type { PrimNode } from "./scene.svelte";
+import { baseName } from "../ui/format";
+import type { PrimNode, SceneStore } from "./scene.svelte";
 
 export interface Aim {
   /** It has one target at most: another one takes its place. */
@@ -42,6 +43,13 @@ const AIMS: Record<string, Aim> = {
 export function aimOf(property: string): Aim {
   if (property.startsWith("material:binding")) return one("material", typed(/^Material$/));
   return AIMS[property] ?? many("prim", () => true);
+}
+
+/** Prototypes of goods that are classes: no part of the world, so that the tree does not have them. */
+export function goods(scene: SceneStore): PrimNode[] {
+  return scene.prototypes
+    .filter(({ path }) => !scene.prims.has(path))
+    .map(({ path }) => ({ path, name: baseName(path), doc: { path, type: "Xform", schemas: ["TwinItemAPI"] } as PrimNode["doc"], parent: null, children: [], depth: 0 }));
 }
 
 /** The prim that was meant where one was pressed: itself or the nearest above it that fits. */

@@ -131,7 +131,8 @@ export class Together {
   /** Somebody else's edit came first where one of ours is still on its way. */
   private overtaken(message: Edited): void {
     const mine = this.session.pending.paths();
-    const both = [...new Set(message.txn.map((op) => op.path))].filter((path) => mine.has(path));
+    // of what was taken away the refusal tells
+    const both = [...new Set(message.txn.filter((op) => !takesAway(op)).map((op) => op.path))].filter((path) => mine.has(path));
     if (both.length > 0) this.session.ui.toast("info", `${message.user} has just changed this as well; yours comes after it.`, both[0]);
   }
 

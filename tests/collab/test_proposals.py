@@ -134,10 +134,15 @@ def test_a_discarded_proposal_stays_readable(opened) -> None:
     # discarded by mistake: it comes back as it was
     proposals.reopen(id)
     assert (proposals.all()[0]["state"], proposals.all()[0]["closed_by"]) == ("open", "")
-    with pytest.raises(Rejected, match="nothing to take back"):
+    with pytest.raises(Rejected, match="open already"):
         proposals.reopen(id)
     document.submit("s1", 3, "Ann", [Op("clear", A, "size")])
     assert proposals.merge(id, "s1", 4, "Ann").entry is not None
+    assert value(document.stage, A) == 3.0
+    # the merge is undone, and thought better of
+    assert document.undo("s1", 5, "Ann").entry is not None
+    proposals.reopen(id)
+    assert proposals.merge(id, "s1", 6, "Ann").entry is not None
     assert value(document.stage, A) == 3.0
     with pytest.raises(InputError, match="no proposal 7"):
         proposals.compare(7)

@@ -119,14 +119,13 @@ class Proposals:
         self._close(id, "discarded", user)
 
     def reopen(self, id: int) -> None:
-        """Have a proposal that was discarded back, to be merged after all.
+        """Have a proposal back that was discarded, or merged and the merge undone, to be merged after all.
 
         Raises:
-            InputError: There is no such proposal. Rejected: ``open``, it has not been discarded.
+            InputError: There is no such proposal. Rejected: ``open``, it is open.
         """
-        state = self._row(id)[3]
-        if state != "discarded":
-            raise Rejected("open", f"the proposal is {state}: there is nothing to take back")
+        if self._row(id)[3] == "open":
+            raise Rejected("open", "the proposal is open already")
         self._journal.write("update proposals set state = 'open', closed_ns = 0, closed_by = '' where id = ?", (id,))
 
     def _close(self, id: int, state: str, user: str) -> None:

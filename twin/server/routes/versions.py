@@ -168,7 +168,7 @@ async def discard(id: Id, request: Request) -> Response:
 
 @router.post("/api/proposals/{id}/reopen", status_code=204)
 async def reopen(id: Id, request: Request) -> Response:
-    """Have a proposal that was discarded back."""
+    """Have a proposal back that was discarded, or merged and the merge undone."""
     need(request, "edit")
     context = twin(request)
     await context.owner(lambda: context.host.proposals.reopen(id))

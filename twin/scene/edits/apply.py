@@ -13,6 +13,7 @@ from twin.core.errors import Rejected
 from twin.protocol.messages import Op
 from twin.scene.edits import fields, prims, specs
 from twin.scene.edits.context import UNLIMITED, Applied, Context
+from twin.scene.edits.heirs import heirs_noted
 from twin.scene.stage import asset_root_of, tf_message
 
 _VALUES: dict[str, Callable[[Context, Op], fields.Step]] = {
@@ -66,7 +67,8 @@ def apply_txn(
     if not internal and any(op.kind == "restore_spec" for op in txn):
         raise Rejected("type", "restore_spec is not for clients")
     try:
-        _run(context, txn)
+        with heirs_noted(context):
+            _run(context, txn)
     except (Rejected, Tf.ErrorException) as error:
         _roll_back(context)
         if isinstance(error, Rejected):

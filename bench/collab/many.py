@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.collab.server import row
 from twin.collab import Document, Outcome
+from twin.collab.document import MAX_MOVES
 from twin.protocol.messages import Op
 from twin.scene.relevance import Relevance
 from twin.scene.render import AssetStore, SceneExtractor
@@ -32,7 +33,7 @@ def _siblings(folder: Path, count: int) -> list[dict[str, Any]]:
     edits = {
         "added": [Op("add_prim", path, "", {"type": "Cube"}) for path in paths],
         "deleted": [Op("remove_prim", path) for path in paths],
-        "renamed": [Op("move_prim", path, "", f"{path}_new") for path in paths],
+        "renamed": [Op("move_prim", path, "", f"{path}_new") for path in paths[:MAX_MOVES]],
     }
     opid = 0
 
@@ -52,7 +53,8 @@ def _siblings(folder: Path, count: int) -> list[dict[str, Any]]:
             if outcome.refusal is not None:
                 raise RuntimeError(outcome.refusal.reason)
             what = {"edit": "", "undo": ", undone", "redo": ", done again"}[kind]
-            rows.append(row(f"{count} siblings {does}{what}", (time.process_time() - begin) * 1e3, "ms", "processor time"))
+            some = f"{len(txn)} of {count}" if len(txn) < count else str(count)
+            rows.append(row(f"{some} siblings {does}{what}", (time.process_time() - begin) * 1e3, "ms", "processor time"))
     relevance.close()
     document.close()
     return rows

@@ -38,7 +38,7 @@ MAX_OPS = 20_000
 MAX_STRUCTURE = 5000
 """Of them those that add, remove or move prims: half a millisecond each, in which nobody's picture moves."""
 MAX_MOVES = 1000
-"""Of these in turn those that rename or move: they take longer the more siblings there are, a quarter of a second for as many."""
+"""Of these in turn those that rename or move: they take longer the more siblings there are, half a second among as many."""
 MAX_LABEL = 200
 MAX_REASON = 1000
 """Longest reason of a refusal [characters]: what is quoted in it may be as long as a message."""

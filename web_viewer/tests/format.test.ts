@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { msOfNs } from "../src/net/http";
-import { formatClock, formatNumber, formatUnit, primName, propertyLabel, qualityName, qualityOf } from "../src/ui/format";
+import { formatClock, formatNumber, formatSpread, formatUnit, primName, propertyLabel, qualityName, qualityOf } from "../src/ui/format";
 
 describe("format", () => {
   it("shows numbers with three significant digits and readable thousands", () => {
@@ -9,6 +9,10 @@ describe("format", () => {
     ]);
     expect(formatNumber(1.5e9)).toBe("1.50e+9");
     expect(formatNumber(Infinity)).toBe("∞");
+  });
+
+  it("shows an interval in the unit of what it is of", () => {
+    expect([formatSpread(2.6, 138.6, "s"), formatSpread(2.6, 90, "s"), formatSpread(360, 7200, "s"), formatSpread(2.6, 138.6, "J")]).toEqual(["0.043", "2.6", "0.1", "2.6"]);
   });
 
   it("shows simulated time as a clock", () => {

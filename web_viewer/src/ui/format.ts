@@ -41,6 +41,13 @@ export function formatDuration(seconds: number): { value: string; unit: string }
   return { value: formatNumber(seconds), unit: "s" };
 }
 
+/** Half an interval [unit] beside the value that it is of, in the unit that the value is shown in where seconds become minutes. */
+export function formatSpread(half: number, of: number, unit: string): string {
+  const size = Math.abs(of);
+  const per = unit !== "s" || size < 120 ? 1 : size < 5400 ? 60 : 3600;
+  return formatNumber(half / per, 2);
+}
+
 /** Metres as they are read off a drawing: millimetres below a metre, to the millimetre above. */
 export function formatLength(metres: number): string {
   const size = Math.abs(metres);

@@ -128,6 +128,9 @@ def test_what_is_about_a_prim_goes_along_when_it_is_renamed_and_a_prim_that_is_d
         assert (alarm.path, alarm.text) == ("/World/Furnace", "Furnace heat is above 100 Cel")
         assert history(host, "/World/Furnace") == [21.0, 150.0]
         assert history(host, "/World/Kiln") == [21.0], "what was called so then"
+        edit(host, 21, Op("add_prim", "/World/Sign", "", {"type": "Cube"}))
+        edit(host, 22, Op("move_prim", "/World/Sign", "", "/World/Board"))
+        assert not host.renames.since(host.document.seq), "what is not simulated waits for no taking over"
     finally:
         host.stop()
 

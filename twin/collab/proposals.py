@@ -140,7 +140,7 @@ class Proposals:
             raise InputError(f"there is no proposal {id}")
         label, base, text, state, created_ns = rows[0]
         moves = self._document.moves.since(created_ns)
-        return label, with_moves(base, moves), with_moves(text, moves), state
+        return label, with_moves(base, moves, moves), with_moves(text, moves, moves), state
 
 
 def _key(opinion: Opinion) -> tuple[str, str]:

@@ -38,8 +38,9 @@ class SlidingFigures:
     def relaid(self, model: FactoryModel, now: Callable[[str], str]) -> None:
         """The line is another one from here on, in which what was there is called what ``now`` says: figures of it go on."""
         nodes, crews = _layout(model)
-        had_nodes, had_crews = [(now(path), kind) for path, kind in self._seen[0]], [now(path) for path in self._seen[1]]
-        came_from = [had_nodes.index(node) if node in had_nodes else -1 for node in nodes]
+        had_nodes = {(now(path), kind): row for row, (path, kind) in enumerate(self._seen[0])}
+        had_crews = [now(path) for path in self._seen[1]]
+        came_from = [had_nodes.get(node, -1) for node in nodes]
         # as the simulation does: it counts anew where crews have come or gone
         same = [i if crews == had_crews else -1 for i in range(len(crews))]
         rows = {name: came_from for name in _OF_NODES} | {name: same for name in _OF_CREWS}

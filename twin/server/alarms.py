@@ -26,6 +26,9 @@ from twin.protocol.messages import (
     SignalValue,
 )
 
+MOST_GONE = 10_000
+"""Signals that are no more, of which a mapping may still bring values that nobody is to be alarmed by: so many are remembered."""
+
 
 class Alarms:
     """All on the owner thread.
@@ -45,15 +48,16 @@ class Alarms:
         self._board.limits(self.log.limits())
         self._paths: list[str] = []
         self._names: set[SignalKey] = set()
-        self._gone: set[SignalKey] = set()
-        """Signals that were there once."""
+        self._gone: dict[SignalKey, None] = {}
+        """Signals that were there once, those that went last at the end."""
 
     def use(self, model: FactoryModel, nodes: Sequence[NodeDoc]) -> None:
         """What the running twin tells is about this model from now on."""
         before, had = set(self._paths), self._names
         self._paths = [node.path for node in nodes]
         self._names = {SignalKey(s.prim, s.name) for s in model.signals}
-        self._gone = (self._gone | had) - self._names
+        gone = self._gone | dict.fromkeys(had)
+        self._gone = dict.fromkeys([key for key in gone if key not in self._names][-MOST_GONE:])
         self._board.gone(before.difference(self._paths), self._gone)
         self._board.units({SignalKey(s.prim, s.name): s.unit for s in model.signals if s.unit})
 

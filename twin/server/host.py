@@ -376,10 +376,11 @@ class Host:
         if outcome.entry is None or outcome.again:
             return outcome, []
         self._scene = None
-        renamed = self.renames.edited(outcome.entry.seq, outcome.moves)
+        renamed = self.renames.edited(outcome.moves)
         self._compiler.applied(outcome.entry.txn)
         self.drawing.applied(outcome.entry.txn)
         if self._relevance.touched():
+            self.renames.wait(outcome.entry.seq, outcome.moves)
             self.runtime.edited()
         return outcome, [edited(outcome.entry), self._patch(outcome.entry.seq, outcome.changed, outcome.resync), *renamed]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from twin.collab import Comments, Document, Rules
-from twin.collab.moves import Moves, Span, upwards
+from twin.collab.moves import Moves, upwards
 from twin.connectors import Mapping, Plant
 from twin.core.samples import SignalKey
 from twin.live.signals import SignalBoard
@@ -26,15 +26,19 @@ class Renames:
         self._comments, self._rules, self._alarms = comments, rules, alarms
         self._waiting: list[tuple[int, Moves]] = []
 
-    def edited(self, seq: int, moves: Moves) -> list[Changed]:
-        """In the step of the journal that the edit ``seq`` is part of; returns what is to be fetched anew."""
+    def edited(self, moves: Moves) -> list[Changed]:
+        """In the step of the journal that the edit is part of; returns what is to be fetched anew."""
         if not moves:
             return []
         self._comments.moved(moves)
         log = self._alarms.log
         moved = {"rules": self._rules.moved(moves), "limits": log.limits_moved(moves), "alarms": log.moved(moves)}
-        self._waiting.append((seq, moves))
         return [Changed(what) for what, any_did in moved.items() if any_did]
+
+    def wait(self, seq: int, moves: Moves) -> None:
+        """The edit ``seq`` matters to the simulation, which has still to take it over."""
+        if moves:
+            self._waiting.append((seq, moves))
 
     def taken_back(self) -> None:
         """Edits could not be written and are no more."""
@@ -54,10 +58,6 @@ class Renames:
             if plant is not None:
                 plant.moved(moves)
         self._waiting = [each for each in self._waiting if each[0] > seq]
-
-    def spans(self, prim: str, begin_ns: int, end_ns: int) -> list[Span]:
-        """What a prim was called between two moments [ns UTC], oldest first."""
-        return self._document.moves.spans(prim, begin_ns, end_ns)
 
     # ---- mappings, which say what prims were called when they were written
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pxr import Sdf
 
@@ -10,15 +10,8 @@ from twin.scene.edits.difference import layer_of
 from twin.scene.edits.specs import over, prune
 
 
-def retarget(layer: Sdf.Layer, moves: dict[Sdf.Path, Sdf.Path]) -> None:
-    """Let the relationships and connections of a layer follow prims that have moved from one path to another."""
-
-    def moved(path: Sdf.Path) -> Sdf.Path:
-        for above in path.GetPrefixes():
-            if above in moves:
-                return path.ReplacePrefix(above, moves[above])
-        return path
-
+def retarget(layer: Sdf.Layer, moved: Callable[[Sdf.Path], Sdf.Path]) -> None:
+    """Let the relationships and connections of a layer follow; ``moved`` says where a path is now."""
     found: list[Sdf.Path] = []
     layer.Traverse(Sdf.Path.absoluteRootPath, found.append)
     for path in found:
@@ -29,8 +22,11 @@ def retarget(layer: Sdf.Layer, moves: dict[Sdf.Path, Sdf.Path]) -> None:
             spec.connectionPathList.ModifyItemEdits(moved)
 
 
-def with_moves(text: str, moves: Iterable[tuple[str, str]]) -> str:
-    """The text of an edit layer as if its prims had been moved, from one path to another, in that order.
+def with_moves(text: str, moves: Iterable[tuple[str, str]], now: Callable[[str], str]) -> str:
+    """The text of an edit layer as if its prims had been moved.
+
+    Args:
+        moves: From one path to another, in order. now: Where all of them together bring a path.
 
     Raises:
         SceneError: Not USDA text.
@@ -47,5 +43,5 @@ def with_moves(text: str, moves: Iterable[tuple[str, str]]) -> str:
             edit.Add(Sdf.NamespaceEdit(source, target, beside))
             layer.Apply(edit)
             prune(layer, source.GetParentPath())
-        retarget(layer, {source: target})
+    retarget(layer, lambda path: Sdf.Path(now(str(path))))
     return str(layer.ExportToString())

@@ -279,6 +279,14 @@ def _move(context: Context, moves: Sequence[tuple[Sdf.Path, Sdf.Path, int]]) -> 
                 prune(layer, source.GetParentPath())
                 context.note_resync(source)
                 context.note_resync(target)
-            retarget(layer, {source: target for source, target, _ in moves})
+            targets = {source: target for source, target, _ in moves}
+            retarget(layer, lambda path: _moved(path, targets))
     except Tf.ErrorException as error:
         raise Rejected("path", f"the move failed: {' '.join(str(error).split())}") from error
+
+
+def _moved(path: Sdf.Path, targets: dict[Sdf.Path, Sdf.Path]) -> Sdf.Path:
+    for above in path.GetPrefixes():
+        if above in targets:
+            return path.ReplacePrefix(above, targets[above])
+    return path

@@ -124,7 +124,7 @@ async def history(
     context = twin(request)
     recorded = context.host.history
     points = max(2, min(points, MAX_POINTS))
-    spans = await context.owner(lambda: context.host.renames.spans(prim, FIRST_NS if before else t0_ns, max(t0_ns, t1_ns)))
+    spans = await context.owner(lambda: context.host.document.moves.spans(prim, FIRST_NS if before else t0_ns, max(t0_ns, t1_ns)))
     named = [(SignalKey(span.path, name), span.begin_ns, span.end_ns) for span in spans]
 
     def read() -> tuple[Columns, Sample | None]:

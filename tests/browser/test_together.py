@@ -181,12 +181,38 @@ def test_two_people_build_run_discuss_propose_merge_and_restore(serve, person, u
     ada.get_by_test_id("tab-stage").click()
     for page in (ada, bob):
         select(page, belt)
-    ada.get_by_role("tree", name="Stage").press("F2")
-    ada.keyboard.type("Branch")
-    ada.keyboard.press("Enter")
+
+    def rename(name):
+        ada.get_by_role("tree", name="Stage").press("F2")
+        ada.keyboard.type(name)
+        ada.keyboard.press("Enter")
+        for page in (ada, bob):
+            title = page.get_by_test_id("selection-name")
+            until(lambda title=title: title.inner_text() == name, what="the new name")
+
+    # what Bob types, writes and is about to point out meanwhile stays, and reaches the prim under its new name
+    part(bob, "comments")
+    comment, box = bob.get_by_test_id("comment-text"), bob.get_by_test_id("property-twin:conveyor:speed").first
+    comment.fill("Too fa")
+    bob.get_by_test_id("targets-twin:next").get_by_test_id("untarget").click()
+    until(lambda: line(server)[belt] == [], what="nothing follows the belt")
+    bob.get_by_test_id("targets-twin:next").get_by_test_id("target-pick").click()
+    box.fill("0.4")
+    rename("Branch")
+    assert (box.input_value(), comment.input_value()) == ("0.4", "Too fa")
+    assert "/World/Branch" in bob.get_by_test_id("comment-about").inner_text()
+    assert bob.evaluate("() => document.activeElement.dataset.testid") == "property-twin:conveyor:speed"
+    box.press("Enter")
+    until(lambda: prop(server, "/World/Branch", "twin:conveyor:speed") == 0.4, what="what he typed")
+    assert bob.get_by_text("Press a node of the line").is_visible()
+    select(bob, dock)
+    until(lambda: line(server)["/World/Branch"] == [dock], what="what he pointed out")
+    select(bob, dock)
+    comment.fill("Too fast?")
+    bob.get_by_test_id("comment-add").click()
+    until(lambda: "/World/Branch" in bob.get_by_test_id("thread").first.inner_text(), what="the comment is where it was begun")
+    select(bob, "/World/Branch")
     for page in (ada, bob):
-        name = page.get_by_test_id("selection-name")
-        until(lambda name=name: name.inner_text() == "Branch", what="the new name")
         until(page.get_by_test_id("property-twin:conveyor:speed").first.is_visible, what="its properties")
         assert page.evaluate(shown) == [prim["path"] for prim in server.get("/api/scene")["prims"]]
         assert page.evaluate("() => window.__unknown") == []

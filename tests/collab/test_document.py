@@ -221,6 +221,41 @@ def test_a_name_is_taken_back_although_someone_else_has_worked_inside_and_only_b
     assert not document.stage.GetPrimAtPath("/World/Dock").GetAttribute("xformOp:translate").IsAuthored()
 
 
+def test_what_was_meant_for_a_prim_by_its_earlier_name_reaches_it(opened) -> None:
+    document = opened()
+    document.submit("s1", 1, "Ann", [Op("add_prim", f"/World/{name}", "", {"type": "Cube"}) for name in ("C", "Bay")])
+    seen = document.seq
+    document.submit("s1", 2, "Ann", [Op("move_prim", "/World/C", "", "/World/Bay/Spur")])
+    document.submit("s1", 3, "Ann", [Op("move_prim", "/World/Bay", "", "/World/Hall")])
+    # all that Bob has under way when the new names reach him
+    under_way = [
+        size("/World/C", 4.0),
+        Op("set_relationship", B, "proxyPrim", ["/World/C"]),
+        Op("list_edit", B, "proxyPrim", {"append": ["/World/Bay"]}),
+        Op("add_prim", "/World/C/Eye", "", {"type": "Cube"}),
+        size("/World/C/Eye", 5.0),
+        Op("add_prim", "/World/Twin", "", {"copy": "/World/C"}),
+        Op("move_prim", "/World/Bay", "", "/World/Room"),
+    ]
+    done = document.submit("s2", 1, "Bob", under_way, seen=seen)
+    assert done.refusal is None
+    spur = "/World/Room/Spur"
+    assert [value(document, path) for path in (spur, f"{spur}/Eye", "/World/Twin")] == [4.0, 5.0, 4.0]
+    targets = document.stage.GetPrimAtPath(B).GetRelationship("proxyPrim").GetTargets()
+    assert [str(target) for target in targets] == [spur, "/World/Room"]
+    assert document.undo("s2", 2, "Bob").entry is not None
+    # a prim that is called so now is meant, and who knows of the new name means nothing by the old one
+    assert document.submit("s2", 3, "Bob", [size("/World/C", 6.0)], seen=document.seq).refusal.code == "gone"
+    document.submit("s1", 4, "Ann", [Op("add_prim", "/World/C", "", {"type": "Cube"})])
+    assert document.submit("s2", 4, "Bob", [size("/World/C", 7.0)], seen=seen).refusal is None
+    assert (value(document, "/World/C"), value(document, "/World/Hall/Spur")) == (7.0, 2.0)
+    # what was taken away stays away, and nonsense is refused as ever
+    document.submit("s1", 5, "Ann", [Op("remove_prim", "/World/Hall")])
+    assert document.submit("s2", 5, "Bob", [size("/World/Bay", 1.0)], seen=seen).refusal.code == "gone"
+    for opid, op in enumerate((Op("list_edit", B, "proxyPrim", ["x"]), Op("add_prim", "/World/Bay/No name", "", 3)), 6):
+        assert document.submit("s2", opid, "Bob", [op], seen=seen).refusal is not None
+
+
 def test_undo_of_an_addition_leaves_what_someone_else_put_inside(opened) -> None:
     document = opened()
     document.submit("s1", 1, "Ann", [Op("add_prim", "/World/C", "", {"type": "Cube"})])

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from twin.collab.checkpoints import Checkpoints
 from twin.collab.journal import Entry, Journal, Refusal
-from twin.collab.moves import MoveLog, Moves
+from twin.collab.moves import MoveLog, Moves, op_moved, upwards
 from twin.collab.undo import WINDOW, UndoStacks
 from twin.core import log
 from twin.core.clock import now_ns
@@ -192,8 +192,12 @@ class Document:
 
     # ---- operations
 
-    def submit(self, session: str, opid: int, user: str, txn: list[Op], label: str = "") -> Outcome:
+    def submit(self, session: str, opid: int, user: str, txn: list[Op], label: str = "", *, seen: int | None = None) -> Outcome:
         """Apply a client's transaction; the outcome is journaled when this returns.
+
+        Args:
+            seen: The last edit that its author knew of; prims that have been renamed or moved since are meant under what they
+                are called now. None: the newest.
 
         Raises:
             WorkError: The journal could not be written; the edit is taken back.
@@ -212,9 +216,34 @@ class Document:
             moves = sum(op.kind == "move_prim" for op in txn)
             if moves > MAX_MOVES:
                 raise Rejected("limit", f"an edit may rename or move {MAX_MOVES} prims, this one {moves}: do it in parts")
-            return Work(txn, _legible(label) or _describe(txn), "edit")
+            meant = txn if seen is None else self._as_called_now(txn, seen)
+            return Work(meant, _legible(label) or _describe(meant), "edit")
 
         return self._run(session, opid, user, work, internal=False)
+
+    def _as_called_now(self, txn: list[Op], seen: int) -> list[Op]:
+        """Operations with the present names of prims that the author knew by earlier ones.
+
+        What is there under the name that was given is what was meant; so is what the transaction itself brings there.
+        """
+        if seen >= self.moves.newest:
+            return txn
+        brought = {op.path for op in txn if op.kind == "add_prim"} | {str(op.value) for op in txn if op.kind == "move_prim"}
+        moves = self.moves.after(seen)
+
+        def now(path: str) -> str:
+            new = next((above for above in upwards(path) if above in brought), "")
+            if new:
+                parent = new.rpartition("/")[0]
+                return now(parent) + path[len(parent) :]
+            there = moves(path)
+            was_moved = there != path and self._has(there) and not self._has(path)
+            return there if was_moved else path
+
+        return [op_moved(op, now) for op in txn]
+
+    def _has(self, path: str) -> bool:
+        return bool(self.stage.GetPrimAtPath(path.partition(".")[0]))
 
     def perform(self, session: str, opid: int, user: str, make: Callable[[], Sequence[Op]], *, label: str, kind: str) -> Outcome:
         """Apply operations that were worked out here (a restored version, a merge), as one transaction that can be undone.

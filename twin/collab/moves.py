@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from twin.collab.journal import Entry, Journal
 from twin.protocol.messages import Op
@@ -86,6 +86,7 @@ class MoveLog:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._newest: int | None = None
         if journal.read("select 1 from sqlite_master where type = 'table' and name = 'moves'"):
             return
         with journal.together():  # a project of before there was a table of its own
@@ -98,6 +99,8 @@ class MoveLog:
         """An entry is being accepted; returns what it moves."""
         given = moves_in(entry.txn)
         moves = given if given or entry.kind == "edit" else self._named_again(entry)
+        if moves:
+            self._newest = None
         for source, target in moves:
             values = (entry.seq, entry.time_ns, source, target, bool(given))
             self._journal.write("insert into moves values (?, ?, ?, ?, ?)", values)
@@ -117,6 +120,18 @@ class MoveLog:
     def all(self) -> Moves:
         """Those of edits that are in force: a base that has changed begins anew."""
         begin = int(self._journal.meta("epoch_begin") or 0)
+        return Moves(self._journal.read("select source, target from moves where seq > ? order by rowid", (begin,)))
+
+    @property
+    def newest(self) -> int:
+        """Number of the last edit that moved something; 0: none has."""
+        if self._newest is None:
+            self._newest = self._journal.read("select max(seq) from moves")[0][0] or 0
+        return self._newest
+
+    def after(self, seq: int) -> Moves:
+        """Those of the edits after ``seq`` that are in force."""
+        begin = max(seq, int(self._journal.meta("epoch_begin") or 0))
         return Moves(self._journal.read("select source, target from moves where seq > ? order by rowid", (begin,)))
 
     def since(self, time_ns: int) -> Moves:
@@ -149,6 +164,26 @@ def _common_begin(texts: Sequence[str]) -> str:
     """What all of some texts begin with: most paths are told by it to be elsewhere."""
     least, most = min(texts, default=""), max(texts, default="")
     return next((least[:i] for i, letter in enumerate(least) if most[i] != letter), least)
+
+
+def op_moved(op: Op, moves: Callable[[str], str]) -> Op:
+    """An operation as if its prim, and those that it points at, had always been called what they are now."""
+    path, value = moves(op.path), op.value
+    if op.kind == "move_prim":
+        value = moves(str(value))
+    elif op.kind == "set_relationship":
+        value = _paths(value, moves)
+    elif op.kind == "list_edit" and isinstance(value, dict):
+        value = {name: _paths(targets, moves) for name, targets in value.items()}
+    elif op.kind == "add_prim" and isinstance(value, dict) and isinstance(value.get("copy"), str):
+        value = {**value, "copy": moves(value["copy"])}
+    return op if path == op.path and value == op.value else Op(op.kind, path, op.field, value)
+
+
+def _paths(targets: Any, moves: Callable[[str], str]) -> Any:
+    if isinstance(targets, str) or not isinstance(targets, Sequence):
+        return targets
+    return [moves(str(target)) for target in targets]
 
 
 def moves_in(txn: Iterable[Op]) -> Moves:

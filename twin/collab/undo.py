@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
 
 from twin.collab.journal import Entry
-from twin.collab.moves import Moves, moves_in, upwards
+from twin.collab.moves import Moves, moves_in, op_moved, upwards
 from twin.core.errors import Rejected
 from twin.protocol.messages import Op
 
@@ -190,22 +189,11 @@ def _moved(entry: Entry, moves: Moves) -> Entry:
 
 
 def _op_moved(op: Op, moves: Moves) -> Op:
+    if op.kind != "restore_spec" or not op.value["text"]:
+        return op_moved(op, moves)
+    # targets stand in angle brackets; the spec itself is found in the text at the path that it had
     path, value = moves(op.path), op.value
-    if op.kind == "move_prim":
-        value = moves(str(value))
-    elif op.kind == "set_relationship":
-        value = _paths(value, moves)
-    elif op.kind == "list_edit":
-        value = {name: _paths(targets, moves) for name, targets in value.items()}
-    elif op.kind == "restore_spec" and value["text"]:
-        # targets stand in angle brackets; the spec itself is found in the text at the path that it had
-        text = re.sub(r"<(/[^<>]*)>", lambda found: f"<{moves(found[1])}>", value["text"])
-        if path != op.path or text != value["text"]:
-            value = {**value, "text": text, "from": value.get("from", op.path)}
-    return op if path == op.path and value == op.value else Op(op.kind, path, op.field, value)
-
-
-def _paths(targets: Any, moves: Callable[[str], str]) -> Any:
-    if isinstance(targets, str) or not isinstance(targets, Sequence):
-        return targets
-    return [moves(str(target)) for target in targets]
+    text = re.sub(r"<(/[^<>]*)>", lambda found: f"<{moves(found[1])}>", value["text"])
+    if path == op.path and text == value["text"]:
+        return op
+    return Op(op.kind, path, op.field, {**value, "text": text, "from": value.get("from", op.path)})

@@ -535,8 +535,8 @@ class ScenePatch(msgspec.Struct, tag="patch", tag_field="t"):
     """What an edit changed in the drawing: prims added or changed (each whole), prims gone (with all below them).
 
     ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``. Another one,
-    mostly empty, follows once the simulation runs with what was edited: ``nodes`` is the whole list where it changed; a changed
-    ``bodies`` table comes then too.
+    mostly empty, follows once the simulation runs with what was edited: ``nodes`` and ``signals`` are the whole lists where they
+    changed; a changed ``bodies`` table comes then too.
 
     ``order`` says where in the tree what is new or was looked at anew stands: by path, the name of the sibling that comes next,
     empty for the last one. All that is below such a prim is in ``prims``, in the order of the tree; what else was known there is
@@ -549,6 +549,7 @@ class ScenePatch(msgspec.Struct, tag="patch", tag_field="t"):
     materials: list[MaterialDoc] = []
     nodes: list[NodeDoc] = []
     order: dict[str, str] = {}
+    signals: list[SignalDoc] = []
 
 
 class OpinionDoc(msgspec.Struct):

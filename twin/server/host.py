@@ -40,6 +40,7 @@ from twin.protocol.messages import (
     PrimDoc,
     SceneDoc,
     ScenePatch,
+    SignalDoc,
     Welcome,
 )
 from twin.protocol.messages import History as UndoState
@@ -121,6 +122,7 @@ class Host:
         self._relevance = Relevance(self.document.stage)
         self._scene: tuple[Any, bytes] | None = None
         self._nodes: list[NodeDoc] = []
+        self._signals: list[SignalDoc] = []
         self._asked_seq = self._model_seq = 0
         self._compiler = ProcessBeside(self.document.path, self.document.asset_root, self.document.text)
         self.keyframes = Keyframes(settings.project / "keyframes")
@@ -203,17 +205,22 @@ class Host:
         for signal in model.signals:
             if signal.unit:
                 self.history.declare(SignalKey(signal.prim, signal.name), signal.unit)
-        self._nodes = node_docs(model)
+        self._nodes, self._signals = node_docs(model), signal_docs(model)
         self.alarms.use(model, self._nodes)
         self._model_seq = self._asked_seq
         self._scene = None
 
     def _took_over(self, model: FactoryModel) -> list[Any]:
         """The simulation runs with the edits: what everybody has to know of that."""
-        before = self._nodes
+        nodes, signals = self._nodes, self._signals
         self.renames.took_over(self._asked_seq, self.runtime.signals, self.plant)
         self._use(model)
-        return [ScenePatch(self.document.seq, [], [], [], [] if self._nodes == before else self._nodes)]
+        patch = ScenePatch(self.document.seq, [], [], [])
+        if self._nodes != nodes:
+            patch.nodes = self._nodes
+        if self._signals != signals:
+            patch.signals = self._signals
+        return [patch]
 
     def _taken_back(self) -> None:
         """Accepted edits could not be written and are no more; they may have been compiled."""
@@ -291,7 +298,7 @@ class Host:
             prims=parts.prims,
             materials=parts.materials,
             nodes=self._nodes,
-            signals=signal_docs(model),
+            signals=self._signals,
             prototypes=parts.prototypes,
             library=library,
             findings=[FindingDoc(f.severity, f.path, f.code, f.message) for f in findings],
@@ -341,9 +348,9 @@ class Host:
         if op.kind in ("set_field", "block", "clear", "restore_spec") and self._driven(op.path, op.field):
             raise Rejected("driven", f"{op.field} is written by a connection", prim=op.path)
 
-    def edit(self, who: Identity, session: str, opid: int, user: str, txn: list[Op], label: str) -> Told:
-        """Owner: apply an edit; returns the outcome and what everybody is told."""
-        return self._told(who, lambda: self.document.submit(session, opid, user, txn, label))
+    def edit(self, who: Identity, session: str, opid: int, user: str, txn: list[Op], label: str, seen: int) -> Told:
+        """Owner: apply an edit by somebody who has seen those up to ``seen``; returns the outcome and what everybody is told."""
+        return self._told(who, lambda: self.document.submit(session, opid, user, txn, label, seen=seen))
 
     def restore(self, who: Identity, session: str, opid: int, user: str, version: int) -> Told:
         """Owner."""
@@ -418,7 +425,7 @@ class Host:
         if changes is not None and last_seq < document.seq:
             messages += [edited(e) for e in document.journal.entries(last_seq)]
             patch = self._patch(document.seq, *changes)
-            patch.nodes, patch.materials = self._nodes, self._extractor.materials()
+            patch.nodes, patch.signals, patch.materials = self._nodes, self._signals, self._extractor.materials()
             messages.append(patch)
         if changes is not None and (heavy := self._extractor.heavy()):
             messages.append(ScenePatch(document.seq, heavy, [], []))

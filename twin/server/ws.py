@@ -256,7 +256,7 @@ async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hu
 
     def work() -> tuple[Outcome, list[Any]]:
         if isinstance(message, Edit):
-            return host.edit(client.who, client.session, message.opid, user, message.txn, message.label)
+            return host.edit(client.who, client.session, message.opid, user, message.txn, message.label, message.base_seq)
         if isinstance(message, Undo):
             return host.undo(client.who, client.session, message.opid, user)
         return host.redo(client.who, client.session, message.opid, user)

@@ -7,7 +7,7 @@ const doc = (prims: PrimDoc[]): SceneDoc => ({
   materials: [], nodes: [], signals: [], prototypes: [], library: [], findings: [],
 });
 
-const patch = (seq: number, prims: PrimDoc[], rest: Partial<ScenePatch> = {}): ScenePatch => ({ t: "patch", seq, prims, removed: [], materials: [], nodes: [], order: {}, ...rest });
+const patch = (seq: number, prims: PrimDoc[], rest: Partial<ScenePatch> = {}): ScenePatch => ({ t: "patch", seq, prims, removed: [], materials: [], nodes: [], order: {}, signals: [], ...rest });
 
 /** Paths as the stage tree lists them. */
 const tree = (nodes: PrimNode[]): string[] => nodes.flatMap((n) => [n.path, ...tree(n.children)]);
@@ -42,9 +42,13 @@ describe("SceneStore", () => {
   it("keeps what was renamed selected, open and in its place, wherever it goes", () => {
     const { scene } = store();
     scene.select(["/W/A/Box"]);
+    scene.patch(patch(3, [], { signals: [{ prim: "/W/A/Box", name: "level", unit: "", role: "measurement" }] }));
+    const told: string[] = [];
+    scene.onMove((now) => told.push(now("/W/A/Box"), scene.prims.has("/W/Z") ? now("/W/AB") : "too early"));
     scene.moved("/W/A", "/W/Z");
     scene.patch(patch(4, [{ path: "/W/Z" }, { path: "/W/Z/Box" }], { removed: ["/W/A"], order: { "/W/Z": "B" } }));
     expect([scene.primary, scene.expanded.has("/W/Z"), scene.expanded.has("/W/A")]).toEqual(["/W/Z/Box", true, false]);
+    expect([...told, scene.signals[0].prim]).toEqual(["/W/Z/Box", "/W/AB", "/W/Z/Box"]);
     expect(scene.prims.get("/W")?.children.map((c) => c.name)).toEqual(["Z", "B"]);
     scene.moved("/W/Z", "/W/B/Z");
     scene.patch(patch(5, [{ path: "/W/B/Z" }, { path: "/W/B/Z/Box" }], { removed: ["/W/Z"] }));

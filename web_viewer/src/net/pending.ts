@@ -81,6 +81,11 @@ export class PendingEdits {
     return new Set(this.unconfirmed().flatMap((r) => (r.t === "edit" ? r.txn.map((op) => op.path) : [])));
   }
 
+  /** Prims have other names now: what lies over the scene goes along. */
+  moved(now: (path: string) => string): void {
+    for (const entry of this.entries.values()) entry.matrices = new Map([...entry.matrices].map(([path, matrix]) => [now(path), matrix]));
+  }
+
   /** Local matrix (16, row-major) that a pending edit gives to a prim; the newest wins. */
   matrix(path: string): number[] | undefined {
     let found: number[] | undefined;

@@ -481,8 +481,8 @@ export interface SceneDoc {
  * What an edit changed in the drawing: prims added or changed (each whole), prims gone (with all below them).
  *
  * ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``. Another one,
- * mostly empty, follows once the simulation runs with what was edited: ``nodes`` is the whole list where it changed; a changed
- * ``bodies`` table comes then too.
+ * mostly empty, follows once the simulation runs with what was edited: ``nodes`` and ``signals`` are the whole lists where they
+ * changed; a changed ``bodies`` table comes then too.
  *
  * ``order`` says where in the tree what is new or was looked at anew stands: by path, the name of the sibling that comes next,
  * empty for the last one. All that is below such a prim is in ``prims``, in the order of the tree; what else was known there is
@@ -496,6 +496,7 @@ export interface ScenePatch {
   materials: MaterialDoc[];
   nodes: NodeDoc[];
   order: Record<string, string>;
+  signals: SignalDoc[];
 }
 
 /** What one layer says about a property. */

@@ -73,6 +73,11 @@ export class Alarms {
     void this.try(async () => (this.limits = new Map((await net.getLimits()).map((limit) => [signalKey(limit.prim, limit.name), limit]))));
   }
 
+  /** Prims have other names now; the server's own answer follows. */
+  moved(now: (path: string) => string): void {
+    this.limits = new Map([...this.limits.values()].map((limit) => [signalKey(now(limit.prim), limit.name), { ...limit, prim: now(limit.prim) }]));
+  }
+
   changed(docs: readonly AlarmDoc[]): void {
     this.list = merged(this.list, docs.map(alarmOf));
   }

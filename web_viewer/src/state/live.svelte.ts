@@ -29,6 +29,12 @@ export interface LatestSignal {
 
 export const signalKey = (prim: string, name: string): string => `${prim}:${name}`;
 
+/** A signal's key after its prim has got another name. */
+export const keyMoved = (key: string, now: (path: string) => string): string => {
+  const at = key.indexOf(":");
+  return now(key.slice(0, at)) + key.slice(at);
+};
+
 /** A value as a number a chart can show; null where there is none. */
 export function chartable(value: unknown): number | null {
   if (typeof value === "number") return Number.isFinite(value) ? value : null;
@@ -88,6 +94,18 @@ export class LiveStore {
     let track = this.tracks.get(key);
     if (!track) this.tracks.set(key, (track = emptyTrack()));
     return track;
+  }
+
+  /** Prims have other names now: their values go along. */
+  moved(now: (path: string) => string): void {
+    for (const values of [this.latest, this.tracks] as Map<string, unknown>[]) {
+      for (const [key, value] of [...values]) {
+        const next = keyMoved(key, now);
+        if (next === key) continue;
+        values.delete(key);
+        if (!values.has(next)) values.set(next, value);
+      }
+    }
   }
 
   /** Put history in front of what has arrived live. */

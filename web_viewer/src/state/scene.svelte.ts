@@ -15,6 +15,9 @@ export interface PrimNode {
 /** What a listener must redo: all of it, or these prims. ``structure``: more than matrices changed. */
 export type SceneChange = { kind: "load" } | { kind: "patch"; changed: string[]; structure: boolean };
 
+/** What a prim is called now. */
+export type Now = (path: string) => string;
+
 const parentPath = (path: string): string => path.slice(0, path.lastIndexOf("/"));
 
 /** True if ``path`` is ``root`` or below it. */
@@ -40,17 +43,24 @@ export class SceneStore {
   /** Selected prim paths, the primary one last. */
   selection = $state.raw<string[]>([]);
   /** Somebody wants a prim pointed out: what is selected next goes to them instead. ``id`` says who. */
-  picking = $state.raw<{ id: string; take: (path: string) => void } | null>(null);
+  picking = $state.raw<{ id: symbol; take: (path: string) => void } | null>(null);
   /** Rows of the stage tree that are open. */
   readonly expanded = new SvelteSet<string>();
 
   private readonly listeners = new Set<(change: SceneChange) => void>();
+  private readonly followers = new Set<(now: Now) => void>();
   /** Where edits have moved prims to; their patch is still to come. */
   private moves: { from: string; to: string }[] = [];
 
   onChange(listener: (change: SceneChange) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  /** Told of new names and places of prims, in time for what is kept by path to go along before anything is shown anew. */
+  onMove(follower: (now: Now) => void): () => void {
+    this.followers.add(follower);
+    return () => this.followers.delete(follower);
   }
 
   get primary(): string | null {
@@ -94,6 +104,7 @@ export class SceneStore {
       structure = true;
     }
     if (patch.nodes.length > 0) this.nodes = patch.nodes;
+    if (patch.signals.length > 0) this.signals = patch.signals;
     const nodes = patch.nodes.length > 0 ? indices(patch.nodes.map((n) => n.path)) : null;
     if (nodes) for (const prim of this.prims.values()) prim.doc.node = nodes.get(prim.path) ?? -1;
     for (const doc of patch.prims) {
@@ -197,11 +208,13 @@ export class SceneStore {
   private follow(): () => void {
     const moves = this.moves.splice(0);
     if (moves.length === 0) return () => undefined;
-    const now = (path: string) => moves.reduce((p, { from, to }) => (isWithin(p, from) ? to + p.slice(from.length) : p), path);
+    const now: Now = (path) => moves.reduce((p, { from, to }) => (isWithin(p, from) ? to + p.slice(from.length) : p), path);
     const [opened, selected] = [[...this.expanded].map(now), this.selection.map(now)];
     return () => {
       for (const path of opened) if (this.prims.has(path)) this.expanded.add(path);
       this.selection = selected;
+      this.signals = this.signals.map((s) => ({ ...s, prim: now(s.prim) }));
+      for (const follower of this.followers) follower(now);
     };
   }
 

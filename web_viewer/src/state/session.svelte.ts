@@ -113,6 +113,12 @@ export class Session {
   private sentAll = false;
   private previewsOf = new Map<string, Set<string>>();
 
+  constructor() {
+    this.scene.onMove((now) => {
+      for (const kept of [this.pending, this.view, this.live, this.alarms, this.ui, this.studies]) kept.moved(now);
+    });
+  }
+
   get mayEdit(): boolean {
     return this.me?.role === "editor" || this.me?.role === "admin";
   }

@@ -213,6 +213,15 @@ export class Studies {
     this.shown = null;
   }
 
+  /** Prims have other names now: what is to be varied goes along. */
+  moved(now: (path: string) => string): void {
+    this.varied = this.varied.map((v) => {
+      const dot = v.attribute.indexOf(".");
+      return { ...v, attribute: now(v.attribute.slice(0, dot)) + v.attribute.slice(dot) };
+    });
+    if (this.pace) this.pace = { ...this.pace, path: now(this.pace.path) };
+  }
+
   isVaried(path: string, property: string): boolean {
     return this.varied.some((v) => v.attribute === `${path}.${property}`);
   }

@@ -1,6 +1,7 @@
 /** What only this browser knows: theme, messages to the person, which panels are open. */
 
 import type { HeatMap } from "../viewer/heat";
+import { keyMoved } from "./live.svelte";
 import { floatAt, readDocks, usualDocks, type Dock, type Docks, type PanelId, type Zone } from "./docks";
 
 export type Theme = "dark" | "light";
@@ -136,6 +137,13 @@ export class UiStore {
   setCharts(keys: string[]): void {
     this.charts = keys;
     store("charts", JSON.stringify(keys));
+  }
+
+  /** Prims have other names now: charts stay open, and keep their places. */
+  moved(now: (path: string) => string): void {
+    const charts = this.charts?.map((key) => keyMoved(key, now));
+    if (charts?.some((key, i) => key !== this.charts?.[i])) this.setCharts(charts);
+    if (this.largeChart) this.largeChart = keyMoved(this.largeChart, now);
   }
 
   /** Put a panel at a side, below, or let it float; remembered. */

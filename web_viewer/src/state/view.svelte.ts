@@ -3,7 +3,7 @@ import type { HeatMap } from "../viewer/heat";
 import type { SectionState } from "../viewer/section";
 import { heatChoices, heatOf, type HeatChoice } from "./heat";
 import type { LiveStore } from "./live.svelte";
-import { isWithin, type SceneStore } from "./scene.svelte";
+import { isWithin, type Now, type SceneStore } from "./scene.svelte";
 
 export type QualityChoice = "auto" | "best" | "fast";
 
@@ -37,6 +37,11 @@ export class ViewState {
 
   hide(paths: string[]): void {
     this.hidden = [...new Set([...this.hidden, ...paths])];
+  }
+
+  moved(now: Now): void {
+    this.hidden = this.hidden.map(now);
+    this.isolated = this.isolated?.map(now) ?? null;
   }
 
   /** Show these alone; again, or with none: everything. */

@@ -2,7 +2,7 @@
 import * as THREE from "three";
 import { TransformControls } from "three/addons/controls/TransformControls.js";
 import type { Op } from "../protocol/messages.gen";
-import { isWithin, type PrimNode } from "../state/scene.svelte";
+import { isWithin, type Now, type PrimNode } from "../state/scene.svelte";
 import type { Session } from "../state/session.svelte";
 import { alignStep } from "./snapping";
 import type { World } from "./world";
@@ -17,6 +17,7 @@ const ALIGN_M = 0.12;
 const NEAR_M = 2.5;
 
 interface Dragged {
+  path: string;
   node: PrimNode;
   /** World and local matrix before the drag. */
   world: THREE.Matrix4;
@@ -87,6 +88,7 @@ export class Gizmo {
 
   /** Follow selection, mode and rights; call after each change of those or of the scene. */
   update(): void {
+    if (this.dragging && this.dragged.length > 0) this.follow();
     if (this.dragging) return;
     const { scene, ui, canEdit } = this.session;
     const node = scene.primary ? scene.prims.get(scene.primary) : undefined;
@@ -110,10 +112,37 @@ export class Gizmo {
     this.start.copy(this.proxy.matrix);
     this.dragged = this.session.scene.topmost().filter(isPlaceable).map((node) => {
       const world = this.world.matrix(node).clone();
-      return { node, world, local: this.world.parentMatrix(node).clone().invert().multiply(world) };
+      return { path: node.path, node, world, local: this.world.parentMatrix(node).clone().invert().multiply(world) };
     });
     this.box = this.world.bounds(this.dragged.map((d) => d.node.path));
     this.neighbours = this.findNeighbours();
+  }
+
+  /** Somebody else gives what is dragged another name or parent: it goes on being dragged. */
+  moved(now: Now): void {
+    for (const item of this.dragged) {
+      const path = now(item.path);
+      if (path === item.path) continue;
+      this.world.override(item.path, null);
+      item.path = path;
+    }
+  }
+
+  /** The scene has changed during a drag: what of it is gone is let go of, and with all of it the drag ends. */
+  private follow(): void {
+    const held = this.dragged.flatMap((item) => {
+      const node = this.session.scene.prims.get(item.path);
+      if (!node) this.world.override(item.path, null);
+      return node ? [{ ...item, node }] : [];
+    });
+    for (const item of held) {
+      // where it stands among its own; what others put around it does not move what is in hand
+      if (!this.dragged.some(({ node }) => node === item.node)) item.local = this.world.parentMatrix(item.node).clone().invert().multiply(item.world);
+    }
+    this.dragged = held;
+    if (held.length > 0) return;
+    this.controls.dragging = false;
+    this.controls.axis = null;
   }
 
   /** What a dragged thing lines up with: the nodes of the line, and what stands beside it in the tree. */
@@ -157,8 +186,8 @@ export class Gizmo {
     if (tell) this.lastPreview = now;
     for (const item of this.dragged) {
       const matrix = this.local(item).toArray();
-      this.world.override(item.node.path, matrix);
-      if (tell) this.session.preview(item.node.path, matrix);
+      this.world.override(item.path, matrix);
+      if (tell) this.session.preview(item.path, matrix);
     }
     this.redraw();
   }
@@ -169,15 +198,15 @@ export class Gizmo {
     const matrices = new Map<string, number[]>();
     for (const item of this.dragged) {
       const after = this.local(item);
-      const ops = transformOps(item.node.path, item.local, after);
-      if (ops.length > 0) matrices.set(item.node.path, after.toArray());
+      const ops = transformOps(item.path, item.local, after);
+      if (ops.length > 0) matrices.set(item.path, after.toArray());
       txn.push(...ops);
     }
     const verb = { translate: "Move", rotate: "Rotate", scale: "Scale" }[this.controls.mode];
     const names = this.dragged.length === 1 ? this.dragged[0].node.name : `${this.dragged.length} prims`;
     if (txn.length > 0) this.session.edit(txn, `${verb} ${names}`, matrices);
     // From here on the pending edit holds them in place, until the server's answer does.
-    for (const { node } of this.dragged) this.world.override(node.path, null);
+    for (const { path } of this.dragged) this.world.override(path, null);
     this.dragged = [];
     this.redraw();
   }

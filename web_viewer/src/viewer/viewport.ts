@@ -130,7 +130,7 @@ export class Viewport {
       this.world.override(path, matrix);
       this.gizmo.update();
     };
-    this.cleanups.push(session.scene.onChange((change) => this.sceneChanged(change)));
+    this.cleanups.push(session.scene.onChange((change) => this.sceneChanged(change)), session.scene.onMove((now) => this.gizmo.moved(now)));
     if (session.scene.loaded) this.sceneChanged({ kind: "load" });
     this.renderer.setAnimationLoop((now) => this.tick(now));
   }
@@ -239,8 +239,8 @@ export class Viewport {
       this.world.refresh(change.changed);
       if (this.heatMap) this.heat.show(this.heatMap);
       this.labels.rebuild();
-      this.gizmo.update();
     } else this.refreshShown();
+    if (change.kind === "patch" || this.gizmo.dragging) this.gizmo.update();
     this.invalidate();
   }
 

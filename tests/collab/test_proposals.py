@@ -87,15 +87,57 @@ def test_a_merge_over_what_others_changed_needs_to_be_asked_for(opened) -> None:
     agreed = document.save_version("agreed", "Ann")
     document.submit("s1", 2, "Ann", [size(A, 5.0), size(B, 5.0)])
     id = proposals.make("five", "Ann", since=agreed)
+    assert proposals.take_back(id, "s1", 7, "Ann").entry is not None
     document.submit("s2", 1, "Bob", [size(A, 6.0)])
-    assert [(o.path, o.field) for o in proposals.compare(id).conflicts] == [(A, "size")]
+    compared = proposals.compare(id)
+    assert [(o.path, o.field) for o in compared.conflicts] == [(A, "size")]
+    assert compared.since == ["others have set 6.0 since"]
     before = document.text()
     with pytest.raises(Rejected, match=r"/World/A\.size") as caught:
         proposals.merge(id, "s1", 3, "Ann")
     assert caught.value.code == "conflict"
     assert document.text() == before
-    assert proposals.merge(id, "s1", 4, "Ann", overwrite=True).entry is not None
-    assert value(document.stage, A) == 5.0
+    assert proposals.merge(id, "s1", 4, "Ann", conflicts="keep").entry is not None
+    assert (value(document.stage, A), value(document.stage, B)) == (6.0, 5.0)
+    document.undo("s1", 5, "Ann")
+    assert document.text() == before
+    proposals.reopen(id)
+    assert proposals.merge(id, "s1", 6, "Ann", conflicts="overwrite").entry is not None
+    assert (value(document.stage, A), value(document.stage, B)) == (5.0, 5.0)
+
+
+def test_what_others_deleted_meanwhile_comes_back_whole_or_stays_away(opened) -> None:
+    document = opened()
+    proposals = Proposals(document)
+    document.submit(
+        "s1", 1, "Ann", [Op("add_prim", path, "", {"type": "Cube"}) for path in ("/World/C", "/World/C/Eye", "/World/D")]
+    )
+    version = document.save_version("as built", "Ann")
+    asked = [size("/World/C", 2.0), size("/World/C/Eye", 3.0), size(A, 4.0), Op("remove_prim", "/World/D")]
+    document.submit("s1", 2, "Ann", asked)
+    id = proposals.make("bigger", "Ann", since=version)
+    assert proposals.take_back(id, "s1", 3, "Ann").entry is not None
+    # one is of the edits, one of the stage's own file; and Bob works in what the proposal would delete
+    document.submit("s2", 1, "Bob", [Op("remove_prim", "/World/C"), Op("remove_prim", A), size("/World/D", 6.0)])
+    before = document.text()
+    compared = proposals.compare(id)
+    told = dict(zip([(o.path, o.field) for o in compared.conflicts], compared.since, strict=True))
+    deleted = "others have deleted it since"
+    assert told == {
+        (A, "size"): deleted,
+        ("/World/C", "size"): deleted,
+        ("/World/C/Eye", "size"): deleted,
+        ("/World/D", ""): "others have changed in it since: size",
+    }
+    assert proposals.merge(id, "s1", 4, "Ann", conflicts="keep").refusal.code == "nothing"
+    assert proposals.merge(id, "s1", 5, "Ann", conflicts="overwrite").entry is not None
+    assert [value(document.stage, path) for path in (A, "/World/C", "/World/C/Eye")] == [4.0, 2.0, 3.0]
+    prim = document.stage.GetPrimAtPath
+    assert [prim(path).GetTypeName() for path in ("/World/C", "/World/C/Eye")] == ["Cube", "Cube"]
+    assert prim(A).IsActive()
+    assert not prim("/World/D")
+    document.undo("s1", 6, "Ann")
+    assert document.text() == before
 
 
 def test_a_proposal_is_about_prims_whatever_they_are_called_since(opened) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twin.protocol.messages import Changed, Commented, Edited, Op, ScenePatch
+from twin.protocol.messages import Changed, Commented, Edited, History, Op, ScenePatch
 from twin.scene import open_stage
 
 SIGN = "/Line/Sign"
@@ -67,6 +67,7 @@ def test_a_proposal_goes_round_from_making_to_merging(server) -> None:
         merged = http.post(f"/api/proposals/{id}/merge", json={"session": other.session, "overwrite": True})
         assert merged.status_code == 200
         assert ann.wait(Edited, lambda m: m.kind == "merge").user == "Bob"
+        assert bob.wait(History, lambda m: m.undo.startswith("Merge")), "it can be undone at once"
         assert bob.undo().label == "Undo Merge a bigger sign"
         assert http.delete(f"/api/proposals/{id}").status_code == 409
 

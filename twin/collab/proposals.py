@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from twin.collab.document import Document, Outcome
 from twin.core.clock import now_ns
 from twin.core.errors import InputError, Rejected
-from twin.scene.edits import Opinion, difference, with_moves
+from twin.protocol.messages import Op
+from twin.scene.edits import Opinion, brought_back, difference, is_within, with_moves
 
 _SCHEMA = """create table if not exists proposals (
     id integer primary key, label text not null, author text not null, base text not null, text text not null,
@@ -17,10 +19,16 @@ _COLUMNS = ("id", "label", "author", "state", "created_ns", "closed_ns", "closed
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a proposal changes, and which of that others have changed otherwise since."""
+    """What a proposal changes, and which of that others have changed otherwise since, with what they did, in words."""
 
     opinions: list[Opinion]
     conflicts: list[Opinion]
+    since: list[str]
+
+
+Conflicts = Literal["refuse", "overwrite", "keep"]
+"""What a merge does where others have changed the same: nothing at all, go over it, or leave that as it is."""
+MOST_NAMED = 3
 
 
 class Proposals:
@@ -76,35 +84,62 @@ class Proposals:
             InputError: There is no such proposal.
         """
         _, base, text, _ = self._row(id)
-        wanted = difference(base, text)
-        now = difference(base, self._document.text())
-        mine = {_key(o): o for o in wanted}
-        against = [o for o in now if not _same(mine.get(_key(o)), o)]
-        return Comparison(wanted, [o for o in wanted if any(_overlap(o, other) for other in against)])
+        return self._compared(base, text)
 
-    def merge(self, id: int, session: str, opid: int, user: str, *, overwrite: bool = False) -> Outcome:
+    def _compared(self, base: str, text: str) -> Comparison:
+        wanted = difference(base, text)
+        mine = {_key(o): o for o in wanted}
+        against = [o for o in difference(base, self._document.text()) if not _same(mine.get(_key(o)), o)]
+        found = Comparison(wanted, [], [])
+        for opinion in wanted:
+            if others := [other for other in against if _overlap(opinion, other)]:
+                found.conflicts.append(opinion)
+                found.since.append(self._in_words(opinion, others))
+        return found
+
+    def _in_words(self, opinion: Opinion, others: list[Opinion]) -> str:
+        whole = [o for o in others if not o.field and is_within(opinion.path, o.path)]
+        if any(o.change == "removed" or _switched_off(self._document, o.path) for o in whole):
+            return "others have deleted it since"
+        for other in others:
+            if _key(other) == _key(opinion) and other.field:
+                return "others have cleared it since" if other.change == "removed" else f"others have set {other.after} since"
+        if whole:
+            return "others have changed it since"
+        names = [o.path[len(opinion.path) + 1 :] + (f".{o.field}" if o.field else "") for o in others]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        return f"others have changed in it since: {', '.join(name.lstrip('.') for name in names[:MOST_NAMED])}{more}"
+
+    def merge(self, id: int, session: str, opid: int, user: str, *, conflicts: Conflicts = "refuse") -> Outcome:
         """Apply a proposal to the shared edits as one transaction; a version is saved first.
 
+        Args:
+            conflicts: Going over what others changed brings back what they have deleted, as the proposal has it.
+
         Raises:
-            InputError: There is no such proposal. Rejected: ``closed``, or ``conflict`` without ``overwrite``.
+            InputError: There is no such proposal. Rejected: ``closed``, ``conflict``, or ``nothing`` of it is left.
         """
         label, base, text, state = self._row(id)
         again = self._journal.outcome(session, opid) is not None
         if not again:
             if state != "open":
                 raise Rejected("closed", f"the proposal has been {state} already")
-            conflicts = self.compare(id).conflicts
-            if conflicts and not overwrite:
-                names = ", ".join(sorted({f"{o.path}.{o.field}" if o.field else o.path for o in conflicts})[:5])
-                raise Rejected("conflict", f"others have changed since: {names}")
+            found = self._compared(base, text).conflicts
+            if found and conflicts == "refuse":
+                names = ", ".join(sorted({f"{o.path}.{o.field}" if o.field else o.path for o in found})[:5])
+                raise Rejected("conflict", f"others have changed since: {names}; review it and choose which is to count")
             self._document.save_version(f"before merging {label}", user)
 
-        def ops() -> list:
-            now = {_key(o): o for o in difference(base, self._document.text())}
-            return [o.op for o in difference(base, text) if not _same(now.get(_key(o)), o)]
+        def ops() -> list[Op]:
+            current = self._document.text()
+            now = {_key(o): o for o in difference(base, current)}
+            left = {_key(o) for o in self._compared(base, text).conflicts} if conflicts == "keep" else set()
+            opinions = [o for o in difference(base, text) if not _same(now.get(_key(o)), o) and _key(o) not in left]
+            return brought_back([o.op for o in opinions], current, text)
 
         outcome = self._document.perform(session, opid, user, ops, label=f"Merge {label}", kind="merge")
-        if outcome.entry is not None or (outcome.refusal is not None and outcome.refusal.code == "nothing"):
+        said_already = outcome.refusal is not None and outcome.refusal.code == "nothing" and conflicts != "keep"
+        if outcome.entry is not None or said_already:
             self._close(id, "merged", user)
         return outcome
 
@@ -143,6 +178,12 @@ class Proposals:
         return label, with_moves(base, moves, moves), with_moves(text, moves, moves), state
 
 
+def _switched_off(document: Document, path: str) -> bool:
+    """As a prim of the stage's own files is where somebody has deleted it."""
+    prim = document.stage.GetPrimAtPath(path)
+    return bool(prim) and not prim.IsActive()
+
+
 def _key(opinion: Opinion) -> tuple[str, str]:
     return opinion.path, opinion.field
 
@@ -154,7 +195,4 @@ def _same(a: Opinion | None, b: Opinion) -> bool:
 def _overlap(a: Opinion, b: Opinion) -> bool:
     if _key(a) == _key(b):
         return True
-    return any(
-        not whole.field and (part.path == whole.path or part.path.startswith(whole.path + "/"))
-        for whole, part in ((a, b), (b, a))
-    )
+    return any(not whole.field and is_within(part.path, whole.path) for whole, part in ((a, b), (b, a)))

@@ -12,6 +12,7 @@ from fastapi import Path as PathParameter
 from fastapi.responses import JSONResponse
 
 from twin.collab import Identity, Outcome, may
+from twin.protocol.messages import History
 from twin.server.host import Host
 from twin.server.hub import Hub
 from twin.server.limits import Bucket
@@ -51,6 +52,10 @@ class Context:
         def tell(outcome: Outcome, told: list[Any]) -> None:
             for event in told:
                 self.hub.post(self.hub.publish, event)
+            if outcome.entry is not None:
+                # the author's page can take it back
+                session = outcome.entry.session
+                self.hub.post(self.hub.tell, session, History(*self.host.document.undo_labels(session)))
 
         return await asyncio.wrap_future(self.host.commits.commit(fn, tell))
 

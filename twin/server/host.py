@@ -19,6 +19,7 @@ import msgspec
 from twin.collab import Access, Bookmarks, Comments, Document, Identity, Outcome, Proposals, Rules, Uploads, Users
 from twin.collab.access import MAX_NAME
 from twin.collab.journal import Entry
+from twin.collab.proposals import Conflicts
 from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import Rejected
@@ -348,17 +349,19 @@ class Host:
         if op.kind in ("set_field", "block", "clear", "restore_spec") and self._driven(op.path, op.field):
             raise Rejected("driven", f"{op.field} is written by a connection", prim=op.path)
 
-    def edit(self, who: Identity, session: str, opid: int, user: str, txn: list[Op], label: str, seen: int) -> Told:
-        """Owner: apply an edit by somebody who has seen those up to ``seen``; returns the outcome and what everybody is told."""
+    def edit(
+        self, who: Identity, session: str, opid: int, user: str, txn: list[Op], label: str, *, seen: int | None = None
+    ) -> Told:
+        """Owner: apply an edit; returns the outcome and what everybody is told. ``seen``: see ``Document.submit``."""
         return self._told(who, lambda: self.document.submit(session, opid, user, txn, label, seen=seen))
 
     def restore(self, who: Identity, session: str, opid: int, user: str, version: int) -> Told:
         """Owner."""
         return self._told(who, lambda: self.document.restore(session, opid, user, version))
 
-    def merge(self, who: Identity, id: int, session: str, opid: int, user: str, *, overwrite: bool) -> Told:
+    def merge(self, who: Identity, id: int, session: str, opid: int, user: str, *, conflicts: Conflicts) -> Told:
         """Owner."""
-        return self._told(who, lambda: self.proposals.merge(id, session, opid, user, overwrite=overwrite))
+        return self._told(who, lambda: self.proposals.merge(id, session, opid, user, conflicts=conflicts))
 
     def take_back(self, who: Identity, id: int, session: str, opid: int, user: str) -> Told:
         """Owner."""

@@ -195,6 +195,12 @@ class Hub:
                 client.send(data, lossy=lossy, wake=False)
         self._send_round()
 
+    def tell(self, session: str, message: Any) -> None:
+        """To the page of one session, if it is connected."""
+        for client in self.clients:
+            if client.active and client.session == session:
+                client.send(encode(message))
+
     def others(self, sender: Client, message: Presence | Preview, *, lossy: bool = True) -> None:
         """To everyone but the sender; ``lossy``: not to those who are behind."""
         data = encode(message)

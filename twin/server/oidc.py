@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import html
 import os
 import secrets
 import time
@@ -19,10 +20,11 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from twin.collab import ROLES, Identity
 from twin.collab.access import MAX_NAME
+from twin.core import log
 from twin.core.errors import InputError
 from twin.server.auth import LOOPBACK, OIDC_CALLBACK, OIDC_LOGIN
 from twin.server.context import twin
@@ -113,8 +115,11 @@ class SignIn:
         self._provider = provider
         self._begun: OrderedDict[str, _Begun] = OrderedDict()
 
-    async def begin(self, redirect: str) -> tuple[str, str]:
+    async def begin(self, redirect: str, *, another: bool = False) -> tuple[str, str]:
         """Where to send the browser, and the state that it must come back with.
+
+        Args:
+            another: The provider is to ask which account, also where it knows one.
 
         Raises:
             HTTPException: 502, the provider does not answer as it should.
@@ -134,7 +139,7 @@ class SignIn:
             "nonce": nonce,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
-        }
+        } | ({"prompt": "select_account"} if another else {})
         return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{urlencode(query)}", state
 
     async def finish(self, code: str, state: str) -> tuple[str, str]:
@@ -154,7 +159,8 @@ class SignIn:
             form["client_id"] = self._provider.client_id
         answer = await self._fetch("POST", known["token_endpoint"], data=form, auth=auth)
         claims = self._believed(str(answer.get("id_token", "")), await self._fetch("GET", known["jwks_uri"]), begun.nonce)
-        return self._name(claims), self._role(claims)
+        name = self._name(claims)
+        return name, self._role(claims, name)
 
     async def _discovered(self) -> dict[str, Any]:
         issuer = self._provider.issuer
@@ -174,9 +180,14 @@ class SignIn:
                 answer = await client.request(method, url, **options)
                 body = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise HTTPException(502, f"the provider does not answer as it should: {type(error).__name__}") from error
+            why = f"the provider at {self._provider.issuer} does not answer: {type(error).__name__}"
+            raise HTTPException(502, why) from error
         if answer.status_code != 200 or not isinstance(body, dict):
-            raise HTTPException(502, f"the provider refuses: {str(body)[:200]}")
+            said = body.get("error", body) if isinstance(body, dict) else body
+            if said in ("invalid_client", "unauthorized_client"):
+                why = f"the provider does not know this twin ({said}): client_id or {SECRET} is not what it has"
+                raise HTTPException(502, why)
+            raise HTTPException(502, f"the provider refuses: {str(said)[:200]}")
         return body
 
     def _believed(self, token: str, keys: dict[str, Any], nonce: str) -> dict[str, Any]:
@@ -209,13 +220,13 @@ class SignIn:
         names = [str(claims[name]) for name in self._provider.name_claims if claims.get(name)]
         return "".join(c for c in names[0] if c.isprintable()).strip()[:MAX_NAME] or "somebody"
 
-    def _role(self, claims: dict[str, Any]) -> str:
+    def _role(self, claims: dict[str, Any], name: str) -> str:
         value = claims.get(self._provider.role_claim, [])
         texts = value if isinstance(value, list) else [value]
         fitting = [self._provider.roles[t] for t in texts if isinstance(t, str) and t in self._provider.roles]
         role = max([*fitting, *filter(None, [self._provider.default])], key=ROLES.index, default="")
         if not role:
-            raise HTTPException(403, "you are known, but have no role here: ask whoever looks after this twin")
+            raise HTTPException(403, f"you are known as {name}, but have no role here: ask whoever looks after this twin")
         return role
 
 
@@ -238,10 +249,13 @@ def oidc_router(provider: Provider | None) -> APIRouter:
         return sign_in
 
     @router.get(OIDC_LOGIN)
-    async def login(request: Request) -> Response:
-        """To the provider."""
+    async def login(request: Request, another: bool = False) -> Response:
+        """To the provider. ``another``: one wants to choose the account."""
         context = twin(request)
-        url, state = await ready().begin(context.origin(request) + OIDC_CALLBACK)
+        try:
+            url, state = await ready().begin(context.origin(request) + OIDC_CALLBACK, another=another)
+        except HTTPException as failure:
+            return _told(request, failure)
         response = RedirectResponse(url, 303, {"Cache-Control": "no-store"})
         # lax: it must come along when the provider sends the browser back
         response.set_cookie(
@@ -253,6 +267,12 @@ def oidc_router(provider: Provider | None) -> APIRouter:
     @router.get(OIDC_CALLBACK)
     async def callback(request: Request, state: str = "", code: str = "", error: str = "") -> Response:
         """Back from the provider: in, or told why not."""
+        try:
+            return await entered(request, state, code, error)
+        except HTTPException as failure:
+            return _told(request, failure)
+
+    async def entered(request: Request, state: str, code: str, error: str) -> Response:
         flow, context = ready(), twin(request)
         kept = request.cookies.get(f"{context.cookie}_state", "")
         if not state or not hmac.compare_digest(kept.encode(), state.encode()):
@@ -267,6 +287,27 @@ def oidc_router(provider: Provider | None) -> APIRouter:
         return response
 
     return router
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Twin: not signed in</title>
+<style>body{{font:15px/1.5 system-ui,sans-serif;background:#0f151c;color:#dce4ec;display:grid;place-items:center;min-height:90vh}}
+main{{max-width:34rem;padding:2rem}}h1{{font-size:1.3rem}}a{{color:#2dd4bf;margin-right:1.5rem}}</style></head>
+<body><main><h1>You are not signed in</h1><p role="alert">{why}</p>
+<p><a href="{login}?another=true">Try again, also with another account</a> <a href="/">Other ways to come in</a></p>
+</main></body></html>
+"""
+
+
+def _told(request: Request, failure: HTTPException) -> Response:
+    """Why nobody came in, as a page where a browser has been sent here; whoever looks after the twin finds it in the log."""
+    why = str(failure.detail)
+    if failure.status_code != 404:
+        log.get("sign-in").warning("nobody signed in by OpenID Connect", status=failure.status_code, reason=why)
+    if "text/html" not in request.headers.get("accept", ""):
+        raise failure
+    sentence = html.escape(why[:1].upper() + why[1:])
+    return HTMLResponse(_PAGE.format(why=f"{sentence}.", login=OIDC_LOGIN), failure.status_code, {"Cache-Control": "no-store"})
 
 
 def _entered(users: Any, name: str, role: str) -> tuple[str, Identity]:

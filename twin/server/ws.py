@@ -256,7 +256,8 @@ async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hu
 
     def work() -> tuple[Outcome, list[Any]]:
         if isinstance(message, Edit):
-            return host.edit(client.who, client.session, message.opid, user, message.txn, message.label, message.base_seq)
+            opid, txn = message.opid, message.txn
+            return host.edit(client.who, client.session, opid, user, txn, message.label, seen=message.base_seq)
         if isinstance(message, Undo):
             return host.undo(client.who, client.session, message.opid, user)
         return host.redo(client.who, client.session, message.opid, user)

@@ -2,7 +2,7 @@
 
 from twin.scene.edits.apply import apply_txn
 from twin.scene.edits.context import UNLIMITED, Applied
-from twin.scene.edits.difference import Opinion, difference
+from twin.scene.edits.difference import Opinion, brought_back, difference, is_within
 from twin.scene.edits.layer import layer_from_text, layer_to_text, make_edit_layer, save_layer
 from twin.scene.edits.namespace import with_moves
 
@@ -11,7 +11,9 @@ __all__ = [
     "Applied",
     "Opinion",
     "apply_txn",
+    "brought_back",
     "difference",
+    "is_within",
     "layer_from_text",
     "layer_to_text",
     "make_edit_layer",

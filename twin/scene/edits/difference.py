@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pxr import Sdf, Tf
@@ -45,6 +45,49 @@ def difference(before: str, after: str) -> list[Opinion]:
     return list(_below(old.pseudoRoot, new.pseudoRoot))
 
 
+def is_within(path: str, root: str) -> bool:
+    """Whether a prim path is another one or below it."""
+    return path == root or path.startswith(root + "/")
+
+
+def brought_back(ops: Sequence[Op], current: str, wanted: str) -> list[Op]:
+    """Operations of a difference, for a layer in which prims that they are about have been deleted meanwhile.
+
+    Such a prim comes back as a whole, as ``wanted`` has it: a property of its own would be left hanging without one.
+
+    Args:
+        current, wanted: Edit layers as USDA text.
+
+    Raises:
+        SceneError: Not USDA text.
+    """
+    here, there = layer_of(current), layer_of(wanted)
+    done: list[Op] = []
+    back: list[str] = []
+    for op in ops:
+        path = Sdf.Path(op.path)
+        # what stands in the operation itself as a whole is brought by it
+        around = path.GetPrefixes() if op.field else path.GetParentPath().GetPrefixes()
+        gone = next((p for p in around if _deleted(here.GetPrimAtPath(p), there.GetPrimAtPath(p))), None)
+        if gone is None:
+            done.append(op)
+        elif str(gone) not in back:
+            back.append(str(gone))
+            spec = there.GetPrimAtPath(gone)
+            siblings = (spec.nameParent or there.pseudoRoot).nameChildren
+            done.append(Op("restore_spec", str(gone), "", {"text": snapshot(there, gone), "index": siblings.index(spec.name)}))
+    return done
+
+
+def _deleted(here: Sdf.PrimSpec | None, there: Sdf.PrimSpec | None) -> bool:
+    """Whether a prim of one layer is not in the other: only a definition is missed, and what is switched off."""
+    if not there or (there.HasInfo("active") and not there.active):
+        return False
+    if not here:
+        return bool(there.specifier == Sdf.SpecifierDef)
+    return bool(here.HasInfo("active") and not here.active)
+
+
 def layer_of(text: str) -> Sdf.Layer:
     """A layer of its own from USDA text; empty text for an empty one.
 
@@ -64,11 +107,11 @@ def _below(old: Sdf.PrimSpec, new: Sdf.PrimSpec) -> Iterator[Opinion]:
     was, now = list(old.nameChildren.keys()), list(new.nameChildren.keys())
     for name in was:
         if name not in now:
-            yield _whole(old.nameChildren[name], None)
+            yield from _taken(old.nameChildren[name])
     kept = [name for name in was if name in now]
     for place, name in enumerate(now):
         if name not in was:
-            yield _whole(None, new.nameChildren[name], place)
+            yield from _given(new.nameChildren[name], place, last=place >= len(kept))
             kept.insert(place, name)
         elif kept.index(name) != place:
             kept.remove(name)
@@ -76,6 +119,40 @@ def _below(old: Sdf.PrimSpec, new: Sdf.PrimSpec) -> Iterator[Opinion]:
             yield _whole(old.nameChildren[name], new.nameChildren[name], place)
         else:
             yield from _prim(old.nameChildren[name], new.nameChildren[name], place)
+
+
+def _given(spec: Sdf.PrimSpec, place: int, *, last: bool) -> Iterator[Opinion]:
+    """What a new spec brings: piece by piece where it says nothing of the prim itself, so that others may say other pieces."""
+    if not (last and _only_holds(spec)):
+        yield _whole(None, spec, place)
+        return
+    for prop in spec.properties:
+        yield _piece(spec, prop.name, None, spec.layer)
+    for index, child in enumerate(spec.nameChildren):
+        yield from _given(child, index, last=True)
+
+
+def _taken(spec: Sdf.PrimSpec) -> Iterator[Opinion]:
+    """The same of a spec that is no longer there; nothing is left of one whose pieces are gone."""
+    if not _only_holds(spec):
+        yield _whole(spec, None)
+        return
+    for prop in spec.properties:
+        yield _piece(spec, prop.name, spec.layer, None)
+    for child in spec.nameChildren:
+        yield from _taken(child)
+
+
+def _only_holds(spec: Sdf.PrimSpec) -> bool:
+    pieces = len(spec.properties) + len(spec.nameChildren)
+    return spec.specifier == Sdf.SpecifierOver and pieces > 0 and not spec.variantSets and len(_own(spec)) == 1
+
+
+def _piece(spec: Sdf.PrimSpec, name: str, old: Sdf.Layer | None, new: Sdf.Layer | None) -> Opinion:
+    path = spec.path.AppendProperty(name)
+    change = "removed" if new is None else "added" if old is None else "changed"
+    op = Op("restore_spec", str(spec.path), name, {"text": snapshot(new, path) if new else "", "index": -1})
+    return Opinion(str(spec.path), name, change, _shown(old, path) if old else "", _shown(new, path) if new else "", op)
 
 
 def _prim(old: Sdf.PrimSpec, new: Sdf.PrimSpec, place: int) -> Iterator[Opinion]:
@@ -89,9 +166,7 @@ def _prim(old: Sdf.PrimSpec, new: Sdf.PrimSpec, place: int) -> Iterator[Opinion]
         path = old.path.AppendProperty(name)
         was, now = snapshot(old.layer, path), snapshot(new.layer, path)
         if was != now:
-            change = "removed" if not now else "changed" if was else "added"
-            op = Op("restore_spec", str(old.path), name, {"text": now, "index": -1})
-            yield Opinion(str(old.path), name, change, _shown(old.layer, path), _shown(new.layer, path), op)
+            yield _piece(old, name, old.layer if was else None, new.layer if now else None)
     yield from _below(old, new)
 
 

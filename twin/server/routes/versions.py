@@ -14,6 +14,7 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, Field
 
+from twin.collab.proposals import Conflicts
 from twin.core.clock import now_ns
 from twin.protocol.messages import Changed
 from twin.scene.edits import Opinion, difference
@@ -53,9 +54,14 @@ class Commit(BaseModel):
 
 
 class Merge(Commit):
-    """Body of ``POST /api/proposals/{id}/merge``: ``overwrite`` what others have changed since."""
+    """Body of ``POST /api/proposals/{id}/merge``: ``overwrite`` what others have changed since, or ``keep`` that."""
 
     overwrite: bool = False
+    keep: bool = False
+
+    @property
+    def conflicts(self) -> Conflicts:
+        return "overwrite" if self.overwrite else "keep" if self.keep else "refuse"
 
 
 class NewProposal(Commit):
@@ -139,7 +145,8 @@ async def compare(id: Id, request: Request) -> JSONResponse:
     """What a proposal changes, and which of that others have changed otherwise since."""
     context = twin(request)
     compared = await context.owner(lambda: context.host.proposals.compare(id))
-    return JSONResponse({"opinions": _rows(compared.opinions), "conflicts": _rows(compared.conflicts)})
+    conflicts = [row | {"since": since} for row, since in zip(_rows(compared.conflicts), compared.since, strict=True)]
+    return JSONResponse({"opinions": _rows(compared.opinions), "conflicts": conflicts})
 
 
 @router.post("/api/proposals/{id}/merge")
@@ -148,7 +155,7 @@ async def merge(id: Id, body: Merge, request: Request) -> JSONResponse:
     who = need(request, "edit")
     context = twin(request)
     session, user = await context.author(who, body.session)
-    outcome = await context.commit(lambda: context.host.merge(who, id, session, body.opid, user, overwrite=body.overwrite))
+    outcome = await context.commit(lambda: context.host.merge(who, id, session, body.opid, user, conflicts=body.conflicts))
     if outcome.entry is not None and not outcome.again:
         await context.owner(lambda: context.host.access.audit(user, "merge", f"proposal {id}"))
     for what in ("proposals", "versions"):

@@ -32,7 +32,8 @@ export interface Proposal {
 
 export interface Comparison {
   opinions: Opinion[];
-  conflicts: Opinion[];
+  /** ``since``: what others did, in words. */
+  conflicts: (Opinion & { since: string })[];
 }
 
 /** A comment as HTTP tells it: times are text there. */
@@ -90,8 +91,10 @@ export const getProposals = () => ask<Proposal[]>("GET", "/api/proposals");
 export const propose = (label: string, since: number, takeBack: boolean, session: string) =>
   ask<{ id: number }>("POST", "/api/proposals", { label, since, take_back: takeBack, session });
 export const compareProposal = (id: number) => ask<Comparison>("GET", `/api/proposals/${id}`);
-export const mergeProposal = (id: number, overwrite: boolean, session: string) =>
-  ask<{ seq: number }>("POST", `/api/proposals/${id}/merge`, { overwrite, session });
+/** What others have changed since: the merge is refused, goes over it, or keeps it. */
+export type Conflicts = "refuse" | "overwrite" | "keep";
+export const mergeProposal = (id: number, conflicts: Conflicts, session: string) =>
+  ask<{ seq: number }>("POST", `/api/proposals/${id}/merge`, { overwrite: conflicts === "overwrite", keep: conflicts === "keep", session });
 export const discardProposal = (id: number) => ask<null>("DELETE", `/api/proposals/${id}`);
 export const reopenProposal = (id: number) => ask<null>("POST", `/api/proposals/${id}/reopen`);
 

@@ -52,6 +52,9 @@ const PRESENCE_EVERY_MS = 120;
 /** How often the server is told which frame has been taken in: it sends a busy page fewer instead of a queue. */
 const SEEN_EVERY_MS = 100;
 
+/** Marks a tab in which somebody has signed out. */
+const LEFT = "twin.left";
+
 /** This page load: tells a reconnection, which takes its session along, from a duplicate of the tab. */
 const TAB = Math.random().toString(36).slice(2);
 
@@ -219,7 +222,13 @@ export class Session {
     } catch (error) {
       return this.ui.toast("error", `You are still signed in: ${reason(error)}`);
     }
+    sessionStorage.setItem(LEFT, "yes");
     location.reload();
+  }
+
+  /** Who has signed out is not to be the one who comes in next, without having been asked. */
+  get leftBySigningOut(): boolean {
+    return sessionStorage.getItem(LEFT) !== null;
   }
 
   private async open(): Promise<void> {
@@ -238,6 +247,7 @@ export class Session {
     }
     prefetchAssets(this.scene.meshes()); // before what the panels ask for: the picture is waited for
     this.phase = "ready";
+    sessionStorage.removeItem(LEFT);
     this.connect();
     this.replay.follow();
   }

@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 
 from twin.server.app import create_app
 from twin.server.host import Host
+from twin.server.limits import KEPT, Buckets, Tries
 from twin.server.settings import Settings
 
 
@@ -234,6 +235,31 @@ def test_bad_requests_are_answered_in_one_line(server, tokens) -> None:
         assert "/Line/Nobody" in gone.json()["error"]
         assert http.get("/api/prim", params={"path": "not a path"}).status_code in (404, 409)
         assert http.get("/../../etc/passwd").status_code in (401, 404)
+
+
+def test_who_guesses_is_slowed_and_nobody_else_is() -> None:
+    tries = Tries()
+    tried = lambda *whom, n: [tries.begin(*whom) for _ in range(n)]  # noqa: E731
+    assert tried("10.0.0.1", "ann", n=12) == [True] * 10 + [False] * 2
+    assert tried("10.0.0.1", "bob", n=12) == [True] * 10 + [False] * 2, "20 from one address"
+    assert not tries.begin("10.0.0.1"), "tokens count as well"
+    assert tries.begin("10.0.0.2", "ann")
+    tries.succeeded("10.0.0.2", "ann")
+    # what was right does not count
+    for _ in range(200):
+        assert tries.begin("10.0.0.3", "cid")
+        tries.succeeded("10.0.0.3", "cid")
+    # from many addresses at one account: its owner comes in from where they have been before
+    assert [tries.begin(f"10.0.{i}.9", "ann") for i in range(150)].count(True) < 100
+    assert tries.begin("10.0.0.2", "ann")
+    assert tries.begin("10.0.200.9", "dan")
+    # of version 6 one has many
+    assert [tries.begin(f"2001:db8::{i}") for i in range(21)] == [True] * 20 + [False]
+    assert tries.begin("2001:db8:0:1::1")
+    buckets = Buckets(1.0, 1.0)
+    for i in range(KEPT + 5):
+        buckets.of(i)
+    assert len(buckets) == KEPT
 
 
 def test_guessing_tokens_gets_slow(server) -> None:

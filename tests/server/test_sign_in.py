@@ -62,7 +62,7 @@ def test_a_user_signs_in_changes_the_password_and_is_put_out(server) -> None:
         log = [entry["detail"] for entry in admin.get("/api/audit").json() if entry["action"] in ("user", "sign-in")]
         assert log[0] == "Ann: no more"
         assert "viewer Ann" in log
-        assert "wrong password" in log
+        assert "wrong password, from 127.0.0.1" in log
         assert not any(PASSWORD in detail for detail in log)
     for file in server.project.glob("journal.db*"):
         assert PASSWORD.encode() not in file.read_bytes()
@@ -250,9 +250,15 @@ def test_people_sign_in_with_their_provider_and_get_the_role_of_their_group(make
                 "role": role, "user": sub.title(), "label": "", "expires_ns": 0,
             }  # fmt: skip
     with httpx.Client(trust_env=False) as browser:
+        browser.headers["accept"] = "text/html,*/*"
         nobody = go(browser, server.url, "eve")
-        assert nobody.status_code == 403
-        assert "no role" in nobody.text
+        assert (nobody.status_code, nobody.headers["content-type"]) == (403, "text/html; charset=utf-8")
+        assert "You are known as Eve, but have no role here" in nobody.text
+        denied = browser.get(f"{server.url}/api/oidc/callback?error=access_denied")
+        assert "The provider did not let you in: access_denied." in denied.text
+        assert "Call" not in browser.get(f"{server.url}/api/oidc/callback?error=Call+me").text
+        another = browser.get(f"{server.url}/api/oidc/login?another=true").headers["location"]
+        assert parse_qs(urlsplit(another).query)["prompt"] == ["select_account"]
         assert browser.get(f"{server.url}/api/me").status_code == 401
     with httpx.Client(trust_env=False) as browser, httpx.Client(trust_env=False) as other:
         # a link with somebody else's code must not sign a victim in

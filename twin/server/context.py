@@ -15,7 +15,7 @@ from twin.collab import Identity, Outcome, may
 from twin.protocol.messages import History
 from twin.server.host import Host
 from twin.server.hub import Hub
-from twin.server.limits import Bucket
+from twin.server.limits import Tries
 
 T = TypeVar("T")
 Id = Annotated[int, PathParameter(ge=0, lt=2**63)]
@@ -25,13 +25,13 @@ Nanoseconds = Annotated[int, Query(ge=-(2**63), lt=2**63)]
 
 @dataclass(frozen=True)
 class Context:
-    """``cookie`` is the cookie's name, ``public`` the origin of ``--public-url`` or empty; ``attempts`` are failed logins."""
+    """``cookie`` is the cookie's name, ``public`` the origin of ``--public-url`` or empty; ``tries`` are failed sign-ins."""
 
     host: Host
     hub: Hub
     cookie: str
     public: str
-    attempts: Bucket = field(default_factory=lambda: Bucket(rate=2.0, size=20.0))
+    tries: Tries = field(default_factory=Tries)
 
     def secure(self, request: Request) -> bool:
         """Whether cookies are for encrypted connections only."""

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import html
 import os
+import re
 import secrets
 import time
 import tomllib
@@ -28,7 +29,7 @@ from twin.core import log
 from twin.core.errors import InputError
 from twin.server.auth import LOOPBACK, OIDC_CALLBACK, OIDC_LOGIN
 from twin.server.context import twin
-from twin.server.limits import Bucket
+from twin.server.limits import Buckets, address_of
 from twin.server.routes.access import set_cookie
 
 SECRET = "TWIN_OIDC_CLIENT_SECRET"
@@ -239,13 +240,13 @@ def oidc_router(provider: Provider | None) -> APIRouter:
     """``/api/oidc``; without a provider it answers 404."""
     router = APIRouter()
     sign_in = SignIn(provider) if provider is not None else None
-    attempts = Bucket(rate=5.0, size=50.0)
+    attempts = Buckets(rate=5.0, size=50.0)
 
-    def ready() -> SignIn:
+    def ready(request: Request) -> SignIn:
         if sign_in is None:
             raise HTTPException(404, "no OpenID Connect provider has been set up")
-        if not attempts.take():
-            raise HTTPException(429, "too many people sign in at once; wait a little")
+        if not attempts.of(address_of(request)).take():
+            raise HTTPException(429, "too many sign-ins from where you are; wait a little")
         return sign_in
 
     @router.get(OIDC_LOGIN)
@@ -253,7 +254,7 @@ def oidc_router(provider: Provider | None) -> APIRouter:
         """To the provider. ``another``: one wants to choose the account."""
         context = twin(request)
         try:
-            url, state = await ready().begin(context.origin(request) + OIDC_CALLBACK, another=another)
+            url, state = await ready(request).begin(context.origin(request) + OIDC_CALLBACK, another=another)
         except HTTPException as failure:
             return _told(request, failure)
         response = RedirectResponse(url, 303, {"Cache-Control": "no-store"})
@@ -273,12 +274,15 @@ def oidc_router(provider: Provider | None) -> APIRouter:
             return _told(request, failure)
 
     async def entered(request: Request, state: str, code: str, error: str) -> Response:
-        flow, context = ready(), twin(request)
+        flow, context = ready(request), twin(request)
         kept = request.cookies.get(f"{context.cookie}_state", "")
-        if not state or not hmac.compare_digest(kept.encode(), state.encode()):
+        here = bool(state) and hmac.compare_digest(kept.encode(), state.encode())
+        if error or (here and not code):
+            # a word of the protocol, and never a text that a link may bring here
+            word = error if re.fullmatch("[a-z_]{1,40}", error) else "no reason is given"
+            raise HTTPException(403 if here else 400, f"the provider did not let you in: {word}")
+        if not here:
             raise HTTPException(400, "signing in was begun in another browser: try again")
-        if error or not code:
-            raise HTTPException(403, f"the provider did not let you in: {error[:200]}")
         name, role = await flow.finish(code, state)
         token, who = await context.owner(lambda: _entered(context.host.users, name, role))
         response = RedirectResponse("/", 303, {"Cache-Control": "no-store"})

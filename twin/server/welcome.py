@@ -25,7 +25,7 @@ from twin.protocol.messages import PROTOCOL_VERSION
 from twin.scene.fresh import describe_stage, write_empty_stage
 from twin.server.app import NOT_BUILT, STATIC
 from twin.server.auth import Guard
-from twin.server.limits import Bucket
+from twin.server.limits import Tries, address_of
 from twin.server.serve import Front, Leave, Ready, bind, leave, names_of, server_config, url_of
 
 COOKIE = "twin_welcome"
@@ -91,7 +91,7 @@ class Open(BaseModel):
 
 def create_welcome(choice: Choice, *, hosts: frozenset[str], public: str) -> FastAPI:
     """The application that is served until somebody has chosen."""
-    attempts = Bucket(rate=2.0, size=20.0)
+    tries = Tries()
     app = FastAPI(title="Twin", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/api/health")
@@ -102,7 +102,7 @@ def create_welcome(choice: Choice, *, hosts: frozenset[str], public: str) -> Fas
     @app.post("/api/login", status_code=204)
     async def login(body: Login, request: Request) -> Response:
         if choice.identify(body.token) is None:
-            if not attempts.take():
+            if not tries.begin(address_of(request)):
                 raise HTTPException(429, "too many attempts; try again in a moment")
             raise HTTPException(401, "this token is not known here")
         response = Response(status_code=204)

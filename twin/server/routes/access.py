@@ -15,6 +15,7 @@ from twin.collab.users import MAX_PASSWORD, matches
 from twin.core.clock import now_ns
 from twin.core.errors import InputError
 from twin.server.context import Context, json_body, named, need, twin
+from twin.server.limits import address_of
 
 router = APIRouter()
 COOKIE_SECONDS = 30 * 24 * 3600
@@ -56,33 +57,45 @@ class Share(BaseModel):
 async def login(body: Login, request: Request) -> Response:
     """A token, or name and password, against a cookie."""
     context = twin(request)
-    token, who = await (_with_password(body, context) if body.user else _with_token(body, context))
+    address = address_of(request)
+    token, who = await (_with_password(body, context, address) if body.user else _with_token(body, context, address))
     response = Response(status_code=204)
     set_cookie(response, request, token, who)
     return response
 
 
-async def _with_token(body: Login, context: Context) -> tuple[str, Identity]:
+async def _with_token(body: Login, context: Context, address: str) -> tuple[str, Identity]:
     who = context.host.access.identify(body.token)
     if who is None:
-        if not context.attempts.take():
+        if not context.tries.begin(address):
             raise HTTPException(429, "too many tokens that are not known; wait a little")
         await asyncio.sleep(0.2)
         raise HTTPException(401, "the token is not known, or has ended")
     return body.token, who
 
 
-async def _with_password(body: Login, context: Context) -> tuple[str, Identity]:
+async def _with_password(body: Login, context: Context, address: str) -> tuple[str, Identity]:
     users = context.host.users
-    # before the hash, which is made to be slow
-    if not context.attempts.take():
-        raise HTTPException(429, "too many people sign in at once; wait a little")
-    kept = await context.owner(lambda: users.stored(body.user))
-    if not await asyncio.to_thread(matches, body.password, kept):
+    if not await _fits(context, address, body.user, body.password, kept := await context.owner(lambda: users.stored(body.user))):
         if kept:
-            await context.owner(lambda: context.host.access.audit(body.user, "sign-in", "wrong password"))
+            await context.owner(lambda: context.host.access.audit(body.user, "sign-in", f"wrong password, from {address}"))
         raise HTTPException(401, "name and password do not fit")
     return await context.owner(lambda: users.sign_in(body.user, kept))
+
+
+async def _fits(context: Context, address: str, user: str, password: str, kept: str) -> bool:
+    """Whether a password is the one that is kept.
+
+    Raises:
+        HTTPException: 429, too many were wrong.
+    """
+    # before the hash, which is made to be slow
+    if not context.tries.begin(address, user):
+        raise HTTPException(429, "too many wrong passwords; wait a little, then try again")
+    if not await asyncio.to_thread(matches, password, kept):
+        return False
+    context.tries.succeeded(address, user)
+    return True
 
 
 def set_cookie(response: Response, request: Request, token: str, who: Identity) -> None:
@@ -108,9 +121,7 @@ async def password(body: NewPassword, request: Request) -> Response:
     kept = await context.owner(lambda: users.stored(who.user)) if who.label == SIGN_IN else ""
     if not kept:
         raise HTTPException(409, "you did not sign in with a password")
-    if not context.attempts.take():
-        raise HTTPException(429, "too many tries; wait a little")
-    if not await asyncio.to_thread(matches, body.old, kept):
+    if not await _fits(context, address_of(request), who.user, body.old, kept):
         raise HTTPException(403, "the old password is another one")
     await context.owner(lambda: users.put(who.user, who.role, body.new, author=who.user))
     context.hub.check(context.host.access)

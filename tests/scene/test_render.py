@@ -318,11 +318,12 @@ def test_the_library_lists_parts_and_names_broken_ones(tmp_path):
     )
     (folder / "bad.usda").write_text("nonsense")
     (folder / "belt.usda").write_text(
-        '#usda 1.0\n(defaultPrim = "Belt")\ndef Xform "Belt" (prepend apiSchemas = ["TwinPowerAPI", "TwinConveyorAPI"]) {\n}\n'
+        '#usda 1.0\n(\ndefaultPrim = "Belt"\ncustomLayerData = {string displayName = "Belt, 3 m"}\n)\ndef Xform "Belt" (prepend apiSchemas = ["TwinPowerAPI", "TwinConveyorAPI"]) {\n}\n'
     )
     findings = Findings()
     belt, part = library_parts(tmp_path, findings)
     assert (part.asset, part.name, part.doc) == ("_assets/robot.usda", "Robot arm", "Six axes.")
+    assert (part.prim, belt.name, belt.prim) == ("Robot", "Belt, 3 m", "Belt"), "a name for people, and one for prims"
     assert (part.node, belt.node) == ("", "conveyor"), "what joins a line says so"
     assert [f.path for f in findings] == ["bad.usda"]
 

@@ -506,12 +506,16 @@ class PrototypeDoc(msgspec.Struct):
 
 
 class LibraryPart(msgspec.Struct):
-    """A part that can be added: ``asset`` is its path relative to the asset root; ``node`` the kind of node it is, if any."""
+    """A part that can be added: ``asset`` is its path relative to the asset root; ``node`` the kind of node it is, if any.
+
+    ``name`` is for people, ``prim`` what a prim that is made of it is called.
+    """
 
     asset: str
     name: str
     doc: str
     node: str = ""
+    prim: str = ""
 
 
 class SceneDoc(msgspec.Struct):

@@ -20,7 +20,9 @@ UPLOADS = "_uploads"
 def library_parts(asset_root: Path, findings: Findings) -> list[LibraryPart]:
     """Every part by name; a file that cannot be used becomes a finding.
 
-    Each part is the ``defaultPrim`` of its layer, with its ``displayName`` (else its name) and its ``doc``.
+    Each part is the ``defaultPrim`` of its layer, with its ``doc`` and a name for people: its ``displayName``, else the
+    ``displayName`` in the layer's ``customLayerData``, else the prim's name. Ours say it in the layer: that of a prim comes along
+    with a reference, and tools that show display names would call all belts of a line the same.
     """
     parts = []
     for file in [*sorted((asset_root / FOLDER).glob("*.usd*")), *sorted((asset_root / UPLOADS).glob("[!.]*/*.usd*"))]:
@@ -35,9 +37,10 @@ def library_parts(asset_root: Path, findings: Findings) -> list[LibraryPart]:
             continue
         if not Usd.SchemaRegistry.GetTypeFromSchemaTypeName(prim.typeName).IsA(UsdGeom.Xformable):
             continue  # shared materials and the like: nothing that can be set down
-        name = str(prim.GetInfo("displayName")) if prim.HasInfo("displayName") else prim.name
+        of_layer = layer.customLayerData.get("displayName") or prim.name
+        name = str(prim.GetInfo("displayName") if prim.HasInfo("displayName") else of_layer)
         doc = str(prim.GetInfo("documentation")) if prim.HasInfo("documentation") else layer.documentation
         schemas = prim.GetInfo("apiSchemas").GetAppliedItems() if prim.HasInfo("apiSchemas") else []
         node = next((NODE_APIS[s].name.lower() for s in schemas if s in NODE_APIS), "")
-        parts.append(LibraryPart(asset=file.relative_to(asset_root).as_posix(), name=name, doc=doc, node=node))
+        parts.append(LibraryPart(asset=file.relative_to(asset_root).as_posix(), name=name, doc=doc, node=node, prim=prim.name))
     return parts

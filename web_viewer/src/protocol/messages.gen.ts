@@ -453,12 +453,17 @@ export interface PrototypeDoc {
   prims: PrimDoc[];
 }
 
-/** A part that can be added: ``asset`` is its path relative to the asset root; ``node`` the kind of node it is, if any. */
+/**
+ * A part that can be added: ``asset`` is its path relative to the asset root; ``node`` the kind of node it is, if any.
+ *
+ * ``name`` is for people, ``prim`` what a prim that is made of it is called.
+ */
 export interface LibraryPart {
   asset: string;
   name: string;
   doc: string;
   node: string;
+  prim: string;
 }
 
 /** Answer of ``GET /api/scene``. ``prims`` are depth first, parents before children. */

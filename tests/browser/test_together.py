@@ -331,6 +331,27 @@ def test_what_is_copied_in_one_twin_is_pasted_into_another(serve, person, until,
     assert prop(servers[1], "/W/Box_2", "size") == 0.7
     assert bob.locator("[data-testid=toast][data-level=error]").count() == 0
 
+    # what the server would hang up on is not sent at all, and what follows it is
+    clip = json.loads(text)
+    clip["prims"][0]["ops"].append(
+        {"kind": "set_field", "path": "$0", "field": "note", "value": ["string[]", ["x" * 90_000] * 100]}
+    )
+    bob.evaluate(
+        """(text) => {
+            const data = new DataTransfer();
+            data.setData("text/plain", text);
+            document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+        }""",
+        json.dumps(clip, separators=(",", ":")),
+    )
+    told = bob.locator("[data-testid=toast][data-level=error]")
+    until(lambda: "an edit has 8 at most" in told.first.inner_text(), what="why nothing was pasted")
+    select(bob, "/W/Box")
+    bob.get_by_test_id("property-size").first.fill("0.9")
+    bob.get_by_test_id("property-size").first.press("Enter")
+    until(lambda: prop(servers[1], "/W/Box", "size") == 0.9, what="the next edit")
+    until(lambda: bob.get_by_test_id("link-state").inner_text().strip() == "Live", what="nothing is left unsent")
+
 
 def test_people_sign_in_by_name_may_do_what_their_role_and_rules_say_and_are_told_why_they_are_out(
     serve, person, chromium, until, tmp_path

@@ -1,6 +1,7 @@
 """The twin as a plant: its own drivers, and another library, read what it serves."""
 
 from collections import deque
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -68,6 +69,48 @@ def test_a_client_reads_values_units_times_and_quality(serve, state, wait_for):
         wait_for(lambda: read().StatusCode.value == BAD_NO_COMMUNICATION, what="quality")
         with pytest.raises(ua.UaStatusCodeError):
             node.write_value(1.0)
+
+
+def move(state, serving):
+    """Somebody calls the oven a kiln."""
+    for key in (OVEN, DOOR):
+        kiln = SignalKey("/W/Line/Kiln", key.name)
+        state[kiln] = replace(state.pop(key), key=kiln)
+    serving.moved(lambda path: path.replace("/W/Line/Oven", "/W/Line/Kiln"))
+
+
+def test_a_new_name_is_served_at_once_and_the_old_one_says_that_it_is_gone(serve, state, wait_for):
+    serving = serve()
+    kiln = SignalKey("/W/Line/Kiln", OVEN.name)
+    told = deque()
+
+    class Heard:
+        def datachange_notification(self, node, value, data):
+            told.append(data.monitored_item.Value.StatusCode.value)
+
+    with Client(serving.endpoint) as client:
+        old = client.get_node(_id(client, OVEN))
+        wait_for(lambda: old.read_data_value(raise_on_bad_status=False).Value.Value == 180.0, what="value")
+        above = old.get_parent().get_parent()
+        client.create_subscription(20, Heard()).subscribe_data_change(old)
+        wait_for(lambda: told, what="a first value")
+        move(state, serving)
+        new = client.get_node(_id(client, kiln))
+
+        def value():
+            try:
+                return new.read_value()
+            except ua.UaStatusCodeError:
+                return None
+
+        wait_for(lambda: value() == 180.0, what="the value under its new name")
+        assert (new.read_description().Text, new.get_parent().read_browse_name().Name) == ("[Cel]", "Kiln")
+        with pytest.raises(ua.UaStatusCodeError):
+            old.read_value()
+        assert {n.read_browse_name().Name for n in above.get_children()} == {"mode", "Kiln"}
+        wait_for(lambda: told[-1] == ua.StatusCodes.BadNodeIdUnknown, what="who has subscribed is told")
+        state[kiln] = sample(kiln, 190)
+        wait_for(lambda: value() == 190.0, what="it goes on")
 
 
 def test_writing_goes_only_where_it_is_permitted_and_taken(serve, state, wait_for):
@@ -203,6 +246,10 @@ def test_another_library_hears_the_edge_node_s_births_data_and_death(broker, sta
         state[DOOR] = sample(DOOR, "ajar", time=T + 2 * 10**12)  # of another type than at birth
         again = {m["name"]: m for m in next_of(host, "NBIRTH")["metrics"]}
         assert (again["W/Line/Oven/door"]["type"], again["W/Line/Oven/door"]["value"]) == ("String", "ajar")
+        move(state, edge)
+        kiln = {m["name"]: m for m in next_of(host, "NBIRTH")["metrics"]}
+        assert {n for n in kiln if n.startswith("W/")} == {"W/Line/Kiln/temperature", "W/Line/Kiln/door", "W/Line/mode"}
+        assert kiln["W/Line/Kiln/door"]["value"] == "ajar"
     finally:
         edge.stop()
     assert next_of(host, "NDEATH")["metrics"][0]["value"] == 0

@@ -318,7 +318,8 @@ def test_the_library_lists_parts_and_names_broken_ones(tmp_path):
     )
     (folder / "bad.usda").write_text("nonsense")
     (folder / "belt.usda").write_text(
-        '#usda 1.0\n(\ndefaultPrim = "Belt"\ncustomLayerData = {string displayName = "Belt, 3 m"}\n)\ndef Xform "Belt" (prepend apiSchemas = ["TwinPowerAPI", "TwinConveyorAPI"]) {\n}\n'
+        '#usda 1.0\n(\ndefaultPrim = "Belt"\ncustomLayerData = {string displayName = "Belt, 3 m"}\n)\n'
+        'def Xform "Belt" (prepend apiSchemas = ["TwinPowerAPI", "TwinConveyorAPI"]) {\n}\n'
     )
     findings = Findings()
     belt, part = library_parts(tmp_path, findings)

@@ -94,7 +94,7 @@ class Guard:
             return 403, "cross-origin requests are not allowed"
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 18 or int(length) > _largest(scope):
-            return 413, "the request is too large"
+            return 413, f"too large: {_largest(scope) >> 20} MiB at most"
         scope["who"] = self._who(headers)
         path = scope["path"]
         if scope["type"] == "http" and (path in OPEN_PATHS or path.startswith(OPEN_PREFIX)):

@@ -86,6 +86,13 @@ class Connected:
             self.plant.start()
         self._serve(signals, state)
 
+    def moved(self, now: Callable[[str], str]) -> None:
+        """Prims have other paths now: what comes for them finds them there, and who reads their signals does."""
+        if self.plant is not None:
+            self.plant.moved(now)
+        for serving in self._serving:
+            serving.moved(now)
+
     def stop_serving(self) -> None:
         """Others read no more."""
         for serving in self._serving:

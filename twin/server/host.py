@@ -214,7 +214,7 @@ class Host:
     def _took_over(self, model: FactoryModel) -> list[Any]:
         """The simulation runs with the edits: what everybody has to know of that."""
         nodes, signals = self._nodes, self._signals
-        self.renames.took_over(self._asked_seq, self.runtime.signals, self.plant)
+        self.renames.took_over(self._asked_seq, self.runtime.signals, self.connected)
         self._use(model)
         patch = ScenePatch(self.document.seq, [], [], [])
         if self._nodes != nodes:

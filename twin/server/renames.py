@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from twin.collab import Comments, Document, Rules
 from twin.collab.moves import Moves, upwards
-from twin.connectors import Mapping, Plant
+from twin.connectors import Mapping
 from twin.core.samples import SignalKey
 from twin.live.signals import SignalBoard
 from twin.model.factory import Signal
 from twin.protocol.messages import Changed
 from twin.server.alarms import Alarms
+
+
+class Follows(Protocol):
+    """What runs and knows prims by their paths."""
+
+    def moved(self, now: Callable[[str], str]) -> None: ...
 
 
 class Renames:
@@ -49,14 +56,13 @@ class Renames:
         """What prims of the model in force are called after the edit ``seq``."""
         return Moves([pair for number, moves in self._waiting if number <= seq for pair in moves])
 
-    def took_over(self, seq: int, signals: SignalBoard, plant: Plant | None) -> None:
+    def took_over(self, seq: int, signals: SignalBoard, connected: Follows) -> None:
         """The simulation runs with all edits up to ``seq``."""
         moves = self.since(seq)
         if moves:
             signals.moved(moves)
             self._alarms.moved(moves)
-            if plant is not None:
-                plant.moved(moves)
+            connected.moved(moves)
         self._waiting = [each for each in self._waiting if each[0] > seq]
 
     # ---- mappings, which say what prims were called when they were written

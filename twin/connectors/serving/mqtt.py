@@ -11,7 +11,7 @@ import msgspec
 from twin.connectors.base import Retryable
 from twin.connectors.drivers.mqtt.config import MqttLogin
 from twin.connectors.drivers.mqtt.session import Receiving, open_session
-from twin.connectors.serving.worker import State, Worker
+from twin.connectors.serving.worker import Now, State, Worker, key_now
 from twin.core import log
 from twin.core.errors import InputError
 from twin.core.samples import Sample, SignalKey
@@ -36,6 +36,8 @@ class MqttPublishing(Worker):
         self._address, self._state, self._login = address, state, login
         self._prefix, self._period_s, self._qos = prefix.strip("/"), period_s, qos
         self._log = log.get("serving")
+        self._told: dict[SignalKey, Sample] = {}
+        self._left: set[SignalKey] = set()
         self.published = 0
         self.error = ""
 
@@ -59,9 +61,18 @@ class MqttPublishing(Worker):
             await asyncio.sleep(pause)
             pause = min(2.0 * pause, RETRY_S[1])
 
+    def rename(self, now: Now) -> None:
+        """What is kept at the broker under earlier names is taken away, and told under the new ones."""
+        self._left |= {key for key in self._told if key_now(key, now) != key}
+
     async def _publish(self, client: aiomqtt.Client) -> None:
-        told: dict[SignalKey, Sample] = {}
+        told = self._told
+        told.clear()
         while True:
+            for key in sorted(self._left - self._state().keys(), key=str):
+                await client.publish(f"{self._prefix}{key.prim}/{key.name}", b"", qos=self._qos, retain=True)
+                told.pop(key, None)
+            self._left.clear()
             for key, sample in dict(self._state()).items():
                 if told.get(key) is not sample:
                     await client.publish(f"{self._prefix}{key.prim}/{key.name}", payload(sample), qos=self._qos, retain=True)

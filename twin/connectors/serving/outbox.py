@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from twin.core.samples import Sample, SignalKey
@@ -52,6 +53,18 @@ class Outbox:
                 waiting.append(self._newest[key])
         self._make_room()
         return self.waiting() > 0
+
+    def rename(self, new: Mapping[SignalKey, SignalKey]) -> None:
+        """Signals have other keys now: what waits for them is told under those, and what was told counts as told."""
+
+        def noted(each: _Noted) -> _Noted:
+            key = new.get(each.sample.key)
+            return each if key is None else each._replace(sample=replace(each.sample, key=key))
+
+        self._newest = {each.sample.key: each for each in map(noted, self._newest.values())}
+        newest = {each.number: each for each in self._newest.values()}
+        self._past, self._news = (deque(newest.get(e.number) or noted(e) for e in q) for q in (self._past, self._news))
+        self._sent = deque((at, newest.get(e.number) or noted(e)) for at, e in self._sent)
 
     def waiting(self) -> int:
         """Samples that are still to be sent."""

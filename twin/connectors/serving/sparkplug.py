@@ -14,7 +14,7 @@ from twin.connectors.drivers.mqtt.session import Receiving, bytes_of, open_sessi
 from twin.connectors.drivers.sparkplug.wire import BOOLEAN, DOUBLE, INT64, STRING, Metric, Payload, WireError, decode, encode
 from twin.connectors.serving.mqtt import RETRY_S
 from twin.connectors.serving.outbox import Outbox
-from twin.connectors.serving.worker import State, Take, Worker
+from twin.connectors.serving.worker import Now, State, Take, Worker, key_now
 from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import InputError, TwinError
@@ -114,6 +114,22 @@ class SparkplugEdge(Worker):
                 self._log.error("the store of the edge node is full, the oldest samples are lost")
             said = self._outbox.dropped
             await asyncio.sleep(self._period_s)
+
+    def rename(self, now: Now) -> None:
+        """The node is born again with the new names: a metric's name is told at birth only."""
+        new = {key: moved for key in self._aliases if (moved := key_now(key, now)) != key}
+        if not new:
+            return
+        renamed = {new.get(key, key): alias for key, alias in self._aliases.items()}
+        self._aliases.clear()
+        self._aliases.update(renamed)  # the outbox looks at these, too
+        self._initial = {new.get(key, key): value for key, value in self._initial.items()}
+        self._types = {new.get(key, key): kind for key, kind in self._types.items()}
+        self._names = {_metric_name(key): key for key in self._aliases}
+        self._writable = frozenset(new.get(key, key) for key in self._writable)
+        self._outbox.rename(new)
+        self._rebirth = True
+        self._wake.set()
 
     async def _connect(self) -> None:
         pause = RETRY_S[0]

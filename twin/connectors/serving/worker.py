@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 
 from twin.core import log
@@ -15,6 +16,15 @@ State = Callable[[], Mapping[SignalKey, Sample]]
 """Gives the newest sample of every signal; called often, from a thread of its own."""
 Take = Callable[[SignalKey, float | int | bool | str, str], None]
 """Takes a value that somebody wrote: signal, value, who. Raises TwinError to refuse."""
+
+
+Now = Callable[[str], str]
+"""What a prim path is now."""
+
+
+def key_now(key: SignalKey, now: Now) -> SignalKey:
+    """A signal's key after moves."""
+    return SignalKey(now(key.prim), key.name)
 
 
 def is_loopback(host: str) -> bool:
@@ -55,6 +65,16 @@ class Worker:
             raise self._failure
         if self._failure is not None:
             raise WorkError(f"{self._name} cannot start: {self._failure}") from self._failure
+
+    def moved(self, now: Now) -> None:
+        """Any thread: prims have other paths now, and their signals are served under those; in the order of the calls."""
+        if self._loop is not None and self._thread.is_alive():
+            with suppress(RuntimeError):  # it has just ended
+                self._loop.call_soon_threadsafe(self.rename, now)
+
+    def rename(self, now: Now) -> None:
+        """To be overridden; on the loop, between two steps of ``serve``."""
+        raise NotImplementedError
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """End, and wait for it. A second call does nothing."""

@@ -46,6 +46,8 @@ export interface Activity {
 }
 
 const ACTIVITY_KEPT = 300;
+/** Longest message that the server takes. */
+const MOST_BYTES = 8 * 2 ** 20;
 /** An edit's patch follows at once; after this long the scene is fetched whole [ms]. */
 const PATCH_WAIT_MS = 1500;
 const PRESENCE_EVERY_MS = 120;
@@ -512,8 +514,15 @@ export class Session {
     if (!this.mayEdit && !onlySetPoints(this.together.rules, txn, this.me?.role ?? "viewer", this.me?.name ?? "")) {
       return this.ui.toast("warning", `As ${this.me?.role ?? "viewer"} you can look, but not edit.`);
     }
-    this.together.hold(txn.map((op) => op.path));
     const request = this.pending.edit(txn, label, this.scene.seq, matrices);
+    const size = encodeMessage(request).byteLength;
+    if (size > MOST_BYTES) {
+      // the server would hang up on it, again with each try, and nothing after it would get there
+      this.pending.refuse(request.opid);
+      txn.forEach((op) => this.onPreview(op.path, null));
+      return this.ui.toast("error", `"${label || describe(txn)}" was not done: it is ${(size / 2 ** 20).toFixed(1)} MiB, and an edit has ${MOST_BYTES / 2 ** 20} at most. Do it in parts.`);
+    }
+    this.together.hold(txn.map((op) => op.path));
     this.count();
     // never before what is still kept: the later change counts
     if (this.sentAll) this.send(request);

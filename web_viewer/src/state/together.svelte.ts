@@ -175,8 +175,23 @@ export class Together {
     if (!me) return;
     const waiting = pending.unconfirmed().flatMap((r) => (r.t === "edit" ? [{ txn: r.txn, label: r.label ?? "" }] : []));
     const edits = [...this.unsent, ...waiting];
-    if (edits.length === 0) sessionStorage.removeItem(KEPT);
-    else sessionStorage.setItem(KEPT, JSON.stringify({ session: me.session, epoch: me.epoch, edits } satisfies Kept));
+    if (edits.length === 0) return this.kept(null);
+    try {
+      this.kept(JSON.stringify({ session: me.session, epoch: me.epoch, edits } satisfies Kept));
+    } catch {
+      // A browser keeps five million characters or so for a page: it goes on without, and says so where that lasts.
+      this.kept(null);
+      this.tooMuch ??= setTimeout(() => {
+        this.tooMuch = undefined;
+        if (this.session.pending.size > 0) this.session.ui.toast("warning", "So much is not sent yet that it would be lost with this tab: leave it open until it is.");
+      }, 2000);
+    }
+  }
+  private tooMuch: ReturnType<typeof setTimeout> | undefined;
+
+  private kept(text: string | null): void {
+    if (text === null) sessionStorage.removeItem(KEPT);
+    else sessionStorage.setItem(KEPT, text);
   }
 
   /** After a reload: what was waiting then is offered, never sent unasked. */

@@ -16,6 +16,7 @@ from bench.physics.scenes import SCENES
 from twin.flow import simulate
 from twin.model.factory import FactoryModel
 from twin.physics import World
+from twin.process.device import resolve_device
 from twin.sim.simulation import Simulation
 
 HERO = Path(__file__).parents[2] / "scenes" / "packaging_line" / "scene.usda"
@@ -27,6 +28,7 @@ SECONDS = 2.0
 
 def run() -> list[dict[str, Any]]:
     """Rows: wall time on each device, and how many times as fast the GPU is; one row that says so where there is none."""
+    resolve_device("cpu")  # sets Warp up quietly
     if not wp.is_cuda_available():
         return [{"case": "not run: this machine has no CUDA device"}]
     from twin.scene import compile_factory, open_stage

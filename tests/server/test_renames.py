@@ -131,6 +131,8 @@ def test_what_is_about_a_prim_goes_along_when_it_is_renamed_and_a_prim_that_is_d
         edit(host, 21, Op("add_prim", "/World/Sign", "", {"type": "Cube"}))
         edit(host, 22, Op("move_prim", "/World/Sign", "", "/World/Board"))
         assert not host.renames.since(host.document.seq), "what is not simulated waits for no taking over"
+        called = [host.on_owner(lambda p=p: host.renames.called_now(f"/World/{p}")).result() for p in ("Sign", "Board", "Nobody")]
+        assert called == ["/World/Board", "/World/Board", "/World/Nobody"], "a comment on its way finds it"
     finally:
         host.stop()
 

@@ -76,6 +76,11 @@ class Renames:
             points.append(replace(point, target=now) if point.target not in known and now in known else point)
         return replace(mapping, points=tuple(points))
 
+    def called_now(self, path: str) -> str:
+        """What a prim is called now that somebody may know by an earlier name; unknown ones stay."""
+        now, has = self._document.moves.all()(path), self._document.stage.GetPrimAtPath
+        return now if now != path and has(now) and not has(path) else path
+
     def was_there(self, path: str) -> bool:
         """Whether an edit has taken away a prim that the stage does not have."""
         missing = ""

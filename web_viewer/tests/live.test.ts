@@ -49,4 +49,12 @@ describe("what panels are told of the running twin", () => {
     vi.advanceTimersByTime(500);
     expect(live.tick).toBe(tick + 1);
   });
+
+  it("keeps what the signals of a renamed prim have said", () => {
+    const live = new LiveStore();
+    live.onSignals(signal(1));
+    live.moved((path) => (path === "/A" ? "/W/B" : path));
+    live.onSignals({ t: "signals", values: [["/W/B", "speed", 2, 0, 2e9, "simulated"]] } as unknown as SignalBatch);
+    expect([live.track("/W/B:speed").value, live.latest.has("/A:speed")]).toEqual([[1, 2], false]);
+  });
 });

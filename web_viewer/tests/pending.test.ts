@@ -16,8 +16,10 @@ describe("PendingEdits", () => {
     expect(pending.confirm(edit.opid, 9)).toBe(true);
     expect(pending.applied(8)).toEqual([]);
     expect(pending.matrix("/A")?.[12], "someone else's patch is not ours").toBe(3);
-    expect(pending.applied(9)).toEqual(["/A"]);
-    expect(pending.matrix("/A")).toBeUndefined();
+    pending.moved((path) => path.replace("/A", "/B"));
+    expect([pending.matrix("/A"), pending.matrix("/B")?.[12]], "under its new name").toEqual([undefined, 3]);
+    expect(pending.applied(9)).toEqual(["/B"]);
+    expect(pending.matrix("/B")).toBeUndefined();
   });
 
   it("puts a refused edit back at once and leaves others", () => {

@@ -55,7 +55,12 @@ async def comment(body: NewComment, request: Request) -> JSONResponse:
     who = need(request, "comment")
     context = twin(request)
     _, user = await context.author(who, body.session)
-    doc = await context.owner(lambda: context.host.comments.add(body.path, body.text, user, _owner(who), parent=body.parent))
+    host = context.host
+
+    def add() -> CommentDoc:
+        return host.comments.add(host.renames.called_now(body.path), body.text, user, _owner(who), parent=body.parent)
+
+    doc = await context.owner(add)
     answer = _told(context, doc)
     answer.status_code = 201
     return answer

@@ -397,8 +397,10 @@ def test_people_sign_in_by_name_may_do_what_their_role_and_rules_say_and_are_tol
     box.press("Enter")
     until(lambda: prop(server, "/Box", "size") == 4, what="it goes through")
     # typed over what somebody else sets meanwhile: said, and Escape leaves theirs
-    box.fill("5")
+    page.get_by_test_id("clear-size").wait_for()
     other = admin.get_by_test_id("property-size").first
+    until(lambda: other.input_value() == "4", what="both have it")
+    box.fill("5")
     other.fill("6")
     other.press("Enter")
     until(lambda: "set this to 6" in page.get_by_test_id("theirs-size").inner_text(), what="Eve sees what came first")

@@ -361,7 +361,7 @@ def page(single: list[Row], many: list[Row]) -> str:
     lines += [
         "",
         "What the engine simulates: [physics.md](physics.md).",
-        "T13 on a GPU (CPU and CUDA within 0.1 mm on T1, T3 and T12) has not been run: no GPU was at hand.",
+        "T13 on a GPU: see [benchmarks.md](benchmarks.md#gpu).",
         "Oracles: `tests/physics/test_oracles.py` and `test_joints.py` compare with Rapier and MuJoCo where these are installed.",
     ]
     return "\n".join(lines) + "\n"

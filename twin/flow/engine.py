@@ -25,7 +25,9 @@ from twin.process.device import resolve_device
 from twin.process.tables import upload_distributions
 
 BLOCK_BYTES = 256 << 20
-"""Memory that one block of replications may take on the device."""
+"""Memory that one block of replications may take on a CPU."""
+CUDA_SHARE = 4
+"""A block may take this part of what a GPU has free: all its cores are busy with one block, the more of them the larger it is."""
 MAX_BLOCK = 1 << 16
 SLICES = 20
 """Time slices of a block: how often progress is told and a cancel is heard."""
@@ -87,7 +89,8 @@ def simulate(
         plan = replace(plan, unlimited=max(plan.unlimited, start.settings["unlimited"]))
     run = _Run(model, target, plan, first=first_replication, warmup_us=round(warmup_s * 1e6), start=start, cancel=cancel)
     workers = 1 if target.is_cuda else max(threads or usable_cores(), 1)
-    size = int(np.clip(BLOCK_BYTES // max(bytes_per_replication(run.tables_for(plan)), 1), 1, MAX_BLOCK))
+    room = target.free_memory // CUDA_SHARE if target.is_cuda else BLOCK_BYTES
+    size = int(np.clip(room // max(bytes_per_replication(run.tables_for(plan)), 1), 1, MAX_BLOCK))
     if not target.is_cuda:
         size = min(size, max(-(-replications // (workers * 2)), 8))
     blocks = [(at, min(size, replications - at)) for at in range(0, replications, size)]

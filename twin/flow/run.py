@@ -17,7 +17,7 @@ from twin.flow.state import STATE_ARRAYS, allocate_state, bytes_per_replication
 from twin.flow.tables import UNLIMITED_ITEMS, tables_hash, upload_tables
 from twin.model.factory import FactoryModel
 from twin.model.shifts import WEEK_US
-from twin.process.device import resolve_device
+from twin.process.device import CUDA_BLOCK, resolve_device
 from twin.process.tables import upload_distributions
 
 Start = LineState | Snapshot | None
@@ -192,7 +192,7 @@ class LineRun:
         self.state.rep.assign(rep)
 
     def _launch(self, what: Any, arguments: list[Any]) -> None:
-        wp.launch(what, self.count, arguments, device=self.device)
+        wp.launch(what, self.count, arguments, device=self.device, block_dim=CUDA_BLOCK)
         if self.device.is_cuda:
             wp.synchronize_device(self.device)
 

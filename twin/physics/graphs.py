@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable
 
 import warp as wp
+
+_TURN = threading.Lock()
+"""A device has one stream for all threads: what another launches while a step is recorded would be in the recording."""
 
 
 class Graphs:
@@ -21,12 +25,13 @@ class Graphs:
 
     def launch(self, form: Hashable, enqueue: Callable[[], None]) -> None:
         """Run what ``enqueue`` launches. Kernels are loaded and memory is found in the first run, which is not captured."""
-        if not self._warm:
-            enqueue()
-            self._warm = True
-            return
-        if form not in self._graphs:
-            with wp.ScopedCapture(device=self._device) as capture:
+        with _TURN:
+            if not self._warm:
                 enqueue()
-            self._graphs[form] = capture.graph
-        wp.capture_launch(self._graphs[form])
+                self._warm = True
+                return
+            if form not in self._graphs:
+                with wp.ScopedCapture(device=self._device) as capture:
+                    enqueue()
+                self._graphs[form] = capture.graph
+            wp.capture_launch(self._graphs[form])

@@ -14,6 +14,8 @@ from typing import Any
 
 import warp as wp
 
+from twin.process.device import CUDA_BLOCK
+
 WORTH_IT = 256
 """Bodies below which handing over a block costs more than it gains."""
 _BLOCKS_A_LANE = 4
@@ -48,7 +50,7 @@ class Lanes:
         return [self._recorded(kernel, end - first, [first, *args]) for first, end in pairwise(edges)]
 
     def _recorded(self, kernel: wp.Kernel, total: int, args: list[Any]) -> wp.Launch:
-        command: wp.Launch = wp.launch(kernel, total, args, device=self._device, record_cmd=True)
+        command: wp.Launch = wp.launch(kernel, total, args, device=self._device, record_cmd=True, block_dim=CUDA_BLOCK)
         return command
 
     def run(self, blocks: list[wp.Launch]) -> None:

@@ -32,7 +32,7 @@ from twin.physics.kernels.data import (
 )
 from twin.physics.lanes import WORTH_IT, Lanes
 from twin.physics.tables import upload
-from twin.process.device import resolve_device
+from twin.process.device import CUDA_BLOCK, resolve_device
 
 REBUILD_STEPS = 8
 """The tree of moving bodies is built anew every so many steps, and refitted between."""
@@ -353,7 +353,7 @@ class World:
         """Large islands, a thread for each part, one launch for each stage of the step."""
         for stage in range(self._stages):
             args = self._parts_arguments(0, stage, stage + 1)
-            wp.launch(launch_parts.solve, self.worlds * self._parts.most, [0, *args], device=self.device)
+            wp.launch(launch_parts.solve, self.worlds * self._parts.most, [0, *args], device=self.device, block_dim=CUDA_BLOCK)
 
     # ---- goods
 

@@ -16,6 +16,11 @@ from twin.core.errors import InputError
 wp.config.log_level = wp.LOG_ERROR
 wp.config.enable_backward = False
 
+CUDA_BLOCK = 32
+"""Threads of a block on a GPU; a CPU has one. A thread is a world, a replication or a body, with much to do and many registers:
+small blocks put few of them on many multiprocessors. And each thread of a block that looks into a tree has a stack in shared
+memory: the broad phase and meshes in Warp's blocks of 256 would take 65 KiB, of the 48 that there are."""
+
 _NO_DRIVER = b"Could not find or load the NVIDIA CUDA driver"
 
 
@@ -58,7 +63,7 @@ def resolve_device(name: str) -> wp.Device:
 
 def load_modules(names: list[str], device: wp.Device) -> None:
     """Load kernel modules by name, compiling what the cache lacks: side by side, since each takes many seconds on one core."""
-    wp.force_load(device, [wp.get_module(name) for name in names], max_workers=len(names))
+    wp.force_load(device, [wp.get_module(name) for name in names], CUDA_BLOCK, max_workers=len(names))
 
 
 def describe() -> dict[str, Any]:

@@ -35,10 +35,6 @@ from twin.sim.state import LineState
 from twin.sim.stations import begin_service, fail_or_repair, finish, head_of, on_shift, staff_and_time, switch_all, work
 from twin.sim.tables import LineTables
 
-wp.set_module_options({"optimization_level": 1})
-"""Much branching and little arithmetic. Measured on the packaging line: without optimisation the kernel compiles in a third of
-the time, and takes some twenty times as long to run."""
-
 MOVES_A_STEP = wp.constant(20000)
 """More moves than this in a step is a line that runs in circles without time passing; it goes on in the next step."""
 KEYS_A_NODE = wp.constant(wp.int64(1 << 20))

@@ -14,7 +14,7 @@ from twin.model.factory import FactoryModel, Node, NodeKind
 from twin.model.frame import Counts, StateFrame
 from twin.physics import World
 from twin.physics.kernels.data import LARGE_ISLAND
-from twin.process.device import load_modules, resolve_device
+from twin.process.device import CUDA_BLOCK, load_modules, resolve_device
 from twin.process.line import all_slots, batch_size
 from twin.process.tables import upload_distributions
 from twin.sim import kernels
@@ -108,7 +108,7 @@ class Simulation:
             getattr(self._state, name).assign(np.tile(rest.astype(np.float32), (self.worlds, 1)))
         if model.nodes:
             args = [self._tables, self._random, self._state, self._goods]
-            wp.launch(kernels.start_line, self.worlds, args, device=self.device)
+            wp.launch(kernels.start_line, self.worlds, args, device=self.device, block_dim=CUDA_BLOCK)
         self._record()
 
     def _bind(self, model: FactoryModel) -> None:
@@ -129,7 +129,9 @@ class Simulation:
     def _record(self) -> None:
         """The launch of a step, its arguments packed once."""
         args = [self._tables, self._random, 0, self._state, self._goods, self.world.surface_drive]
-        self._step_line: Any = wp.launch(kernels.step_line, self.worlds, args, device=self.device, record_cmd=True)
+        self._step_line: Any = wp.launch(
+            kernels.step_line, self.worlds, args, device=self.device, record_cmd=True, block_dim=CUDA_BLOCK
+        )
 
     @property
     def time(self) -> float:

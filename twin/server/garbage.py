@@ -3,7 +3,7 @@
 A full collection looks through all that lives while no thread runs: 20 to 70 ms a time with the edits of some minutes in memory,
 every few seconds where many people edit, and that was the longest time that an edit waited. Here what has survived one is put
 aside (``gc.freeze``), so that the next looks through what has come since and no more. What was put aside and has become garbage
-is looked for once an hour, and where nobody is there to wait.
+is looked for every ten minutes, and where nobody is there to wait.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 EVERY_S = 5.0
 """What is new is looked through so often [s]: 10 ms where 50 people edit."""
-ALL_S, ALONE_S = 3600.0, 300.0
+ALL_S, ALONE_S = 600.0, 120.0
 """Everything is, so often [s], and where nobody is connected."""
 YOUNG, MIDDLE, NEVER = 1000, 10, 1_000_000_000
 """``gc.set_threshold``: collections of what is young come as often as ever, full ones by ``Garbage.look`` alone."""

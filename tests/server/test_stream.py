@@ -16,7 +16,7 @@ from twin.protocol.frames import BODIES, CELL_M, GONE, GOODS, Frame, decode_fram
 from twin.protocol.messages import BodyTable, Clock, Notice, Presence, decode_server, decode_server_batch, encode
 from twin.server import hub as hub_module
 from twin.server import latest as latest_module
-from twin.server.hub import Client, Hub
+from twin.server.hub import Client, Hub, Told
 from twin.server.stream import FAR, Follower, FrameEncoder
 
 
@@ -348,6 +348,16 @@ def test_everybody_is_written_to_directly_or_by_their_task_in_one_order() -> Non
         hub.publish(Notice("info", "e"))
         assert wires[0].read() == ["c", "d"]
         assert [m.text for data in await waiting[0] for m in decode_server_batch(data)] == ["woken", "e"]
+        # what is sent before the round does not come again with it
+        told, wire = Told(), Wire()
+        early = Client(Identity("k", "editor"), batches=True, frames_elsewhere=True, direct=wire)
+        early.join(told)
+        waiting.append(asyncio.create_task(early.next()))
+        await asyncio.sleep(0)
+        told.add(encode(Notice("info", "once")))
+        early.flush(hub.frames)
+        early.round(hub.frames)
+        assert wire.read() == ["once"]
         for task in waiting:
             task.cancel()
 

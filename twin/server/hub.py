@@ -141,7 +141,7 @@ class Client:
             self._catch_up()
             data = b"".join(map(framed, self.take()))
         else:
-            data = self._told.framed
+            data, self._taken = self._told.framed, len(self._told.messages)
         frame = None if self.frames_elsewhere else self.latest.take(frames)
         if frame is not None:
             data += framed(frame)

@@ -97,6 +97,9 @@ def test_the_same_operation_sent_again_gets_the_same_answer_and_is_not_applied_a
     assert refused.refusal == repeated.refusal  # although it would apply by now
     document = opened()
     assert document.submit("s1", 7, "Ann", [size(A, 2.0)]).again  # also after a restart
+    for opid, txn in ((3, [size(A, 4.0)]), (19, [size("/World/Nobody", 1.0)]), (18, [size(A, 5.0)]), (20, [size(A, 6.0)])):
+        assert not document.submit("s1", opid, "Ann", txn).again, "numbers may come in any order"
+        assert document.submit("s1", opid, "Ann", txn).again
     assert document.submit("s1", 8, "Ann", [size("/World/C", 1.0)]).refusal == refused.refusal
 
 

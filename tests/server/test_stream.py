@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from websockets.client import ClientProtocol
+from websockets.protocol import State
+from websockets.uri import parse_uri
 
 from twin.collab import Identity
 from twin.model.frame import StateFrame
 from twin.protocol.frames import BODIES, CELL_M, GONE, GOODS, Frame, decode_frame
-from twin.protocol.messages import BodyTable, Clock, Notice, Presence, decode_server
+from twin.protocol.messages import BodyTable, Clock, Notice, Presence, decode_server, decode_server_batch, encode
 from twin.server import hub as hub_module
 from twin.server import latest as latest_module
-from twin.server.hub import Client, Hub
+from twin.server.hub import Client, Hub, Told
 from twin.server.stream import FAR, Follower, FrameEncoder
 
 
@@ -275,7 +278,8 @@ def member(hub: Hub, session: str = "s", tab: str = "t") -> Client:
     client = Client(Identity("k", "editor"))
     hub.clients.add(client)
     hub.claim(client, session, tab)
-    client.active = True
+    hub.activate(client, [])
+    asyncio.run(client.next())
     return client
 
 
@@ -290,6 +294,74 @@ def test_a_client_that_falls_behind_is_let_go_and_the_others_lose_nothing(monkey
     assert slow.close_code == 4408
     assert not quick.close_code
     assert got == [str(i) for i in range(25)]
+
+
+class Wire:
+    """A connection that notes what is written to it."""
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.written = b""
+
+    def write(self, frames: bytes) -> None:
+        self.written += frames
+
+    def read(self) -> list[str]:
+        """Texts of the notices that have come since the last time, whatever batches they came in."""
+        protocol = ClientProtocol(parse_uri("ws://twin/"), state=State.OPEN)
+        protocol.receive_data(self.written)
+        self.written = b""
+        messages = [m for e in protocol.events_received() for m in decode_server_batch(bytes(e.data))]
+        return [m.text for m in messages if isinstance(m, Notice)]
+
+
+def test_everybody_is_written_to_directly_or_by_their_task_in_one_order() -> None:
+    async def work() -> None:
+        hub = Hub()
+        wires = [Wire(), Wire(), Wire()]
+        clients = [Client(Identity("k", "editor"), batches=True, frames_elsewhere=True, direct=wire) for wire in wires]
+        for number, client in enumerate(clients):
+            hub.clients.add(client)
+            hub.claim(client, str(number), "t")
+            hub.activate(client, [])
+        for client in clients:
+            await client.next()  # who the others are
+
+        async def rest(client: Client) -> list[str]:
+            messages = [m for data in await client.next() for m in decode_server_batch(data)]
+            return [m.text for m in messages if isinstance(m, Notice)]
+
+        waiting = [asyncio.create_task(client.next()) for client in clients]
+        await asyncio.sleep(0)
+        wires[1].ready = False
+        hub.publish(Notice("info", "a"))
+        clients[2].send(encode(Notice("info", "mine")), wake=False)
+        hub.publish(Notice("info", "b"))
+        assert [wires[0].read(), wires[1].read(), wires[2].read()] == [["a", "b"], [], ["a", "mine", "b"]]
+        assert [m.text for data in await waiting[1] for m in decode_server_batch(data)] == ["a", "b"]
+        hub.publish(Notice("info", "c"))  # its task is sending: nothing may overtake
+        wires[1].ready = True
+        hub.publish(Notice("info", "d"))
+        assert wires[1].read() == []
+        assert await rest(clients[1]) == ["c", "d"]
+        clients[0].send(encode(Notice("info", "woken")))  # its task is about to send
+        hub.publish(Notice("info", "e"))
+        assert wires[0].read() == ["c", "d"]
+        assert [m.text for data in await waiting[0] for m in decode_server_batch(data)] == ["woken", "e"]
+        # what is sent before the round does not come again with it
+        told, wire = Told(), Wire()
+        early = Client(Identity("k", "editor"), batches=True, frames_elsewhere=True, direct=wire)
+        early.join(told)
+        waiting.append(asyncio.create_task(early.next()))
+        await asyncio.sleep(0)
+        told.add(encode(Notice("info", "once")))
+        early.flush(hub.frames)
+        early.round(hub.frames)
+        assert wire.read() == ["once"]
+        for task in waiting:
+            task.cancel()
+
+    asyncio.run(work())
 
 
 def test_what_may_be_lost_is_dropped_for_a_busy_client_and_edits_are_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,8 @@ create table if not exists versions (
 FORMAT = 1
 FOLD_EVERY = 500
 REFUSALS_KEPT = 20_000
+SESSIONS_KNOWN = 10_000
+"""Of so many it is kept in mind what they sent last."""
 
 _ops = msgspec.msgpack.Decoder(list[Op])
 _strings = msgspec.msgpack.Decoder(list[str])
@@ -99,6 +101,7 @@ class Journal:
     def __init__(self, project: Path) -> None:
         self.project = project
         self._together = self._closing = False
+        self._newest: dict[str, int] = {}
         self._grown = threading.Event()
         self._folder: threading.Thread | None = None
         try:
@@ -241,6 +244,7 @@ class Journal:
             msgspec.msgpack.encode(entry.txn), msgspec.msgpack.encode(entry.inverse), msgspec.msgpack.encode(entry.skipped),
         )  # fmt: skip
         self.write("insert into ops values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self._came(entry.session, entry.opid)
         if entry.seq % FOLD_EVERY == 0:
             self._grown.set()
 
@@ -252,9 +256,12 @@ class Journal:
         """
         values = (session, opid, refusal.code, refusal.reason, refusal.path)
         self.write("insert or ignore into refusals values (?, ?, ?, ?, ?)", values)
+        self._came(session, opid)
 
     def outcome(self, session: str, opid: int) -> Entry | Refusal | None:
         """What became of an operation that was sent before."""
+        if opid > self._newest_of(session):
+            return None
         row = self._db.execute("select * from ops where session = ? and opid = ?", (session, opid)).fetchone()
         if row is not None:
             return _entry(row)
@@ -262,6 +269,24 @@ class Journal:
             "select code, reason, path from refusals where session = ? and opid = ?", (session, opid)
         ).fetchone()
         return None if row is None else Refusal(*row)
+
+    def _newest_of(self, session: str) -> int:
+        """No operation of the session has a higher number than this, so that most need not be looked for."""
+        newest = self._newest.get(session)
+        if newest is None:
+            if len(self._newest) >= SESSIONS_KNOWN:
+                self._newest.clear()
+            found = self._db.execute(
+                "select max(opid) from (select max(opid) as opid from ops where session = ?"
+                " union all select max(opid) from refusals where session = ?)",
+                (session, session),
+            ).fetchone()[0]
+            newest = self._newest[session] = -(1 << 63) if found is None else int(found)
+        return newest
+
+    def _came(self, session: str, opid: int) -> None:
+        if (newest := self._newest.get(session)) is not None:
+            self._newest[session] = max(newest, opid)
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """Operations with a number above ``after``, in order."""

@@ -134,7 +134,7 @@ class Runtime:
         self._figures = SlidingFigures()
         self._dirty = False
         self._compiling: Future[FactoryModel] | None = None
-        self._held: tuple[Future[Any], Callable[[], None]] | None = None
+        self._held: tuple[Future[Any], Callable[[], None], threading.Event] | None = None
         self._compile_begun = self._compile_not_before = 0.0
         self._table_version = 0
         self._failures = 0
@@ -217,12 +217,14 @@ class Runtime:
 
     def hold(self, until: Future[Any], then: Callable[[], None]) -> None:
         """Until ``until`` is done, run no call and take no model over; then do ``then`` first. The simulation goes on."""
-        self._held = until, then
+        done = threading.Event()
+        until.add_done_callback(lambda future: done.set())
+        self._held = until, then, done
 
     def _let_go(self) -> bool:
         """Whether nothing is held, or no longer."""
         if self._held is not None:
-            until, then = self._held
+            until, then, _ = self._held
             if not until.done():
                 return False
             self._held = None
@@ -400,7 +402,7 @@ class Runtime:
             due = min(due, now + ahead)
         if due > now:
             if self._held is not None:
-                wait([self._held[0]], timeout=min(due - now, 0.1))
+                self._held[2].wait(min(due - now, 0.1))
                 return
             try:
                 item = self._calls.get(timeout=min(due - now, 0.1))

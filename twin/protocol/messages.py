@@ -21,7 +21,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 # ---- edits
 
 
-class Op(msgspec.Struct, omit_defaults=True):
+class Op(msgspec.Struct, omit_defaults=True, gc=False):
     """One change to the edit layer.
 
     ``kind`` is one of ``set_field block clear add_prim remove_prim move_prim set_relationship list_edit set_variant
@@ -383,7 +383,7 @@ class Connectors(msgspec.Struct, tag="connectors", tag_field="t"):
 # ---- the scene for drawing (HTTP, JSON)
 
 
-class Geometry(msgspec.Struct, omit_defaults=True):
+class Geometry(msgspec.Struct, omit_defaults=True, gc=False):
     """What to draw at a prim.
 
     ``kind``: ``mesh`` (``mesh`` is the content hash of a buffer under ``/api/assets/<hash>``), or analytic ``cube``
@@ -454,7 +454,7 @@ class MaterialDoc(msgspec.Struct, omit_defaults=True):
     vertex_colors: bool = False
 
 
-class PrimDoc(msgspec.Struct, omit_defaults=True):
+class PrimDoc(msgspec.Struct, omit_defaults=True, gc=False):
     """A prim of the composed stage.
 
     ``matrix`` is the local-to-parent matrix, 16 numbers, row-major in USD's row-vector convention (translation in the

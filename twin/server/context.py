@@ -57,7 +57,7 @@ class Context:
                 session = outcome.entry.session
                 self.hub.post(self.hub.tell, session, History(*self.host.document.undo_labels(session)))
 
-        return await asyncio.wrap_future(self.host.commits.commit(fn, tell))
+        return await self.hub.outcome(self.host.commits.commit(fn, tell))
 
     async def author(self, who: Identity, session: str) -> tuple[str, str]:
         """Session and name that an edit by HTTP counts for: a tab's own, so that its undo knows of it, else the token's."""

@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import ssl
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from twin.collab.journal import unreadable
 from twin.core.errors import InputError
 from twin.server.app import create_app
 from twin.server.auth import LOOPBACK, WILDCARD
+from twin.server.direct import DirectWebSocket
+from twin.server.garbage import Garbage
 from twin.server.gateways import Gateways, upstream_socket
 from twin.server.host import Host
 from twin.server.oidc import Provider
@@ -61,7 +64,7 @@ def server_config(app: FastAPI, tls_cert: Path | None = None, tls_key: Path | No
         app,
         log_level="warning",
         access_log=False,
-        ws="websockets-sansio",
+        ws=DirectWebSocket,
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,
         ws_ping_timeout=PING_TIMEOUT_S,
@@ -73,16 +76,21 @@ def server_config(app: FastAPI, tls_cert: Path | None = None, tls_key: Path | No
 
 
 class Ready(uvicorn.Server):
-    """Prints its ready line, if it has one, when connections are accepted."""
+    """Prints its ready line, if it has one, when connections are accepted, and calls ``each_second`` from then on."""
 
-    def __init__(self, config: uvicorn.Config, ready: dict[str, Any] | None) -> None:
+    def __init__(self, config: uvicorn.Config, ready: dict[str, Any] | None, each_second: Callable[[], None]) -> None:
         super().__init__(config)
-        self._line = ready
+        self._line, self._each_second = ready, each_second
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and self._line is not None:
             print(json.dumps(self._line), flush=True)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            self._each_second()
+        return await super().on_tick(counter)
 
 
 class Leave(BaseException):
@@ -165,6 +173,7 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
     """
     sys.setswitchinterval(0.0001)  # the event loop must not wait for Python in the owner thread
     gc.disable()
+    garbage = Garbage()
     announced = sock is not None
     sock = sock or bind(front.address, front.port)
     gateways: Gateways | None = None
@@ -177,9 +186,7 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
         except sqlite3.DatabaseError as error:  # of a part that was not read before
             raise unreadable(settings.project, error) from error
         host.start()
-        # modules, stage and tables stay: looking through all of them again and again would stop every thread for 0.1 s each time
-        gc.freeze()
-        gc.enable()
+        garbage.begin()
         url, tap = url_of(front, sock), None
         if front.gateways:
             # the port was free; from now on others of this user could share it
@@ -192,11 +199,13 @@ def serve(settings: Settings, front: Front, sock: socket.socket | None = None) -
         for line in said_of(front, url):
             print(line, file=sys.stderr, flush=True)
         ready = {"event": "ready", "url": url, "open_url": f"{url}#token={host.token}", "token": host.token}
-        Ready(server_config(app, front.tls_cert, front.tls_key), None if announced else ready).run(sockets=[sock])
+        hub = app.state.context.hub
+        config = server_config(app, front.tls_cert, front.tls_key)
+        Ready(config, None if announced else ready, lambda: garbage.look(alone=not hub.clients)).run(sockets=[sock])
     except Leave:
         pass
     finally:
-        gc.enable()
+        garbage.end()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # nothing may interrupt what follows
         if gateways is not None:

@@ -171,7 +171,7 @@ def choose(front: Front, samples: Path, projects: Path) -> tuple[Path, Any] | No
     url = url_of(front, sock)
     app = create_welcome(choice := Choice(samples, projects, token), hosts=names_of(front), public=front.public_url.rstrip("/"))
     ready = {"event": "ready", "url": url, "open_url": f"{url}#token={token}", "token": token}
-    server = Ready(server_config(app, front.tls_cert, front.tls_key), ready)
+    server = Ready(server_config(app, front.tls_cert, front.tls_key), ready, lambda: None)
 
     @app.middleware("http")
     async def end_after_choice(request: Request, call_next: Any) -> Any:

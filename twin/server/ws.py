@@ -12,7 +12,7 @@ import msgspec
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketState
 
-from twin.collab import Outcome, may
+from twin.collab import Identity, Outcome, may
 from twin.core.errors import InputError, Rejected, WorkError
 from twin.protocol.messages import (
     PROTOCOL_VERSION,
@@ -30,9 +30,9 @@ from twin.protocol.messages import (
     Undo,
     decode_client,
     encode,
-    encode_batch,
 )
 from twin.protocol.messages import History as UndoState
+from twin.server.direct import EXTENSION
 from twin.server.gateway import HEADER as FRAMES_HEADER
 from twin.server.host import Host, edited
 from twin.server.hub import CLOSE_UNAUTHORISED, Client, Hub
@@ -55,8 +55,6 @@ MAX_PATH = 1024
 MAX_REASON = 120
 """Longest reason in the close of a websocket [characters]."""
 CLOSE_TIMEOUT_S = 2.0
-BATCH = 64
-"""Messages that are sent as one to a client that takes batches."""
 CLOSE_AGAIN_LATER = 1013
 PONG = encode(Pong())
 
@@ -84,7 +82,14 @@ async def serve_client(socket: WebSocket, host: Host, hub: Hub) -> None:
         await _farewell(socket, CLOSE_AGAIN_LATER, why[:MAX_REASON])
         return
     elsewhere = FRAMES_HEADER in socket.headers
-    client = Client(socket.scope["who"], batches=hello.batches, frames_elsewhere=elsewhere)
+    who: Identity = socket.scope["who"]
+    client = Client(
+        who,
+        batches=hello.batches,
+        frames_elsewhere=elsewhere,
+        direct=socket.scope.get("extensions", {}).get(EXTENSION),
+        may=lambda: host.access.valid(who.key),
+    )
     hub.clients.add(client)
     try:
         hub.claim(client, hello.session, hello.tab)
@@ -148,9 +153,6 @@ async def _enter(client: Client, hello: Hello, host: Host, hub: Hub) -> None:
 async def _send(socket: WebSocket, client: Client, host: Host, hub: Hub) -> None:
     while True:
         waiting = await client.next()
-        if client.batches:
-            # a few messages instead of many: with fifty editors sending is most of the server's work
-            waiting = [encode_batch(waiting[i : i + BATCH]) for i in range(0, len(waiting), BATCH)]
         for n, data in enumerate(waiting):
             if n % 4 == 3:
                 await asyncio.sleep(0)  # others' turn, and a look whether the peer is still there
@@ -271,11 +273,10 @@ async def _edit(message: Edit | Undo | Redo, client: Client, host: Host, hub: Hu
         elif outcome.again and outcome.entry is not None:
             answers.append(edited(outcome.entry))
         answers.append(UndoState(*host.document.undo_labels(client.session)))
-        for answer in answers:
-            hub.post(client.send, encode(answer))  # at once: the author waits for it
+        hub.post(hub.answer, client, answers)
 
     try:
-        await asyncio.wrap_future(host.commits.commit(work, tell))
+        await hub.outcome(host.commits.commit(work, tell))
     except Rejected as error:
         client.send(encode(Refused(message.opid, error.code, error.message)))
     except WorkError as error:

@@ -278,14 +278,18 @@ def _cast(op: Op, make: Callable[[], Any]) -> Any:
 
 
 def _property_path(op: Op) -> Sdf.Path:
-    if not isinstance(op.field, str) or not Sdf.Path.IsValidNamespacedIdentifier(op.field):
-        raise Rejected("path", f"{op.field!r} is not a property name", prim=op.path)
+    _property_name(op.field, op.path)
     return Sdf.Path(op.path).AppendProperty(op.field)
+
+
+def _property_name(name: object, prim: object) -> None:
+    if not isinstance(name, str) or not Sdf.Path.IsValidNamespacedIdentifier(name):
+        raise Rejected("path", f"{name!r} is not a property name", prim=prim)
 
 
 def _attribute_type(prim: Usd.Prim, name: str, given: Sdf.ValueTypeName | None) -> tuple[Sdf.ValueTypeName, bool]:
     """Type of an attribute to write, and whether its spec is custom."""
-    _property_path(Op("", str(prim.GetPath()), name))
+    _property_name(name, prim.GetPath())
     if name.startswith("xformOp:"):
         return op_type(prim, name), False
     attribute = prim.GetAttribute(name)
@@ -297,8 +301,9 @@ def _attribute_type(prim: Usd.Prim, name: str, given: Sdf.ValueTypeName | None) 
 
 
 def _allowed(context: Context, prim: Usd.Prim, op: Op, value: Any) -> None:
-    tokens = prim.GetAttribute(op.field).GetMetadata("allowedTokens") if prim.HasAttribute(op.field) else None
-    if tokens and isinstance(value, str) and value not in list(tokens):
+    attribute = prim.GetAttribute(op.field) if isinstance(value, str) else None
+    tokens = attribute.GetMetadata("allowedTokens") if attribute else None
+    if tokens and value not in list(tokens):
         raise Rejected(
             "type", f"{value!r} is not allowed (allowed: {', '.join(map(str, tokens))})", prim=op.path, attribute=op.field
         )
@@ -314,9 +319,9 @@ def _allowed(context: Context, prim: Usd.Prim, op: Op, value: Any) -> None:
 def _write(context: Context, op: Op, type_name: Sdf.ValueTypeName, custom: bool, value: Any) -> None:
     context.undo_with(inverse_of_property(context.layer, op.path, op.field))
     path = Sdf.Path(op.path)
-    owner = over(context.layer, path)
-    spec = owner.attributes.get(op.field)
-    if spec is None:
+    spec = context.layer.GetAttributeAtPath(path.AppendProperty(op.field))
+    if not spec:
+        owner = over(context.layer, path)
         declared = context.stage.GetPrimAtPath(path).GetAttribute(op.field)
         variability = declared.GetVariability() if declared and declared.IsDefined() else Sdf.VariabilityVarying
         spec = Sdf.AttributeSpec(owner, op.field, type_name, variability, declaresCustom=custom)

@@ -27,13 +27,16 @@ def heirs_noted(context: Context) -> Iterator[None]:
     finally:
         listener.Revoke()
     told = {Sdf.Path(path).GetPrimPath() for path in (*context.done.changed, *context.done.resync)}
+    beside = [path for path in changed | resynced if path.GetPrimPath() not in told]
+    if not beside:
+        return
     around = {above for path in told for above in path.GetPrefixes()}
 
     def known(path: Sdf.Path) -> bool:
         prim = path.GetPrimPath()
         return prim.IsAbsoluteRootPath() or prim in around or any(above in told for above in prim.GetPrefixes())
 
-    for path in sorted(p for p in changed | resynced if not known(p)):
+    for path in sorted(p for p in beside if not known(p)):
         instances = list(_instances(context.stage, path))
         for instance in instances:
             context.note_resync(instance)

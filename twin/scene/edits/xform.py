@@ -40,9 +40,9 @@ def ensure_order(context: Context, prim: Usd.Prim, name: str) -> None:
     """
     spec = context.layer.GetAttributeAtPath(prim.GetPath().AppendProperty(ORDER))
     authored = spec.default if spec and spec.HasInfo("default") else prim.GetAttribute(ORDER).Get()
-    order = [str(token) for token in authored or []]
-    if name in order:
+    if authored and name in authored:
         return
+    order = [str(token) for token in authored or []]
     ops = [token for token in order if token != _RESET]
     if any(token not in CANONICAL for token in ops) or ops != sorted(ops, key=CANONICAL.index):
         _convert(context, prim)

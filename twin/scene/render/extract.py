@@ -28,7 +28,7 @@ _INHERITED = ("material:binding", "primvars:", "purpose")
 """Properties whose change alters what is drawn below their prim."""
 _PLACE = "xformOp"
 """Properties whose change leaves what is drawn as it is, and puts it elsewhere, begin so."""
-_IDENTITY = np.eye(4)
+_IDENTITY = np.eye(4).ravel().tolist()
 FEW = 10
 """Up to so many prims are looked for one by one."""
 
@@ -310,8 +310,8 @@ class SceneExtractor:
         return spec is not None and bool(spec.properties or set(spec.ListInfoKeys()) - {"specifier"})
 
     def _matrix(self, prim: Usd.Prim) -> list[float]:
-        matrix = self._local(prim)
-        return [] if np.array_equal(matrix, _IDENTITY) else matrix.ravel().tolist()
+        matrix: list[float] = self._local(prim).ravel().tolist()
+        return [] if matrix == _IDENTITY else matrix
 
     def _doc(self, prim: Usd.Prim) -> PrimDoc:
         path = str(prim.GetPath())

@@ -78,6 +78,7 @@ def test_pause_step_speed_and_reset(run):
     runtime.control("speed", 10.0).result(5)
     runtime.control("play").result(5)
     wait(lambda: runtime.simulation.time > 3.0)
+    runtime.control("pause").result(5)  # or it would be far again before one has looked
     before = runtime.run
     runtime.control("reset").result(5)
     assert runtime.run != before

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+from pxr import Sdf
 
 from twin.core.errors import Rejected
 from twin.protocol.messages import Op
@@ -65,8 +66,29 @@ def test_its_operations_lead_from_any_state_to_any_other(line: Path, seed: int) 
         start, end = draw.choice(states), draw.choice(states)
         layer_from_text(layer, start)
         ops = [opinion.op for opinion in difference(start, end)]
+        pieces = [opinion.op for opinion in difference(start, end, by_piece=True)]
         if ops:
             done = apply_txn(stage, layer, ops, internal=True)
             assert layer_to_text(layer) == end
             apply_txn(stage, layer, done.inverse, internal=True)
-        assert layer_to_text(layer) == start
+            assert layer_to_text(layer) == start
+            done = apply_txn(stage, layer, pieces, internal=True)
+            assert said(layer_to_text(layer)) == said(end)
+            apply_txn(stage, layer, done.inverse, internal=True)
+        assert said(layer_to_text(layer)) == said(start)
+
+
+def said(text: str) -> dict[str, str]:
+    """What a layer says, in no order."""
+    layer = Sdf.Layer.CreateAnonymous(".usda")
+    layer.ImportFromString(text)
+    found = {}
+
+    def look(path: Sdf.Path) -> None:
+        spec = layer.GetObjectAtPath(path)
+        keys = sorted(set(spec.ListInfoKeys()) - {"specifier", "primChildren", "properties"})
+        if keys or isinstance(spec, Sdf.PropertySpec) or spec.specifier == Sdf.SpecifierDef:
+            found[str(path)] = ", ".join(f"{key}: {spec.GetInfo(key)}" for key in keys)
+
+    layer.Traverse(Sdf.Path.absoluteRootPath, look)
+    return found

@@ -53,7 +53,7 @@ class Proposals:
             InputError: There is no such version. Rejected: Nothing was edited since.
         """
         base, text = self._document.text_of(since), self._document.text()
-        if not difference(base, text):
+        if not _changes(base, text):
             raise Rejected("nothing", "nothing has been edited since")
         return self._journal.write(
             "insert into proposals (label, author, base, text, state, created_ns, closed_ns, closed_by) "
@@ -66,9 +66,9 @@ class Proposals:
         label, base, text, _ = self._row(id)
 
         def ops() -> list:
-            changed = {_key(o): o for o in difference(base, self._document.text())}
-            mine = {_key(o) for o in difference(base, text) if _same(changed.get(_key(o)), o)}
-            return [o.op for o in difference(self._document.text(), base) if _key(o) in mine]
+            changed = {_key(o): o for o in _changes(base, self._document.text())}
+            mine = {_key(o) for o in _changes(base, text) if _same(changed.get(_key(o)), o)}
+            return [o.op for o in _changes(self._document.text(), base) if _key(o) in mine]
 
         return self._document.perform(session, opid, user, ops, label=f"Put aside {label}", kind="restore")
 
@@ -87,9 +87,9 @@ class Proposals:
         return self._compared(base, text)
 
     def _compared(self, base: str, text: str) -> Comparison:
-        wanted = difference(base, text)
+        wanted = _changes(base, text)
         mine = {_key(o): o for o in wanted}
-        against = [o for o in difference(base, self._document.text()) if not _same(mine.get(_key(o)), o)]
+        against = [o for o in _changes(base, self._document.text()) if not _same(mine.get(_key(o)), o)]
         found = Comparison(wanted, [], [])
         for opinion in wanted:
             if others := [other for other in against if _overlap(opinion, other)]:
@@ -132,9 +132,9 @@ class Proposals:
 
         def ops() -> list[Op]:
             current = self._document.text()
-            now = {_key(o): o for o in difference(base, current)}
+            now = {_key(o): o for o in _changes(base, current)}
             left = {_key(o) for o in self._compared(base, text).conflicts} if conflicts == "keep" else set()
-            opinions = [o for o in difference(base, text) if not _same(now.get(_key(o)), o) and _key(o) not in left]
+            opinions = [o for o in _changes(base, text) if not _same(now.get(_key(o)), o) and _key(o) not in left]
             return brought_back([o.op for o in opinions], current, text)
 
         outcome = self._document.perform(session, opid, user, ops, label=f"Merge {label}", kind="merge")
@@ -182,6 +182,11 @@ def _switched_off(document: Document, path: str) -> bool:
     """As a prim of the stage's own files is where somebody has deleted it."""
     prim = document.stage.GetPrimAtPath(path)
     return bool(prim) and not prim.IsActive()
+
+
+def _changes(before: str, after: str) -> list[Opinion]:
+    """By piece: two people who say different things of one prim do not stand against each other."""
+    return difference(before, after, by_piece=True)
 
 
 def _key(opinion: Opinion) -> tuple[str, str]:

@@ -32,17 +32,21 @@ class Opinion:
     op: Op
 
 
-def difference(before: str, after: str) -> list[Opinion]:
+def difference(before: str, after: str, *, by_piece: bool = False) -> list[Opinion]:
     """Differences between two layers given as USDA text, in stage order.
 
     The operations, applied in order to the first, give the second exactly. Where the order of siblings or a prim's own
     metadata differs, its spec is replaced as a whole.
 
+    Args:
+        by_piece: What one layer alone says of a prim that stands elsewhere is told property by property, so that others may
+            say other things of it. Such operations give the second layer but for the order of what it says.
+
     Raises:
         SceneError: Not USDA text.
     """
     old, new = layer_of(before), layer_of(after)
-    return list(_below(old.pseudoRoot, new.pseudoRoot))
+    return list(_below(old.pseudoRoot, new.pseudoRoot, by_piece))
 
 
 def is_within(path: str, root: str) -> bool:
@@ -102,48 +106,49 @@ def layer_of(text: str) -> Sdf.Layer:
     return layer
 
 
-def _below(old: Sdf.PrimSpec, new: Sdf.PrimSpec) -> Iterator[Opinion]:
+def _below(old: Sdf.PrimSpec, new: Sdf.PrimSpec, by_piece: bool) -> Iterator[Opinion]:
     """Differences of the children of two specs of one path."""
     was, now = list(old.nameChildren.keys()), list(new.nameChildren.keys())
     for name in was:
         if name not in now:
-            yield from _taken(old.nameChildren[name])
+            yield from _taken(old.nameChildren[name], by_piece)
     kept = [name for name in was if name in now]
     for place, name in enumerate(now):
         if name not in was:
-            yield from _given(new.nameChildren[name], place, last=place >= len(kept))
+            yield from _given(new.nameChildren[name], place, by_piece)
             kept.insert(place, name)
         elif kept.index(name) != place:
             kept.remove(name)
             kept.insert(place, name)
             yield _whole(old.nameChildren[name], new.nameChildren[name], place)
         else:
-            yield from _prim(old.nameChildren[name], new.nameChildren[name], place)
+            yield from _prim(old.nameChildren[name], new.nameChildren[name], place, by_piece)
 
 
-def _given(spec: Sdf.PrimSpec, place: int, *, last: bool) -> Iterator[Opinion]:
-    """What a new spec brings: piece by piece where it says nothing of the prim itself, so that others may say other pieces."""
-    if not (last and _only_holds(spec)):
+def _given(spec: Sdf.PrimSpec, place: int, by_piece: bool) -> Iterator[Opinion]:
+    """What a new spec brings."""
+    if not (by_piece and _only_holds(spec)):
         yield _whole(None, spec, place)
         return
     for prop in spec.properties:
         yield _piece(spec, prop.name, None, spec.layer)
     for index, child in enumerate(spec.nameChildren):
-        yield from _given(child, index, last=True)
+        yield from _given(child, index, by_piece)
 
 
-def _taken(spec: Sdf.PrimSpec) -> Iterator[Opinion]:
+def _taken(spec: Sdf.PrimSpec, by_piece: bool) -> Iterator[Opinion]:
     """The same of a spec that is no longer there; nothing is left of one whose pieces are gone."""
-    if not _only_holds(spec):
+    if not (by_piece and _only_holds(spec)):
         yield _whole(spec, None)
         return
     for prop in spec.properties:
         yield _piece(spec, prop.name, spec.layer, None)
     for child in spec.nameChildren:
-        yield from _taken(child)
+        yield from _taken(child, by_piece)
 
 
 def _only_holds(spec: Sdf.PrimSpec) -> bool:
+    """It says nothing of the prim itself."""
     pieces = len(spec.properties) + len(spec.nameChildren)
     return spec.specifier == Sdf.SpecifierOver and pieces > 0 and not spec.variantSets and len(_own(spec)) == 1
 
@@ -155,7 +160,7 @@ def _piece(spec: Sdf.PrimSpec, name: str, old: Sdf.Layer | None, new: Sdf.Layer 
     return Opinion(str(spec.path), name, change, _shown(old, path) if old else "", _shown(new, path) if new else "", op)
 
 
-def _prim(old: Sdf.PrimSpec, new: Sdf.PrimSpec, place: int) -> Iterator[Opinion]:
+def _prim(old: Sdf.PrimSpec, new: Sdf.PrimSpec, place: int, by_piece: bool) -> Iterator[Opinion]:
     variants = [*old.variantSets.keys(), *new.variantSets.keys()]
     if variants or _own(old) != _own(new):
         if snapshot(old.layer, old.path) != snapshot(new.layer, new.path):
@@ -167,7 +172,7 @@ def _prim(old: Sdf.PrimSpec, new: Sdf.PrimSpec, place: int) -> Iterator[Opinion]
         was, now = snapshot(old.layer, path), snapshot(new.layer, path)
         if was != now:
             yield _piece(old, name, old.layer if was else None, new.layer if now else None)
-    yield from _below(old, new)
+    yield from _below(old, new, by_piece)
 
 
 def _own(spec: Sdf.PrimSpec) -> dict[str, str]:

@@ -33,7 +33,7 @@ def test_goods_move_within_ten_seconds_of_opening(serve, person, until):
     assert page.get_by_test_id("link-state").inner_text().strip() == "Live"
 
 
-def test_two_people_edit_one_scene_and_see_the_same(serve, person, until):
+def test_two_people_edit_one_scene_see_the_same_and_share_its_clock(serve, person, until):
     server = serve()
     ada, bob = person(server, "Ada"), person(server, "Bob")
     until(lambda: ada.get_by_test_id("avatar").count() >= 1, what="the colleague's avatar")
@@ -54,6 +54,16 @@ def test_two_people_edit_one_scene_and_see_the_same(serve, person, until):
     until(lambda: ada.evaluate("() => window.__twin.seq") == bob.evaluate("() => window.__twin.seq") == 3, what="both at seq 3")
     assert pose(ada, DESK) == pytest.approx(pose(bob, DESK))
 
+    def stands():
+        before = bob.evaluate("() => window.__twin.simTime")
+        bob.wait_for_timeout(700)
+        return bob.evaluate("() => window.__twin.simTime") == before
+
+    ada.get_by_test_id("play").click()
+    until(stands, what="the other's clock stands too")
+    bob.get_by_test_id("play").click()
+    until(lambda: not stands(), what="and runs again")
+
 
 def test_kill_9_loses_no_acknowledged_edit(serve, person, until):
     server = serve()
@@ -70,22 +80,6 @@ def test_kill_9_loses_no_acknowledged_edit(serve, person, until):
     assert prop(server, SEALER, "twin:station:cycleTime:max")["value"] == 3.3
     page.get_by_test_id("undo").click()
     until(lambda: prop(server, SEALER, "twin:station:cycleTime:max")["value"] == 3.2, what="undo after the restart")
-
-
-def test_play_pause_and_speed_are_shared(serve, person, until):
-    server = serve()
-    ada, bob = person(server), person(server)
-    ada.get_by_test_id("play").click()
-    until(lambda: bob.evaluate("() => window.__twin.simTime") > 0, what="time")
-
-    def stands():
-        before = bob.evaluate("() => window.__twin.simTime")
-        bob.wait_for_timeout(700)
-        return bob.evaluate("() => window.__twin.simTime") == before
-
-    until(stands, what="the other's clock stands too")
-    bob.get_by_test_id("play").click()
-    until(lambda: not stands(), what="and runs again")
 
 
 def test_wrong_token_is_told_and_the_right_one_lets_in(serve, chromium, until):

@@ -12,7 +12,8 @@ import pytest
 from twin.collab import Document
 from twin.collab.lookback import Answer, Lookback, Question, serve
 from twin.core.pipes import read_message, write_message
-from twin.protocol.messages import Op, PrimDetail, SceneDoc
+from twin.protocol.documents import PrimDetail, SceneDoc
+from twin.protocol.messages import Op
 
 MESH = [
     Op("add_prim", "/World/Roof", "", {"type": "Mesh"}),

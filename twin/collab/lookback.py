@@ -22,7 +22,8 @@ import msgspec
 from twin.core.errors import Rejected, TwinError
 from twin.core.findings import Findings
 from twin.core.pipes import own_output, read_message, write_message
-from twin.protocol.messages import FindingDoc, Op, PrimDetail, SceneDoc
+from twin.protocol.documents import FindingDoc, PrimDetail, SceneDoc
+from twin.protocol.messages import Op
 from twin.scene import compile_factory, open_stage
 from twin.scene.edits import apply_txn, layer_from_text, make_edit_layer
 from twin.scene.render import AssetStore, SceneExtractor, library_parts, node_docs, part_doc, prim_detail, signal_docs

@@ -1,4 +1,4 @@
-"""TypeScript types of the wire, made from :mod:`twin.protocol.messages`.
+"""TypeScript types of the wire, made from :mod:`twin.protocol.messages` and :mod:`twin.protocol.documents`.
 
 ``python -m twin.protocol.typescript > web_viewer/src/protocol/messages.gen.ts``; a test asserts that the committed file is
 what this makes. Structs become interfaces, ``array_like`` ones labelled tuples. A field may be missing where the sender omits
@@ -14,7 +14,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import inspect as mi
 
-from twin.protocol import messages
+from twin.protocol import documents, messages
 
 _PLAIN: dict[type, str] = {
     mi.AnyType: "unknown",
@@ -28,9 +28,9 @@ _PLAIN: dict[type, str] = {
 
 
 def _structs() -> list[type[msgspec.Struct]]:
-    """Every message and record that ``messages`` defines, in the order of the file."""
-    found = (v for v in vars(messages).values() if inspect.isclass(v) and issubclass(v, msgspec.Struct))
-    return [v for v in found if v.__module__ == messages.__name__]
+    """Every message, document and record, in the order of the files."""
+    found = [(module, v) for module in (messages, documents) for v in vars(module).values()]
+    return [v for m, v in found if inspect.isclass(v) and issubclass(v, msgspec.Struct) and v.__module__ == m.__name__]
 
 
 def _type(node: mi.Type) -> str:

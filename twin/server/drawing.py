@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from twin.collab import Document
 from twin.core import log
 from twin.core.findings import Finding
-from twin.protocol.messages import Op, PrimDoc
+from twin.protocol.documents import PrimDoc
+from twin.protocol.messages import Op
 from twin.scene.beside import ProcessBeside
 from twin.scene.render import AssetStore, SceneExtractor
 from twin.scene.render.surface import Drawn

@@ -30,20 +30,8 @@ from twin.live import Event, Runtime, ShadowFeed
 from twin.live.keyframes import Keyframe, Keyframes, layout_of
 from twin.live.learned import LearnedFile
 from twin.model.factory import FactoryModel
-from twin.protocol.messages import (
-    PROTOCOL_VERSION,
-    Edited,
-    FindingDoc,
-    KpiBatch,
-    NodeDoc,
-    Op,
-    PrimDetail,
-    PrimDoc,
-    SceneDoc,
-    ScenePatch,
-    SignalDoc,
-    Welcome,
-)
+from twin.protocol.documents import FindingDoc, NodeDoc, PrimDetail, PrimDoc, SceneDoc, SignalDoc
+from twin.protocol.messages import PROTOCOL_VERSION, Edited, KpiBatch, Op, ScenePatch, Welcome
 from twin.protocol.messages import History as UndoState
 from twin.scene import compile_factory
 from twin.scene.beside import ProcessBeside

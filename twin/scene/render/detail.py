@@ -8,7 +8,7 @@ from typing import Any
 from pxr import Sdf, Usd
 
 from twin.core.errors import SceneError
-from twin.protocol.messages import OpinionDoc, PrimDetail, PropertyDoc
+from twin.protocol.documents import OpinionDoc, PrimDetail, PropertyDoc
 from twin.scene.casting import plain
 from twin.scene.edits.layer import DISPLAY_NAME, is_edit_layer
 from twin.scene.schema import APIS

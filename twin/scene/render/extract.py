@@ -12,7 +12,7 @@ from pxr import Gf, Sdf, Usd, UsdGeom, UsdLux
 
 from twin.core.findings import Finding
 from twin.model.factory import FactoryModel
-from twin.protocol.messages import Camera, Geometry, Light, MaterialDoc, NodeDoc, PrimDoc, PrototypeDoc, SignalDoc
+from twin.protocol.documents import Camera, Geometry, Light, MaterialDoc, NodeDoc, PrimDoc, PrototypeDoc, SignalDoc
 from twin.scene.frames import array, rigid, split
 from twin.scene.prototypes import NAMING, item_type, prototype_paths, subtree
 from twin.scene.render.assets import AssetStore

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pxr import Gf, Sdf, Usd, UsdGeom
 
 from twin.core.findings import Findings
-from twin.protocol.messages import Geometry
+from twin.protocol.documents import Geometry
 from twin.scene.render.assets import AssetStore
 from twin.scene.render.instancers import instanced
 from twin.scene.render.materials import DrawnMaterials

@@ -8,7 +8,7 @@ from pxr import Usd, UsdGeom
 
 from twin.core.errors import SceneError
 from twin.core.findings import Findings
-from twin.protocol.messages import LibraryPart
+from twin.protocol.documents import LibraryPart
 from twin.scene.factory import NODE_APIS
 from twin.scene.stage import open_layer
 

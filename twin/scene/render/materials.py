@@ -11,7 +11,8 @@ from pxr import Sdf, Usd, UsdGeom, UsdShade
 
 from twin.core.errors import SceneError
 from twin.core.findings import Finding
-from twin.protocol.messages import MaterialDoc, encode
+from twin.protocol.documents import MaterialDoc
+from twin.protocol.messages import encode
 from twin.scene.materials import bound_prim
 from twin.scene.render.assets import AssetStore
 from twin.scene.stage import resolve_inside

@@ -7,7 +7,7 @@ from pathlib import Path
 from pxr import UsdGeom
 
 from twin.core.errors import SceneError
-from twin.protocol.messages import SceneDoc
+from twin.protocol.documents import SceneDoc
 from twin.scene.render.assets import AssetStore
 from twin.scene.render.extract import SceneExtractor
 from twin.scene.render.library import FOLDER, UPLOADS

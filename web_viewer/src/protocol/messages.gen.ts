@@ -335,6 +335,28 @@ export interface Connectors {
 }
 
 /**
+ * What an edit changed in the drawing: prims added or changed (each whole), prims gone (with all below them).
+ *
+ * ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``. Another one,
+ * mostly empty, follows once the simulation runs with what was edited: ``nodes`` and ``signals`` are the whole lists where they
+ * changed; a changed ``bodies`` table comes then too.
+ *
+ * ``order`` says where in the tree what is new or was looked at anew stands: by path, the name of the sibling that comes next,
+ * empty for the last one. All that is below such a prim is in ``prims``, in the order of the tree; what else was known there is
+ * gone. What is not named keeps its place. ``removed`` may name what the receiver never heard of.
+ */
+export interface ScenePatch {
+  t: "patch";
+  seq: number;
+  prims: PrimDoc[];
+  removed: string[];
+  materials: MaterialDoc[];
+  nodes: NodeDoc[];
+  order: Record<string, string>;
+  signals: SignalDoc[];
+}
+
+/**
  * What to draw at a prim.
  *
  * ``kind``: ``mesh`` (``mesh`` is the content hash of a buffer under ``/api/assets/<hash>``), or analytic ``cube``
@@ -480,28 +502,6 @@ export interface SceneDoc {
   prototypes: PrototypeDoc[];
   library: LibraryPart[];
   findings: FindingDoc[];
-}
-
-/**
- * What an edit changed in the drawing: prims added or changed (each whole), prims gone (with all below them).
- *
- * ``materials`` is the whole list when it grew, else empty. Sent after the ``edited`` of the same ``seq``. Another one,
- * mostly empty, follows once the simulation runs with what was edited: ``nodes`` and ``signals`` are the whole lists where they
- * changed; a changed ``bodies`` table comes then too.
- *
- * ``order`` says where in the tree what is new or was looked at anew stands: by path, the name of the sibling that comes next,
- * empty for the last one. All that is below such a prim is in ``prims``, in the order of the tree; what else was known there is
- * gone. What is not named keeps its place. ``removed`` may name what the receiver never heard of.
- */
-export interface ScenePatch {
-  t: "patch";
-  seq: number;
-  prims: PrimDoc[];
-  removed: string[];
-  materials: MaterialDoc[];
-  nodes: NodeDoc[];
-  order: Record<string, string>;
-  signals: SignalDoc[];
 }
 
 /** What one layer says about a property. */

@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
         elif arguments[:1] == ["memory"] and len(arguments) == 2:
             rows = memory(Path(folder), float(arguments[1]))
         else:
-            print("usage: python -m bench.collab.campaigns kills COUNT | memory MINUTES", file=sys.stderr)
+            print("usage: python -m bench.collab kills COUNT | memory MINUTES", file=sys.stderr)
             return 2
     for each in rows:
         print(json.dumps(each))

@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from pymodbus.client import ModbusTcpClient
 
 from twin.connectors import publish_mqtt, publish_sparkplug, serve_opcua
 from twin.connectors.base import Fatal
+from twin.connectors.serving.modbus import ModbusServing
 from twin.core.errors import InputError, Rejected, WorkError
 from twin.core.samples import BAD_NO_COMMUNICATION, GOOD, Sample, SignalKey
 from twin.model.factory import Signal
@@ -111,6 +113,23 @@ def test_a_new_name_is_served_at_once_and_the_old_one_says_that_it_is_gone(serve
         wait_for(lambda: told[-1] == ua.StatusCodes.BadNodeIdUnknown, what="who has subscribed is told")
         state[kiln] = sample(kiln, 190)
         wait_for(lambda: value() == 190.0, what="it goes on")
+
+
+def test_registers_keep_their_signals_under_new_names(state, unused_port, wait_for):
+    serving = ModbusServing(SIGNALS, lambda: state, port=unused_port())
+    serving.start()
+    client = ModbusTcpClient("127.0.0.1", port=serving.port)
+    try:
+        assert client.connect()
+        read = lambda: client.read_holding_registers(0, count=2, device_id=1).registers  # noqa: E731
+        number = lambda: client.convert_from_registers(read(), client.DATATYPE.FLOAT32)  # noqa: E731
+        assert number() == 180.0
+        move(state, serving)
+        wait_for(lambda: number() == 180.0, what="the value under its new name")
+        assert serving.address_of(SignalKey("/W/Line/Kiln", OVEN.name)) == 0
+    finally:
+        client.close()
+        serving.stop()
 
 
 def test_writing_goes_only_where_it_is_permitted_and_taken(serve, state, wait_for):

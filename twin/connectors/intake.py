@@ -175,7 +175,7 @@ class Intake:
         first = {key: origin for origin, key in self._names.items()}
         tracked = {}
         for key, each in self._tracked.items():
-            new = SignalKey(now(key.prim), key.name)
+            new = key.moved(now)
             if new != key:
                 self._names[first.get(key, key)] = new
                 if self._recorder is not None and each.point.unit:

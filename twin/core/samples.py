@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,10 @@ class SignalKey:
 
     def __str__(self) -> str:
         return f"{self.prim}:{self.name}"
+
+    def moved(self, now: Callable[[str], str]) -> SignalKey:
+        """The same signal where prims have other paths; ``now`` gives them."""
+        return SignalKey(now(self.prim), self.name)
 
     @classmethod
     def parse(cls, text: str) -> SignalKey:

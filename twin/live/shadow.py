@@ -165,7 +165,7 @@ class ShadowLine:
         """Take over an edited model, in which prims are called what ``now`` says; goods stay on belts that stay."""
         kept = [(now(self.model.nodes[i.node].path), i) for i in self._items]
         states = {now(self.model.nodes[n].path): s for n, s in self._told_state.items()}
-        values = {SignalKey(now(key.prim), key.name): value for key, value in self._values.items()}
+        values = {key.moved(now): value for key, value in self._values.items()}
         self._build(model)
         self._items = []
         for path, item in kept:

@@ -34,7 +34,7 @@ class SignalBoard:
 
     def moved(self, now: Callable[[str], str]) -> None:
         """Prims have other paths now: what their signals said last is theirs still, and whoever wrote them goes on."""
-        new = {key: SignalKey(now(key.prim), key.name) for key in self._latest if now(key.prim) != key.prim}
+        new = {key: moved for key in self._latest if (moved := key.moved(now)) != key}
         samples = {key: self._latest.pop(key) for key in new}
         driven = self._driven & new.keys()
         self._latest |= {new[key]: replace(sample, key=new[key]) for key, sample in samples.items()}

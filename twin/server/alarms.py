@@ -14,17 +14,8 @@ from twin.live.alarms import AlarmBoard
 from twin.live.disagreement import PastAlarm
 from twin.live.signals import SignalBoard
 from twin.model.factory import FactoryModel
-from twin.protocol.messages import (
-    AlarmBatch,
-    AlarmDoc,
-    Connectors,
-    KpiBatch,
-    LimitDoc,
-    NodeDoc,
-    NodeStates,
-    SignalBatch,
-    SignalValue,
-)
+from twin.protocol.documents import NodeDoc
+from twin.protocol.messages import AlarmBatch, AlarmDoc, Connectors, KpiBatch, LimitDoc, NodeStates, SignalBatch, SignalValue
 
 MOST_GONE = 10_000
 """Signals that are no more, of which a mapping may still bring values that nobody is to be alarmed by: so many are remembered."""
@@ -64,7 +55,7 @@ class Alarms:
     def moved(self, now: Callable[[str], str]) -> None:
         """The running twin knows prims by other paths; what is kept of their alarms and limits is there already."""
         self._paths = [now(path) for path in self._paths]
-        self._names = {SignalKey(now(key.prim), key.name) for key in self._names}
+        self._names = {key.moved(now) for key in self._names}
         self._board.moved(now)
         self._board.limits(self.log.limits())
 

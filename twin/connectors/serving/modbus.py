@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twin.connectors.serving.worker import State, Worker, guard
+from twin.connectors.serving.worker import Now, State, Worker, guard
 from twin.core.errors import WorkError
 from twin.core.samples import SignalKey, is_bad
 from twin.model.factory import Signal
@@ -27,6 +27,10 @@ class ModbusServing(Worker):
     def address_of(self, key: SignalKey) -> int:
         """First register of a signal."""
         return REGISTERS * self._keys.index(key)
+
+    def rename(self, now: Now) -> None:
+        """Registers stay as they are, whatever their prims are called."""
+        self._keys = [key.moved(now) for key in self._keys]
 
     async def serve(self, ready: Callable[[], None]) -> None:
         import asyncio

@@ -11,7 +11,7 @@ import msgspec
 from twin.connectors.base import Retryable
 from twin.connectors.drivers.mqtt.config import MqttLogin
 from twin.connectors.drivers.mqtt.session import Receiving, open_session
-from twin.connectors.serving.worker import Now, State, Worker, key_now
+from twin.connectors.serving.worker import Now, State, Worker
 from twin.core import log
 from twin.core.errors import InputError
 from twin.core.samples import Sample, SignalKey
@@ -63,7 +63,7 @@ class MqttPublishing(Worker):
 
     def rename(self, now: Now) -> None:
         """What is kept at the broker under earlier names is taken away, and told under the new ones."""
-        self._left |= {key for key in self._told if key_now(key, now) != key}
+        self._left |= {key for key in self._told if key.moved(now) != key}
 
     async def _publish(self, client: aiomqtt.Client) -> None:
         told = self._told

@@ -16,7 +16,7 @@ from asyncua.common.callback import CallbackType, ServerItemCallback
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.user_managers import UserManager
 
-from twin.connectors.serving.worker import Now, State, Take, Worker, guard, key_now
+from twin.connectors.serving.worker import Now, State, Take, Worker, guard
 from twin.core import log
 from twin.core.errors import InputError, TwinError
 from twin.core.samples import BAD_CONFIGURATION, Sample, SignalKey
@@ -127,7 +127,7 @@ class OpcuaServing(Worker):
         told: dict[SignalKey, Sample],
     ) -> None:
         """New nodes for signals whose prims have other paths; the old ones say that they are gone, and are."""
-        new = {key: moved for key in nodes if (moved := key_now(key, now)) != key}
+        new = {key: moved for key in nodes if (moved := key.moved(now)) != key}
         self._writable = frozenset(new.get(key, key) for key in self._writable)
         signals = {key: self._served.pop(key) for key in new}
         for key in new:  # all of them first: two prims may have changed places

@@ -14,7 +14,7 @@ from twin.connectors.drivers.mqtt.session import Receiving, bytes_of, open_sessi
 from twin.connectors.drivers.sparkplug.wire import BOOLEAN, DOUBLE, INT64, STRING, Metric, Payload, WireError, decode, encode
 from twin.connectors.serving.mqtt import RETRY_S
 from twin.connectors.serving.outbox import Outbox
-from twin.connectors.serving.worker import Now, State, Take, Worker, key_now
+from twin.connectors.serving.worker import Now, State, Take, Worker
 from twin.core import log
 from twin.core.clock import now_ns
 from twin.core.errors import InputError, TwinError
@@ -117,7 +117,7 @@ class SparkplugEdge(Worker):
 
     def rename(self, now: Now) -> None:
         """The node is born again with the new names: a metric's name is told at birth only."""
-        new = {key: moved for key in self._aliases if (moved := key_now(key, now)) != key}
+        new = {key: moved for key in self._aliases if (moved := key.moved(now)) != key}
         if not new:
             return
         renamed = {new.get(key, key): alias for key, alias in self._aliases.items()}

@@ -16,15 +16,8 @@ State = Callable[[], Mapping[SignalKey, Sample]]
 """Gives the newest sample of every signal; called often, from a thread of its own."""
 Take = Callable[[SignalKey, float | int | bool | str, str], None]
 """Takes a value that somebody wrote: signal, value, who. Raises TwinError to refuse."""
-
-
 Now = Callable[[str], str]
 """What a prim path is now."""
-
-
-def key_now(key: SignalKey, now: Now) -> SignalKey:
-    """A signal's key after moves."""
-    return SignalKey(now(key.prim), key.name)
 
 
 def is_loopback(host: str) -> bool:

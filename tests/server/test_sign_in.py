@@ -41,7 +41,8 @@ def test_a_user_signs_in_changes_the_password_and_is_put_out(server) -> None:
         assert ann.post("/api/login", json={"user": "Ann", "password": "wrong horse"}).status_code == 401
         assert ann.post("/api/login", json={"user": "Nobody", "password": PASSWORD}).status_code == 401
         assert ann.post("/api/login", json={"user": "Ann", "password": PASSWORD}).status_code == 204
-        assert ann.get("/api/me").json()["user"] == "Ann"
+        me = ann.get("/api/me").json()
+        assert (me["user"], me["password"]) == ("Ann", True)
         assert ann.get("/api/me").json()["role"] == "editor"
         token = next(iter(ann.cookies.values()))
         tab = server.client("Mallory", token)
@@ -247,7 +248,7 @@ def test_people_sign_in_with_their_provider_and_get_the_role_of_their_group(make
             done = go(browser, server.url, sub)
             assert (done.status_code, done.headers["location"]) == (303, "/"), done.text
             assert browser.get(f"{server.url}/api/me").json() | {"expires_ns": 0, "label": ""} == {
-                "role": role, "user": sub.title(), "label": "", "expires_ns": 0,
+                "role": role, "user": sub.title(), "label": "", "expires_ns": 0, "password": False,
             }  # fmt: skip
     with httpx.Client(trust_env=False) as browser:
         browser.headers["accept"] = "text/html,*/*"

@@ -98,6 +98,11 @@ async def _fits(context: Context, address: str, user: str, password: str, kept: 
     return True
 
 
+async def _kept_password(context: Context, who: Identity) -> str:
+    """What is kept of somebody's password; empty of who came in otherwise, by a link, a token or a provider."""
+    return await context.owner(lambda: context.host.users.stored(who.user)) if who.label == SIGN_IN else ""
+
+
 def set_cookie(response: Response, request: Request, token: str, who: Identity) -> None:
     """The cookie that lets a browser in; no longer than the token is good."""
     context = twin(request)
@@ -118,7 +123,7 @@ async def password(body: NewPassword, request: Request) -> Response:
     who = need(request, "view")
     context = twin(request)
     users = context.host.users
-    kept = await context.owner(lambda: users.stored(who.user)) if who.label == SIGN_IN else ""
+    kept = await _kept_password(context, who)
     if not kept:
         raise HTTPException(409, "you did not sign in with a password")
     if not await _fits(context, address_of(request), who.user, body.old, kept):
@@ -175,9 +180,10 @@ async def logout(request: Request) -> Response:
 
 @router.get("/api/me")
 async def me(request: Request) -> JSONResponse:
-    """Who the server takes one for."""
+    """Who the server takes one for; ``password``: one signed in with one, which can be changed."""
     who = need(request, "view")
-    body = {"role": who.role, "user": who.user, "label": who.label, "expires_ns": who.expires_ns}
+    password = bool(await _kept_password(twin(request), who))
+    body = {"role": who.role, "user": who.user, "label": who.label, "expires_ns": who.expires_ns, "password": password}
     return JSONResponse(json_body(body))
 
 

@@ -56,6 +56,8 @@ export interface Me {
   user: string;
   label: string;
   expires_ns: string;
+  /** Signed in with a password, which can be changed. */
+  password: boolean;
 }
 
 /** Something that was done about access. */
